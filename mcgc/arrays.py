@@ -1,0 +1,139 @@
+"""Namespaces and devices of arrays: the one file that knows NumPy from CuPy.
+
+Everything else in the library is written against the Python array API standard. Data crosses between host and
+device only through `to_host` and `to_device`, so a transfer is always a line that can be read.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import array_api_compat
+import array_api_compat.numpy
+import numpy as np
+
+from mcgc.errors import DeviceError, InputError
+
+Array = Any  # an array of any library that follows the array API standard, or a traced one
+
+DTYPES: Mapping[str, Any] = {"float32": np.float32, "float64": np.float64}
+
+_SCALARS = (bool, int, float)
+_namespaces: dict[type, ModuleType] = {}  # array type -> namespace; looking it up anew costs microseconds an operation
+
+
+class Device(NamedTuple):
+    """A place for arrays: `name` ("cpu", "cuda:0"), the array API `namespace`, and that namespace's `handle` for it."""
+
+    name: str
+    namespace: ModuleType
+    handle: Any
+
+
+HOST = Device("cpu", array_api_compat.numpy, "cpu")
+
+
+def namespace_of(*arrays: Array) -> Any:
+    """Return the array API namespace of the first array among `arrays` (Python scalars are passed over).
+
+    Raises `InputError` if none of them is an array.
+    """
+    for array in arrays:
+        kind = type(array)
+        if kind in _SCALARS:
+            continue
+        namespace = _namespaces.get(kind)
+        if namespace is None:
+            try:
+                namespace = array_api_compat.array_namespace(array)
+            except TypeError:
+                raise InputError(f"expected an array of NumPy or CuPy, got {kind.__name__}") from None
+            _namespaces[kind] = namespace
+        return namespace
+    return HOST.namespace
+
+
+def device_of(array: Array) -> Any:
+    """Return the device handle of `array`, as its own namespace's creation functions take it."""
+    return array_api_compat.device(array)
+
+
+def is_array(x: object) -> bool:
+    """Tell whether `x` is an array of a library that follows the array API standard."""
+    return array_api_compat.is_array_api_obj(x)
+
+
+def is_host(array: Array) -> bool:
+    """Tell whether `array` is a NumPy array or scalar, which compiled CPU kernels can read in place."""
+    return isinstance(array, np.ndarray | np.generic)
+
+
+def to_host(array: Array) -> np.ndarray:
+    """Copy `array` to a NumPy array: the only way from a device to the host, and it waits for the device."""
+    if is_host(array) or isinstance(array, _SCALARS):
+        return np.asarray(array)
+    if array_api_compat.is_cupy_array(array):
+        return array.get()
+    host = namespace_of(array).__array_namespace_info__().default_device()
+    return np.asarray(array.to_device(host))
+
+
+def to_device(array: Any, device: Device, dtype: Any = None) -> Array:
+    """Place a host array, or a nested sequence of numbers, on `device`, cast to `dtype` where one is given."""
+    if dtype is not None:
+        array = np.asarray(array, dtype=dtype)
+    return device.namespace.asarray(array, device=device.handle)
+
+
+def quietly() -> AbstractContextManager:
+    """Return a context in which NumPy does not warn of overflow or NaN, for code that looks for them itself."""
+    return np.errstate(all="ignore")
+
+
+def scalar(x: float) -> Array:
+    """Return the Python float `x` as a 0-dimensional float64 host array."""
+    return np.asarray(x, dtype=np.float64)
+
+
+def select_device(name: str = "auto") -> tuple[Device, str]:
+    """Choose a device by name: "auto", "cpu", "cuda" or "cuda:1".
+
+    Returns the device and one sentence that says what was taken and, for "auto" on a machine without a usable
+    GPU, why. A GPU counts as usable only after it has allocated, compiled, multiplied and read back.
+
+    Raises `DeviceError` if a GPU was asked for by name and cannot be used, or the name is not one of these.
+    """
+    if name == "cpu":
+        return HOST, "running on the CPU (NumPy)"
+    kind, _, index = name.partition(":")
+    if name != "auto" and (kind != "cuda" or (":" in name and not index.isdecimal())):
+        raise DeviceError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N with N the number of the GPU")
+    device, reason = _probe_cuda(int(index) if index else 0)
+    if device is not None:
+        return device, f"running on {device.name} ({reason})"
+    if name == "auto":
+        return HOST, f"running on the CPU (NumPy): no usable GPU, {reason}"
+    raise DeviceError(f"device {name!r} cannot be used: {reason}; use --device cpu, or mend that")
+
+
+def _probe_cuda(index: int) -> tuple[Device | None, str]:
+    """Return CUDA device `index` and its description, or None and why it cannot be used."""
+    try:
+        import cupy
+    except ImportError:
+        return None, "CuPy is not installed (pip install 'mcgc[cuda12]' or 'mcgc[cuda13]')"
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+        if index >= count:
+            return None, f"there is no GPU {index}, the driver lists {count}"
+        with cupy.cuda.Device(index):
+            probe = cupy.arange(4, dtype=cupy.float32)
+            if float((probe * probe).sum()) != 14.0:
+                return None, f"GPU {index} computed a wrong sum in the start-up probe"
+            description = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
+    except Exception as error:  # whatever the driver, the compiler or the headers lack is the user's answer
+        return None, f"the start-up probe failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    import array_api_compat.cupy
+
+    return Device(f"cuda:{index}", array_api_compat.cupy, cupy.cuda.Device(index)), description

@@ -1,0 +1,25 @@
+"""Reverse-mode automatic differentiation over arrays of any library that follows the array API standard."""
+
+from mcgc.autodiff import ops
+from mcgc.autodiff.check import GradientMismatch, check_grads
+from mcgc.autodiff.engine import Primitive, Traced
+from mcgc.autodiff.pytree import flatten, tree_map, unflatten
+from mcgc.autodiff.transforms import Body, fused, grad, primitive, stop_gradient, value_and_grad, vjp
+
+__all__ = [
+    "Body",
+    "GradientMismatch",
+    "Primitive",
+    "Traced",
+    "check_grads",
+    "flatten",
+    "fused",
+    "grad",
+    "ops",
+    "primitive",
+    "stop_gradient",
+    "tree_map",
+    "unflatten",
+    "value_and_grad",
+    "vjp",
+]

@@ -1,0 +1,222 @@
+"""The traced array, the tape and the backward pass: the whole of reverse-mode differentiation.
+
+While a function is being differentiated, its inputs are `Traced`: arrays that carry a node of the tape. Each
+operation on them computes its value and records a node that knows its parents and its *pull*, the linear map from
+the cotangent of its output to the cotangents of its parents. `backward` walks the nodes from newest to oldest.
+
+Nested differentiation needs no bookkeeping beyond a number. Every trace gets a level, larger than that of all
+traces begun before it. An operation belongs to the highest level among its arguments; it unwraps only the arguments
+of that level, so values of outer traces flow through it, and through its pull, as traced arrays of their own.
+
+Nodes point to their parents and to nothing newer, so the tape is acyclic and its memory is returned the moment
+the last result is dropped. Levels and node numbers only ever count up: an exception in the middle of a trace has
+nothing to restore.
+"""
+
+import heapq
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mcgc.arrays import Array, device_of
+from mcgc.errors import TraceError
+
+_levels = itertools.count(1)
+_numbers = itertools.count()
+
+Pull = Callable[..., Sequence[Any]]  # cotangents of the outputs -> cotangents of the traced arguments, in order
+
+
+class Node:
+    """One operation on the tape: when it happened, what it came from, and how cotangents pass back through it."""
+
+    __slots__ = ("number", "outputs", "parents", "pull")
+
+    def __init__(self, parents: Sequence["Traced"] = (), pull: Pull | None = None, outputs: int = 1):
+        self.number = next(_numbers)
+        self.parents = [(parent.node, parent.slot) for parent in parents]
+        self.pull = pull
+        self.outputs = outputs
+
+
+class Traced:
+    """An array under differentiation: behaves like its `value`, and remembers how it came to be."""
+
+    __slots__ = ("level", "node", "slot", "value")
+
+    def __init__(self, value: Array, level: int, node: Node, slot: int = 0):
+        self.value = value
+        self.level = level
+        self.node = node
+        self.slot = slot  # which output of `node` this is
+
+    shape = property(lambda self: self.value.shape)
+    dtype = property(lambda self: self.value.dtype)
+    ndim = property(lambda self: self.value.ndim)
+    size = property(lambda self: self.value.size)
+    device = property(lambda self: device_of(strip(self)))
+
+    def __repr__(self) -> str:
+        return f"Traced(shape={self.shape}, dtype={self.dtype}, level={self.level})"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return _ops()
+
+    __array_ufunc__ = None  # NumPy and CuPy then leave `array * traced` to the operators here
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TraceError(
+            "a traced array cannot be assigned into; build a new one with mcgc.ops.where, concat or stack"
+        )
+
+    def _refuse(self, what: str) -> TraceError:
+        return TraceError(
+            f"{what} of a traced array would lose its derivative; keep to mcgc.ops inside the differentiated "
+            "function, return the value as aux, or take it out with mcgc.ops.stop_gradient"
+        )
+
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise self._refuse("a NumPy array")
+
+    def __float__(self) -> float:
+        raise self._refuse("float()")
+
+    def __int__(self) -> int:
+        raise self._refuse("int()")
+
+    def __index__(self) -> int:
+        raise self._refuse("an index")
+
+    def __complex__(self) -> complex:
+        raise self._refuse("complex()")
+
+    def __bool__(self) -> bool:
+        raise TraceError(
+            "the truth value of a traced array has no derivative; choose by mcgc.ops.where, or branch on a comparison"
+        )
+
+
+def _ops() -> Any:
+    from mcgc.autodiff import ops  # which gives `Traced` its operators, and is written in terms of this file
+
+    return ops
+
+
+def strip(x: Any) -> Any:
+    """Return the plain array inside a traced one, through every level; anything else as it is."""
+    while type(x) is Traced:
+        x = x.value
+    return x
+
+
+def new_level() -> int:
+    """Return the level of a new trace, above all that were begun before it."""
+    return next(_levels)
+
+
+def newest_level(args: Sequence[Any]) -> int:
+    """Return the highest trace level among `args`, 0 where none is traced."""
+    level = 0
+    for arg in args:
+        if type(arg) is Traced and arg.level > level:
+            level = arg.level
+    return level
+
+
+def unwrap(x: Any, level: int) -> Any:
+    """Return the value of `x` where it is traced at `level`, else `x`."""
+    return x.value if type(x) is Traced and x.level == level else x
+
+
+def record(level: int, parents: Sequence[Traced], out: Any, pull: Pull) -> Any:
+    """Put one operation on the tape: `out`, an array or a tuple of arrays, came from `parents`.
+
+    `pull` takes one cotangent for each array of `out`, None standing for zero where there are several, and returns
+    one for each parent, None standing for zero.
+    """
+    if isinstance(out, tuple):
+        node = Node(parents, pull, len(out))
+        return tuple(Traced(value, level, node, slot) for slot, value in enumerate(out))
+    return Traced(out, level, Node(parents, pull))
+
+
+def backward(seeds: Sequence[tuple[Traced, Any]], leaves: Sequence[Node]) -> list:
+    """Carry the cotangents of `seeds` back to `leaves`; None for a leaf that no seed depends on.
+
+    Nodes are visited from newest to oldest, so each is visited once, after everything made from it.
+    """
+    pending: dict[Node, list] = {}
+    queue: list[tuple[int, Node]] = []
+
+    def deposit(node: Node, slot: int, cotangent: Any) -> None:
+        slots = pending.get(node)
+        if slots is None:
+            slots = pending[node] = [None] * node.outputs
+            if node.pull is not None:
+                heapq.heappush(queue, (-node.number, node))
+        held = slots[slot]
+        slots[slot] = cotangent if held is None else held + cotangent
+
+    for traced, cotangent in seeds:
+        deposit(traced.node, traced.slot, cotangent)
+    while queue:
+        _, node = heapq.heappop(queue)
+        assert node.pull is not None
+        for (parent, slot), cotangent in zip(node.parents, node.pull(*pending.pop(node)), strict=True):
+            if cotangent is not None:
+                deposit(parent, slot, cotangent)
+    return [pending.get(leaf, [None])[0] for leaf in leaves]
+
+
+class Primitive:
+    """An operation with its derivative: called like its forward function, recorded when an argument is traced."""
+
+    def __init__(self, name: str, forward: Callable, rules: Sequence[Callable | None]):
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = forward.__doc__
+        self.forward = forward
+        self.rules = rules
+
+    def __repr__(self) -> str:
+        return f"<primitive {self.__name__}>"
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        level = newest_level(args)
+        if not level:
+            return self.forward(*args, **options)
+        values = [unwrap(arg, level) for arg in args]
+        out = self(*values, **options)
+        places = [i for i, arg in enumerate(args) if arg is not values[i]]
+        return record(level, [args[i] for i in places], out, self._linearise(places, out, values, options))
+
+    def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
+        pulls = []
+        for i in places:
+            rule = self.rules[i] if i < len(self.rules) else None
+            if rule is None:
+                raise TraceError(
+                    f"{self.__name__} has no derivative for argument {i}; pass it untraced, or with stop_gradient"
+                )
+            pulls.append(rule(out, *values, **options))
+        return lambda cotangent: [pull(cotangent) for pull in pulls]
+
+
+class JointPrimitive(Primitive):
+    """A primitive whose one rule yields the cotangents of all its arguments together, however many there are."""
+
+    def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
+        (rule,) = self.rules
+        assert rule is not None
+        pull = rule(out, *values, **options)
+
+        def chosen(*cotangents: Any) -> list:
+            every = pull(*cotangents)
+            return [every[i] for i in places]
+
+        return chosen

@@ -1,0 +1,141 @@
+"""Random numbers as pure functions of a key: the counter-based generator Philox4x32-10 (Salmon et al. 2011).
+
+There is no generator with a state. A `Key` names a stream of words; word number i of it depends on the key and i
+alone. `fold_in` and `split` make new keys from a key on the host. The noise of sample j in optimiser step n of a run
+is `normal(fold_in(fold_in(Key(seed), n), j), (m,))`, the same integers on every device.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mcgc.arrays import HOST, Array, Device
+from mcgc.errors import InputError
+
+MASK = 0xFFFFFFFF
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
+ROUNDS = 10
+LANES = 64  # blocks of a tile: a tile's 256 words come lane after lane, so that a loop over blocks writes in order
+TILE = 4 * LANES
+
+DATA, FOLD, SPLIT = 0, 1, 2  # last word of the counter: derived keys and data never share a block
+
+
+class Key(NamedTuple):
+    """A random stream: `bits`, an integer in [0, 2⁶⁴), is the key of Philox, low word first. `Key(seed)` makes one."""
+
+    bits: int
+
+
+def philox(counter: Sequence[Any], key: Sequence[Any]) -> tuple:
+    """Return the four output words of Philox4x32-10 for four counter words and two key words.
+
+    The words are Python integers, or uint64 arrays, below 2³² (Salmon et al. 2011, section 3.3).
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(ROUNDS):
+        p0, p1 = MULTIPLIERS[0] * c0, MULTIPLIERS[1] * c2
+        c0, c1, c2, c3 = (p1 >> 32) ^ c1 ^ k0, p1 & MASK, (p0 >> 32) ^ c3 ^ k1, p0 & MASK
+        k0, k1 = (k0 + WEYL[0]) & MASK, (k1 + WEYL[1]) & MASK
+    return c0, c1, c2, c3
+
+
+def words(key: Key) -> tuple[int, int]:
+    """Return the two key words of Philox, low word first. Raises `InputError` if the key is not in [0, 2⁶⁴)."""
+    _check(key.bits, "a seed")
+    return key.bits & MASK, key.bits >> 32
+
+
+def fold_in(key: Key, data: int) -> Key:
+    """Return the key for `data`, an integer in [0, 2⁶⁴), under `key`: one stream for each number."""
+    _check(data, "data to fold into a key")
+    return _derived(key, data, FOLD)
+
+
+def split(key: Key, num: int = 2) -> tuple[Key, ...]:
+    """Return `num` keys made from `key`, independent of it, of each other, and of those that `fold_in` makes."""
+    return tuple(_derived(key, i, SPLIT) for i in range(num))
+
+
+def _derived(key: Key, data: int, domain: int) -> Key:
+    low, high, _, _ = philox((data & MASK, data >> 32, 0, domain), words(key))
+    return Key(low | high << 32)
+
+
+def _check(value: int, what: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**64:
+        raise InputError(f"{what} must be an integer from 0 to 2**64 - 1, got {value!r}")
+
+
+def bits(key: Key, n: int, device: Device = HOST) -> Array:
+    """Return the first `n` words of the stream of `key`, uint32, shape (n,).
+
+    Word i lies in tile i div 256 at place r = i mod 256; it is output r div 64 of Philox block
+    64 · tile + r mod 64.
+    """
+    xp = device.namespace
+    tiles = -(-n // TILE)
+    block = xp.arange(tiles * LANES, dtype=xp.uint64, device=device.handle)
+    zero = xp.zeros_like(block)
+    low, high = (xp.asarray(word, dtype=xp.uint64, device=device.handle) for word in words(key))
+    output = philox((block & MASK, block >> 32, zero, zero + DATA), (low, high))
+    tiled = xp.stack([xp.reshape(word, (tiles, LANES)) for word in output], axis=1)
+    return xp.astype(xp.reshape(tiled, (-1,))[:n], xp.uint32)
+
+
+def normal(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
+    """Return standard normal numbers, element i of the flat array made from the stream's words alone, by i.
+
+    Box and Muller 1958: outputs 0 and 1 of a block, and 2 and 3, are pairs (b, c). The radius is √(−2 log u) with
+    u = (b + ½) 2⁻³². The angle is c in units of 2π 2⁻³², taken as a quadrant and a signed remainder of at most π/4,
+    so that nothing is lost where sine or cosine is small. All of it is computed in `dtype`, "float32" or "float64";
+    both come from the same words, so they agree to rounding.
+    """
+    xp = device.namespace
+    dtype = _float(dtype, device)
+    n = math.prod(shape)
+    tiles = -(-n // TILE)
+    lanes = xp.reshape(bits(key, tiles * TILE, device), (tiles, 2, 2, LANES))  # tile, pair, (b, c), block
+    b, c = lanes[:, :, 0, :], lanes[:, :, 1, :]
+    radius = xp.sqrt(-2 * xp.log((xp.astype(b, dtype) + 0.5) * 2.0**-32))
+    remainder = 2 * xp.astype(c & 0x3FFFFFFF, xp.int32) + (1 - 2**30)
+    angle = xp.astype(remainder, dtype) * (math.pi / 4 * 2.0**-30)
+    cosine, sine = xp.cos(angle), xp.sin(angle)
+    quadrant = c >> 30
+    odd = (quadrant & 1) == 1
+    x, y = xp.where(odd, -sine, cosine), xp.where(odd, cosine, sine)
+    turned = quadrant >= 2
+    x, y = xp.where(turned, -x, x), xp.where(turned, -y, y)
+    pairs = xp.stack([radius * x, radius * y], axis=2)
+    return xp.reshape(xp.reshape(pairs, (-1,))[:n], tuple(shape))
+
+
+def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
+    """Return numbers uniform in [0, 1): multiples of 2⁻²⁴ for "float32", of 2⁻⁵³ for "float64"."""
+    xp = device.namespace
+    dtype = _float(dtype, device)
+    n = math.prod(shape)
+    if dtype == xp.float32:
+        drawn = xp.astype(bits(key, n, device) >> 8, dtype) * 2.0**-24
+    else:
+        pairs = bits(key, 2 * n, device)
+        drawn = (xp.astype(pairs[:n] >> 5, dtype) * 2.0**26 + xp.astype(pairs[n:] >> 6, dtype)) * 2.0**-53
+    return xp.reshape(drawn, tuple(shape))
+
+
+def permutation(key: Key, n: int, device: Device = HOST) -> Array:
+    """Return a random order of 0 … n − 1, int64, shape (n,): the order that sorts n random words of 64 bits."""
+    xp = device.namespace
+    pairs = xp.astype(bits(key, 2 * n, device), xp.uint64)
+    return xp.astype(xp.argsort(pairs[:n] << 32 | pairs[n:], stable=True), xp.int64)
+
+
+def _float(dtype: Any, device: Device) -> Any:
+    """Return the namespace's dtype for "float32", "float64" or a dtype that is one of them."""
+    xp = device.namespace
+    for name in ("float32", "float64"):
+        if dtype == name or dtype == getattr(xp, name):
+            return getattr(xp, name)
+    raise InputError(f"random numbers are float32 or float64, not {dtype!r}")
