@@ -1,0 +1,21 @@
+"""The few loops that matter, each with one meaning and several bodies.
+
+`generic` is the meaning, in plain array-API code; `cpu` holds Numba bodies for NumPy arrays. All bodies have the same
+functions: `perturb`, `noise_dot`, `adam`.
+"""
+
+from types import ModuleType
+
+from mcgc.arrays import Array, is_host
+from mcgc.kernels import generic
+
+
+def kernels_for(array: Array) -> ModuleType:
+    """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
+    if is_host(array) and array.dtype in ("float32", "float64"):
+        try:
+            from mcgc.kernels import cpu
+        except ImportError:
+            return generic
+        return cpu
+    return generic

@@ -1,0 +1,38 @@
+"""The meaning of each kernel, in plain array-API code: the oracle of the tests, and the body for any array library."""
+
+from mcgc.arrays import Array, Device, device_of, namespace_of
+from mcgc.random import Key, normal
+
+
+def _noise(like: Array, key: Key) -> Array:
+    return normal(key, like.shape, like.dtype, Device("", namespace_of(like), device_of(like)))
+
+
+def perturb(theta: Array, scale: Array | float, key: Key) -> tuple[Array, Array]:
+    """Return ϑ = θ + s ε and ‖ε‖² for ε = normal(key), θ of shape (m,) and s = `scale`, which is √λ."""
+    eps = _noise(theta, key)
+    return theta + scale * eps, namespace_of(eps).sum(eps * eps)
+
+
+def noise_dot(gradient: Array, key: Key) -> Array:
+    """Return ε·∇f for the ε of `perturb` with the same key, made again rather than kept."""
+    return namespace_of(gradient).sum(_noise(gradient, key) * gradient)
+
+
+def adam(
+    theta: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    count: int,
+    learning_rate: float,
+    decay_mean: float,
+    decay_square: float,
+    epsilon: float,
+) -> tuple[Array, Array, Array]:
+    """Return θ, μ and ν after update number `count` ≥ 1 of Adam with bias correction (Kingma and Ba 2015)."""
+    mean = decay_mean * mean + (1 - decay_mean) * gradient
+    square = decay_square * square + (1 - decay_square) * (gradient * gradient)
+    corrected = square / (1 - decay_square**count)
+    step = learning_rate / (1 - decay_mean**count)
+    return theta - step * mean / (namespace_of(theta).sqrt(corrected) + epsilon), mean, square

@@ -1,0 +1,203 @@
+"""The forward march: chooses the steps, and remembers what replaying them takes.
+
+No derivative passes through here. The sizes of the steps and the choice of which to accept are data of the plan;
+the solution as a function of its inputs is the replay of these steps (see adjoint.py).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from mcgc import arrays
+from mcgc.arrays import Array, namespace_of
+from mcgc.autodiff import ops
+from mcgc.errors import InputError, SolveError
+from mcgc.ode import control
+from mcgc.ode.step import error, interpolate, stages
+from mcgc.ode.tableaux import Tableau
+
+SNAP = 1e-3  # a step that ends within this fraction of its size from the last requested time ends there
+
+
+class Tolerance(NamedTuple):
+    """How the step sizes are found: by tolerances, or all of about `step_size` if that is not None; and how many."""
+
+    rtol: float
+    atol: float
+    step_size: float | None
+    max_steps: int
+
+
+class Step(NamedTuple):
+    """A step in which some trajectory advanced: `elapsed` time before it, `size` (0 for those that did not), and
+    the range `window` of the requested times that lie in it for some trajectory. Both arrays have shape (batch, 1).
+    """
+
+    elapsed: Array
+    size: Array
+    window: tuple[int, int]
+
+
+class Checkpoint(NamedTuple):
+    """The state before step number `index`, and the field there: None before the first step."""
+
+    index: int
+    y: Array
+    k1: Array | None
+
+
+class Stats(NamedTuple):
+    """Steps accepted and rejected, each of shape (batch,), and how often the field was evaluated on the whole batch."""
+
+    accepted: Array
+    rejected: Array
+    evaluations: int
+
+
+class Plan(NamedTuple):
+    """The solution at the requested times, (batch, times, states), and how it was reached."""
+
+    ys: Array
+    steps: list[Step]
+    checkpoints: list[Checkpoint]
+    stats: Stats
+
+
+def timeline(ts: Array) -> tuple[Array, Array, Array]:
+    """Return the start (batch, 1), the direction ±1 (batch, 1), and the time elapsed since the start (batch, times)."""
+    start = ts[:, :1]
+    sign = ops.sign(ts[:, -1:] - start)
+    return start, sign, (ts - start) * sign
+
+
+def emit(tableau: Tableau, elapsed: Array, sign: Array, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
+    """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None."""
+    low, high = step.window
+    if low >= high:
+        return
+    moved = step.size > 0
+    size = ops.where(moved, step.size, 1)
+    fraction = ops.astype((elapsed[:, low:high] - step.elapsed) / size, y.dtype)
+    states = interpolate(tableau, fraction, step.size * sign, y, ks)
+    inside = moved & (elapsed[:, low:high] > step.elapsed) & (elapsed[:, low:high] <= _end_of(step, elapsed))
+    for i in range(low, high):
+        held = 0.0 if out[i] is None else out[i]
+        out[i] = ops.where(inside[:, i - low, None], states[:, i - low, :], held)
+
+
+def _end_of(step: Step, elapsed: Array) -> Array:
+    """Return the time elapsed after `step`; one that all but reaches the last requested time counts as reaching it."""
+    end, after = elapsed[:, -1:], step.elapsed + step.size
+    return ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
+
+
+def march(
+    tableau: Tableau, field: Callable[[Array, Array], Array], ts: Array, y: Array, tolerance: Tolerance, keep: int
+) -> Plan:
+    """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
+
+    All trajectories step together, each with a step size of its own; one that is done, or whose step was rejected,
+    stays where it is. At most `keep` checkpoints are stored, at even distances: when there are more, every second
+    one is dropped and the distance doubles. There is one read from the device a step.
+
+    Raises `SolveError` if a step size becomes too small to advance the time, a state is not finite, or a trajectory
+    needs more than `max_steps` steps; `InputError` if `ts` is not strictly monotonic.
+    """
+    xp = namespace_of(y)
+    start, sign, elapsed = timeline(ts)
+    sign = xp.astype(sign, y.dtype)
+    end = elapsed[:, -1:]
+    smallest = 16 * xp.finfo(ts.dtype).eps * (xp.abs(start) + end)
+    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=-1, keepdims=True)
+    rtol, atol, step_size, max_steps = tolerance
+
+    k1 = field(xp.astype(start, y.dtype), y)
+    evaluations = 1
+    if step_size is None:
+        at = lambda h, z: field(xp.astype(start + h[:, None], y.dtype), z)  # noqa: E731
+        size = control.first_step(at, y, k1, sign[:, 0], tableau.order, rtol, atol)[:, None]
+        evaluations += 1
+    else:
+        size = xp.astype(end / xp.ceil(end / step_size - SNAP), y.dtype)
+    size = xp.where(ordered, size, xp.full_like(size, float("nan")))  # caught by the first step's read
+
+    active = ordered | True
+    now = xp.zeros_like(end)
+    reached = xp.ones_like(xp.astype(end[:, 0], xp.int64))
+    accepted, rejected = xp.zeros_like(reached), xp.zeros_like(reached)
+    memory = control.start(y)
+    steps: list[Step] = []
+    checkpoints: list[Checkpoint] = []
+    stride = 1
+    out: list = [y] + [None] * (ts.shape[1] - 1)
+    for _ in range(max_steps):
+        tried = xp.where(active, size, xp.zeros_like(size))
+        y1, ks = stages(tableau, field, start + sign * now, tried * sign, y, k1)
+        evaluations += len(ks) - 1
+        if step_size is None:
+            scale = xp.maximum(xp.abs(y), xp.abs(y1))
+            norm = control.scaled_norm(error(tableau, tried, ks), scale, rtol, atol)
+            good, factor, memory = control.adapt(norm, memory, tableau.order)
+            good, factor = good[:, None], factor[:, None]
+        else:
+            good, factor = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), 1.0
+        moves = active & good
+        step = Step(now, xp.where(moves, tried, xp.zeros_like(tried)), (0, 0))
+        now = _end_of(step, elapsed)
+        size = size * factor
+        before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
+        accepted = accepted + xp.astype(moves[:, 0], xp.int64)
+        rejected = rejected + xp.astype((active & ~good)[:, 0], xp.int64)
+        active = active & (now < end)
+        failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
+        going, lost, moving, low, high = _read(active, failed, moves, before, reached)
+        if lost:
+            raise _failure(ordered, failed, start + sign * now, size, step_size)
+        if moving:
+            if keep and len(steps) % stride == 0:
+                checkpoints.append(Checkpoint(len(steps), y, k1 if steps else None))
+            step = step._replace(window=(low, high))
+            emit(tableau, elapsed, sign, step, y, ks, out)
+            steps.append(step)
+            if len(checkpoints) > keep > 0:
+                checkpoints, stride = checkpoints[::2], 2 * stride
+            y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
+        if not going:
+            return Plan(ops.stack(out, axis=1), steps, checkpoints, Stats(accepted, rejected, evaluations))
+    raise _too_many(now, end, start + sign * now, size, tolerance)
+
+
+def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Array) -> tuple:
+    """Bring what the loop must know to the host, in one transfer: flags, and the range of times just reached."""
+    xp = namespace_of(before)
+    new = reached > before
+    low = xp.min(xp.where(new, before, xp.full_like(before, 2**62)))
+    high = xp.max(xp.where(new, reached, xp.zeros_like(reached)))
+    flags = (xp.astype(xp.any(flag), xp.int64) for flag in (active, failed, moves))
+    going, lost, moving, first, last = arrays.to_host(xp.stack([*flags, low, high])).tolist()
+    return bool(going), bool(lost), bool(moving), first, last
+
+
+def _failure(ordered: Array, failed: Array, t: Array, size: Array, step_size: float | None) -> Exception:
+    if not arrays.to_host(ordered).all():
+        return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
+    worst = int(arrays.to_host(failed)[:, 0].argmax())
+    where = _where(t, size, worst)
+    if step_size is not None:
+        return SolveError(f"the state is no longer finite {where}: try a smaller step_size")
+    return SolveError(
+        f"the step size has become too small to advance {where}: the field is not finite there, or is too stiff or too "
+        "rough for these tolerances; try a larger rtol and atol, float64, or a field that stays finite"
+    )
+
+
+def _too_many(now: Array, end: Array, t: Array, size: Array, tolerance: Tolerance) -> SolveError:
+    worst = int((arrays.to_host(now) / arrays.to_host(end))[:, 0].argmin())
+    return SolveError(
+        f"the solution needs more than max_steps = {tolerance.max_steps} steps {_where(t, size, worst)}: try a larger "
+        f"max_steps, or a larger {'rtol and atol' if tolerance.step_size is None else 'step_size'}"
+    )
+
+
+def _where(t: Array, size: Array, worst: int) -> str:
+    t, size = (float(arrays.to_host(x)[worst, 0]) for x in (t, size))
+    return f"at t = {t:.6g} with dt = {size:.3g} (worst: trajectory {worst})"

@@ -1,0 +1,166 @@
+"""solve: a batch of initial value problems, adaptive and differentiable."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mcgc.arrays import Array, namespace_of, quietly
+from mcgc.autodiff import ops
+from mcgc.autodiff.engine import Traced, strip
+from mcgc.autodiff.pytree import flatten, unflatten
+from mcgc.autodiff.transforms import Body, fused
+from mcgc.errors import InputError, TraceError
+from mcgc.ode.adjoint import checkpointed, direct
+from mcgc.ode.plan import Stats, Tolerance, march
+from mcgc.ode.step import Field
+from mcgc.ode.tableaux import TABLEAUX
+
+ADJOINTS = ("checkpointed", "direct")
+
+
+class Solution(NamedTuple):
+    """`ys`: the states at the requested times; `stats`: what it took."""
+
+    ys: Array
+    stats: Stats
+
+
+def solve(
+    f: Callable[[Array, Array, Any], Array],
+    y0: Array,
+    ts: Array,
+    params: Any = None,
+    *,
+    solver: str = "dopri5",
+    rtol: float = 1e-6,
+    atol: float = 1e-8,
+    step_size: float | None = None,
+    adjoint: str = "checkpointed",
+    max_steps: int = 16384,
+    checkpoints: int = 64,
+) -> Solution:
+    """Solve dy/dt = f(t, y, params) from y(ts[0]) = y0 and return y at the times ts.
+
+    `y0` has shape (batch, states), or (states,) for a single trajectory, in float32 or float64. `ts`, strictly
+    monotonic in either direction, has shape (times,), or (batch, times) for times of each trajectory's own. `f` is
+    called with t of shape (batch, 1), or () for a single trajectory, y of the shape of y0, and `params`, a pytree;
+    it returns an array like y, each row from its own row alone. The result's `ys` has shape (batch, times, states),
+    or (times, states).
+
+    With tolerances, each trajectory has its own step size: a step is accepted where the root mean square of its
+    error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Steps are not shortened to meet a requested time:
+    values in between come from the solver's dense output, so f is evaluated a little beyond the last one. With
+    `step_size`, in units of t, the steps are equal and of at most that size; a solver without an error estimate
+    (rk4) needs it. Times are kept in float64 whatever the dtype of y0.
+
+    Differentiable in y0, ts and params: the derivative is that of the steps taken, with their sizes as constants
+    (discretise, then differentiate). `adjoint="checkpointed"` stores at most `checkpoints` states and two numbers a
+    step and trajectory, and replays the solution backwards in segments of at most 2 · steps / checkpoints steps;
+    `"direct"` keeps every stage of every step on the tape. Higher derivatives are those of `direct`.
+
+    Raises `SolveError`, with t, dt, the worst trajectory and a remedy, if a step fails or `max_steps` are not
+    enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
+    `params`.
+    """
+    tolerance = _checked(solver, rtol, atol, step_size, adjoint, max_steps, checkpoints)
+    tableau = TABLEAUX[solver]
+    single = y0.ndim == 1
+    if single:
+        y0 = y0[None, :]
+    _check_arrays(y0, ts)
+    ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
+    leaves, structure = flatten(params)
+    inputs = [y0, ts, *leaves]
+    places = [i for i, x in enumerate(inputs) if type(x) is Traced]
+
+    def field_of(*rest: Any) -> Field:
+        tree = unflatten(structure, list(rest))
+        if single:
+            return lambda t, y: f(t[0, 0], y[0, :], tree)[None, :]
+        return lambda t, y: f(t, y, tree)
+
+    plain = [strip(x) for x in inputs]
+    keep = checkpoints if places and adjoint == "checkpointed" else 0
+    with quietly():
+        plan = march(tableau, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], tolerance, keep)
+
+    def filled(chosen: tuple) -> list:
+        full = list(inputs)
+        for i, x in zip(places, chosen, strict=True):
+            full[i] = x
+        return full
+
+    def definition(*chosen: Any) -> Array:
+        return direct(tableau, field_of, plan, *filled(chosen))
+
+    def pull(residuals: Any, cotangent: Array) -> list:
+        varied = [i for i in places if i >= 2]  # y0 and ts take part in any case
+
+        def field_of_varied(*some: Any) -> Field:
+            full = plain[2:]
+            for i, x in zip(varied, some, strict=True):
+                full[i - 2] = x
+            return field_of(*full)
+
+        bars = checkpointed(tableau, field_of_varied, plan, plain[1], [plain[i] for i in varied], cotangent)
+        found = dict(zip([0, 1, *varied], bars, strict=True))
+        return [found[i] for i in places]
+
+    if not places:
+        ys = plan.ys
+    elif adjoint == "direct":
+        ys = definition(*(inputs[i] for i in places))
+    else:
+        body = Body(lambda *chosen: (plan.ys, None), pull)
+        ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in places))
+    stats = plan.stats
+    if single:
+        ys, stats = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations)
+    return Solution(ys, stats)
+
+
+def _checked(
+    solver: str, rtol: float, atol: float, step_size: float | None, adjoint: str, max_steps: int, checkpoints: int
+) -> Tolerance:
+    if solver not in TABLEAUX:
+        raise InputError(f"unknown solver {solver!r}: choose one of {', '.join(TABLEAUX)}")
+    if adjoint not in ADJOINTS:
+        raise InputError(f"unknown adjoint {adjoint!r}: choose one of {', '.join(ADJOINTS)}")
+    for name, value in {"rtol": rtol, "atol": atol}.items():
+        if not 0 < value < math.inf:
+            raise InputError(f"{name} must be a positive number, got {value}")
+    if step_size is not None and not 0 < step_size < math.inf:
+        raise InputError(f"step_size must be a positive number, got {step_size}")
+    if step_size is None and not TABLEAUX[solver].error:
+        raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
+    if max_steps < 1 or checkpoints < 2:
+        raise InputError(f"max_steps must be at least 1 and checkpoints at least 2, got {max_steps} and {checkpoints}")
+    return Tolerance(rtol, atol, step_size, max_steps)
+
+
+def _check_arrays(y0: Array, ts: Array) -> None:
+    if y0.ndim != 2 or 0 in y0.shape or not namespace_of(strip(y0)).isdtype(y0.dtype, "real floating"):
+        raise InputError(f"y0 must be float of shape (batch, states) or (states,), got {y0.dtype} {tuple(y0.shape)}")
+    if ts.ndim not in (1, 2) or ts.shape[-1] < 2 or (ts.ndim == 2 and ts.shape[0] != y0.shape[0]):
+        raise InputError(
+            f"ts must have shape (times,) or (batch, times) with two times at least, got {tuple(ts.shape)}"
+        )
+
+
+def _plain_field(field: Field, y0: Array) -> Field:
+    """Check what the field returns while the steps are chosen."""
+
+    def checked(t: Array, y: Array) -> Array:
+        dy = field(t, y)
+        if type(dy) is Traced:
+            raise TraceError(
+                "f uses a traced array that solve does not know of: hand every array that f depends on over in params"
+            )
+        if dy.shape != y0.shape or dy.dtype != y0.dtype:
+            raise InputError(
+                f"f must return an array like y, {y0.dtype} of shape {tuple(y0.shape)}, "
+                f"but returned {dy.dtype} of shape {tuple(dy.shape)}"
+            )
+        return dy
+
+    return checked

@@ -1,0 +1,208 @@
+"""The solver: order, dense output, independence of trajectories, counts, and one sentence for each failure."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from mcgc.arrays import to_device, to_host
+from mcgc.autodiff import grad, ops
+from mcgc.errors import InputError, SolveError, TraceError
+from mcgc.ode import TABLEAUX, solve
+
+
+def lorenz(t, y, p):
+    u, v, w = y[:, 0:1], y[:, 1:2], y[:, 2:3]
+    sigma, rho = p[:, 0:1], p[:, 1:2]
+    return ops.concat([sigma * (v - u), u * (rho - w) - v, u * v - w * 8 / 3], axis=1)
+
+
+Y0 = np.array([[5.0, 5, 5], [-3, 2, 20], [1, 0, 1]])
+P = np.array([[10.0, 28], [9, 25], [11, 30]])
+TS = np.linspace(0, 2, 20)
+DRIVEN = lambda t, y, p: p * y + ops.cos(t)  # y' = p y + cos t
+
+
+def driven_exactly(t, y0, p):
+    c = (y0 + p / (1 + p * p)) * np.exp(p * t)
+    return c + (np.sin(t) - p * np.cos(t)) / (1 + p * p)
+
+
+@pytest.mark.parametrize("name", TABLEAUX)
+def test_error_falls_with_the_order_of_the_solver(name):
+    errors, sizes = [], [2.0**-k for k in range(2, 6)]
+    for size in sizes:
+        ys = solve(DRIVEN, np.array([[1.0]]), np.array([0.0, 2.0]), -0.7, solver=name, step_size=size).ys
+        errors.append(abs(ys[0, -1, 0] - driven_exactly(2.0, 1.0, -0.7)))
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert slope == pytest.approx(TABLEAUX[name].order, abs=0.2)
+
+
+@pytest.mark.parametrize(("name", "order"), [("rk4", 3), ("dopri5", 4)])
+def test_error_of_the_dense_output_falls_with_its_order(name, order):
+    errors, sizes = [], [2.0**-k for k in range(3, 7)]
+    for size in sizes:  # times at odd places inside the steps; the local error of the interpolant is one order higher
+        ts = np.concatenate([[0.0], size * (np.arange(8) + 0.37), [8 * size + 1e-9]])
+        ys = solve(DRIVEN, np.array([1.0]), ts, -0.7, solver=name, step_size=size).ys[1:-1, 0]
+        errors.append(np.max(abs(ys - driven_exactly(ts[1:-1], 1.0, -0.7))))
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert slope == pytest.approx(order + 1, abs=0.35)
+
+
+def test_dopri5_agrees_with_the_tableau_and_dense_output_of_scipy():
+    from scipy.integrate import RK45
+
+    ours = TABLEAUX["dopri5"]
+    np.testing.assert_allclose(ours.c[:-1], RK45.C, rtol=1e-15)
+    np.testing.assert_allclose(ours.a[-1], RK45.B, rtol=1e-15)
+    np.testing.assert_allclose([row + (0,) * (5 - len(row)) for row in ours.a[:-1]], RK45.A, rtol=1e-15)
+    np.testing.assert_allclose(np.abs(ours.error), np.abs(RK45.E), rtol=1e-15)
+    np.testing.assert_allclose(ours.dense, RK45.P, rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", TABLEAUX)
+def test_tableaux_are_consistent(name):
+    tableau = TABLEAUX[name]
+    np.testing.assert_allclose([sum(row) for row in tableau.a], tableau.c, atol=1e-14)
+    np.testing.assert_allclose([sum(row) for row in tableau.dense], [*tableau.a[-1], 0], atol=1e-13)
+    np.testing.assert_allclose([row[0] for row in tableau.dense], [1] + [0] * (len(tableau.c) - 1), atol=1e-14)
+    assert sum(tableau.error) == pytest.approx(0, abs=1e-15)
+
+
+def test_adaptive_solution_agrees_with_scipy():
+    ys = solve(lorenz, Y0, TS, P, rtol=1e-9, atol=1e-11).ys
+    for i in range(3):
+        reference = solve_ivp(
+            lambda t, y, i=i: lorenz(t, y[None], P[i : i + 1])[0], (0, 2), Y0[i], "DOP853", TS, rtol=1e-12, atol=1e-12
+        )
+        np.testing.assert_allclose(ys[i], reference.y.T, atol=2e-7)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-6, 1e-8])
+def test_error_follows_the_tolerance(rtol):
+    ys = solve(DRIVEN, np.array([1.0]), np.linspace(0, 3, 7), -0.7, rtol=rtol, atol=rtol).ys[:, 0]
+    error = np.max(abs(ys - driven_exactly(np.linspace(0, 3, 7), 1.0, -0.7)))
+    assert 1e-3 * rtol < error < 10 * rtol
+
+
+def test_a_trajectory_is_the_same_alone_and_in_a_batch():
+    together = solve(lorenz, Y0, TS, P)
+    for i in range(3):
+        alone = solve(lorenz, Y0[i : i + 1], TS, P[i : i + 1])
+        np.testing.assert_allclose(alone.ys[0], together.ys[i], rtol=1e-12)
+        assert alone.stats.accepted[0] == together.stats.accepted[i]
+        assert alone.stats.rejected[0] == together.stats.rejected[i]
+    assert len(set(together.stats.accepted.tolist())) > 1  # they did take different steps
+
+
+def test_requested_times_do_not_change_the_steps():
+    few = solve(lorenz, Y0, np.array([0.0, 2.0]), P)
+    many = solve(lorenz, Y0, np.linspace(0, 2, 401), P)
+    np.testing.assert_array_equal(few.ys[:, -1], many.ys[:, -1])
+    np.testing.assert_array_equal(few.stats.accepted, many.stats.accepted)
+
+
+def test_counts_are_those_of_the_calls_made():
+    calls = []
+
+    def f(t, y, p):
+        calls.append(t.shape)
+        return lorenz(t, y, p)
+
+    stats = solve(f, Y0, TS, P).stats
+    assert stats.evaluations == len(calls)
+    assert set(calls) == {(3, 1)}
+    attempts = stats.accepted + stats.rejected
+    assert stats.evaluations == 2 + 6 * attempts.max()
+    assert stats.rejected.sum() > 0
+
+
+def test_a_fixed_step_is_never_larger_than_asked_and_ends_at_the_last_time():
+    stats = solve(DRIVEN, np.array([1.0]), np.array([0.0, 1.0]), -0.7, solver="rk4", step_size=0.3).stats
+    assert (stats.accepted, stats.evaluations) == (4, 1 + 4 * 4)
+    exact = solve(DRIVEN, np.array([1.0], np.float32), np.array([0.0, 1.0]), -0.7, solver="rk4", step_size=0.1).stats
+    assert exact.accepted == 10
+
+
+def test_backward_in_time_returns_to_the_start():
+    there = solve(lorenz, Y0, np.array([0.0, 0.5]), P, rtol=1e-10, atol=1e-12).ys
+    back = solve(lorenz, there[:, -1], np.array([0.5, 0.2, 0.0]), P, rtol=1e-10, atol=1e-12).ys
+    np.testing.assert_allclose(back[:, -1], Y0, atol=2e-5)  # the flow expands backwards in time
+
+
+def test_times_of_each_trajectory_may_differ():
+    ts = np.array([[0.0, 0.1, 1.0], [1.0, 1.5, 1.6], [2.0, 1.0, -1.0]])
+    ys = solve(DRIVEN, np.ones((3, 1)), ts, -0.7, rtol=1e-9, atol=1e-9).ys
+    for i in range(3):
+        alone = solve(DRIVEN, np.ones(1), ts[i], -0.7, rtol=1e-9, atol=1e-9).ys
+        np.testing.assert_allclose(ys[i], alone, rtol=1e-12)
+    np.testing.assert_allclose(ys[0, :, 0], driven_exactly(ts[0], 1.0, -0.7), rtol=1e-7)
+
+
+def test_a_single_trajectory_is_called_without_a_batch_axis():
+    def f(t, y, p):
+        assert (t.shape, y.shape) == ((), (2,))
+        return ops.stack([y[1], -y[0]])
+
+    solution = solve(f, np.array([1.0, 0.0]), np.array([0.0, math.pi]), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(solution.ys[-1], [-1, 0], atol=1e-7)
+    assert solution.stats.accepted.shape == ()
+
+
+def test_float32_stays_float32_whatever_the_times():
+    seen = set()
+
+    def f(t, y, p):
+        seen.update({t.dtype, y.dtype})
+        return lorenz(t, y, p)
+
+    ys = solve(f, Y0.astype(np.float32), TS, P.astype(np.float32), rtol=1e-5, atol=1e-5).ys
+    assert ys.dtype == np.float32
+    assert seen == {np.dtype(np.float32)}
+    np.testing.assert_allclose(ys[:, :8], solve(lorenz, Y0, TS, P).ys[:, :8], rtol=2e-3)
+
+
+def test_the_solver_runs_on_a_device_without_implicit_transfers(device):
+    y0, ts, p = (to_device(x, device, "float64") for x in (Y0, TS, P))
+    solution = solve(lorenz, y0, ts, p)
+    np.testing.assert_allclose(to_host(solution.ys), solve(lorenz, Y0, TS, P).ys, rtol=1e-13)
+
+
+def test_inputs_are_not_mutated():
+    y0, ts = Y0.copy(), TS.copy()
+    y0.flags.writeable = ts.flags.writeable = False
+    solve(lorenz, y0, ts, P)
+    np.testing.assert_array_equal(y0, Y0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "words"),
+    [
+        (SolveError, lambda: solve(lambda t, y, p: y * y, np.array([[0.1], [1.0]]), np.array([0.0, 2.0])), "t = 1 "),
+        (SolveError, lambda: solve(lambda t, y, p: y, Y0, TS, max_steps=3), "max_steps = 3 .* larger max_steps"),
+        (SolveError, lambda: solve(lambda t, y, p: y * math.nan, Y0, TS), "trajectory 0"),
+        (SolveError, lambda: solve(lambda t, y, p: y**9, Y0, TS, step_size=0.1), "smaller step_size"),
+        (InputError, lambda: solve(DRIVEN, Y0, np.array([0.0, 2.0, 1.0]), 1.0), "strictly"),
+        (InputError, lambda: solve(DRIVEN, Y0, np.array([0.0, math.nan]), 1.0), "finite"),
+        (InputError, lambda: solve(DRIVEN, Y0, np.array([0.0]), 1.0), "two times"),
+        (InputError, lambda: solve(DRIVEN, np.ones((2, 2), int), TS, 1.0), "y0 must be float"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, solver="euler0"), "rk4, dopri5"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, adjoint="none"), "checkpointed, direct"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, rtol=-1.0), "rtol .* -1"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, solver="rk4"), "step_size"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, step_size=0.0), "step_size"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, max_steps=0), "max_steps"),
+        (InputError, lambda: solve(lambda t, y, p: y[:, :2], Y0, TS), "must return an array like y"),
+        (TraceError, lambda: grad(lambda a: ops.sum(solve(lambda t, y, p: a * y, Y0, TS).ys))(1.0), "params"),
+    ],
+)
+def test_failures_are_one_sentence_with_a_remedy(kind, call, words):
+    with pytest.raises(kind, match=words) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_failing_trajectory_is_the_one_named():
+    with pytest.raises(SolveError, match="trajectory 1"):
+        solve(lambda t, y, p: y * y, np.array([[0.1], [1.0]]), np.array([0.0, 2.0]))

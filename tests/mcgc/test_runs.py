@@ -1,0 +1,215 @@
+"""Run files: what is saved is loaded, whole or not at all."""
+
+import os
+import stat
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+import pytest
+
+from mcgc import runs
+from mcgc.errors import InputError, OutputError
+
+
+class Epoch(NamedTuple):
+    """A record of one epoch, of two members."""
+
+    epoch: int
+    loss: tuple
+    accuracy: tuple
+    log_lam: tuple
+    evaluations: tuple
+    seconds: float
+
+
+RECORDS = [
+    Epoch(1, (2.0, 1.5), (None, None), (-10.0, None), (600, 700), 0.25),
+    Epoch(2, (1.0, 1.25), (None, None), (-9.5, None), (610, 720), 0.5),
+]
+RUN = runs.Run(
+    settings={"problem": "lorenz", "epochs": 2, "beta": 0.01, "step_size": None, "continuation": True},
+    versions={"python": "3.11", "numpy": "2"},
+    dataset={"source": "datä.h5", "sha256": "ab" * 32},
+    device="cpu",
+    finished=True,
+    epochs=runs.columns(RECORDS),
+    theta=np.arange(8, dtype=np.float32).reshape(2, 4),
+    log_lam=np.array([-9.5, np.nan]),
+)
+
+
+def names(directory):
+    return sorted(os.listdir(directory))
+
+
+def assert_equal(a, b):
+    np.testing.assert_array_equal(a, b)
+    assert a.dtype == b.dtype
+
+
+def test_columns_are_one_array_a_field_with_nan_for_none():
+    assert runs.columns(RECORDS)["epoch"].tolist() == [1, 2]
+    assert runs.columns(RECORDS)["evaluations"].tolist() == [[600, 700], [610, 720]]
+    assert_equal(runs.columns(RECORDS)["accuracy"], np.full((2, 2), np.nan))
+    assert_equal(runs.columns(RECORDS)["log_lam"], np.array([[-10.0, np.nan], [-9.5, np.nan]]))
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_is_saved_is_loaded(tmp_path, finished):
+    runs.save(tmp_path / "run.h5", RUN._replace(finished=finished))
+    found = runs.load(tmp_path / "run.h5")
+    assert found[:5] == (*RUN[:4], finished)
+    assert found.epochs.keys() == RUN.epochs.keys()
+    for field, array in RUN.epochs.items():
+        assert_equal(found.epochs[field], array)
+    assert_equal(found.theta, RUN.theta)
+    assert_equal(found.log_lam, RUN.log_lam)
+    assert names(tmp_path) == ["run.h5"]
+
+
+def test_an_existing_file_is_kept_unless_overwriting(tmp_path):
+    path = tmp_path / "run.h5"
+    path.write_text("precious")
+    with pytest.raises(OutputError, match=r"exists: choose another name, or replace it with --force"):
+        runs.save(path, RUN)
+    assert path.read_text() == "precious"
+    runs.save(path, RUN, overwrite=True)
+    assert runs.load(path).settings == RUN.settings
+    assert names(tmp_path) == ["run.h5"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_made_during_the_write_is_kept(tmp_path, monkeypatch, links):
+    path, fsync, link = tmp_path / "run.h5", os.fsync, os.link
+
+    def meddle(handle):
+        path.write_text("precious")
+        fsync(handle)
+
+    def refuse(*args):
+        raise PermissionError(1, "no hard links here")
+
+    monkeypatch.setattr(os, "fsync", meddle)
+    monkeypatch.setattr(os, "link", link if links else refuse)
+    with pytest.raises(OutputError):
+        runs.save(path, RUN)
+    assert path.read_text() == "precious"
+    assert names(tmp_path) == ["run.h5"]
+
+
+def test_a_file_system_without_hard_links_will_do(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(1, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    runs.save(tmp_path / "run.h5", RUN)
+    assert runs.load(tmp_path / "run.h5").device == "cpu"
+    assert names(tmp_path) == ["run.h5"]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch, failure, overwrite):
+    path = tmp_path / "run.h5"
+    if overwrite:
+        runs.save(path, RUN)
+
+    def fail(handle):
+        raise failure
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
+        runs.save(path, RUN._replace(device="other"), overwrite)
+    assert isinstance(failure, KeyboardInterrupt) or "No space left on device" in str(caught.value)
+    assert names(tmp_path) == (["run.h5"] if overwrite else [])
+    assert not overwrite or runs.load(path).device == "cpu"
+
+
+def test_permissions_are_those_of_any_new_file_and_are_kept_when_overwriting(tmp_path):
+    path = tmp_path / "run.h5"
+    (tmp_path / "plain").touch()
+    runs.save(path, RUN)
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+    path.chmod(0o600)
+    runs.save(path, RUN, overwrite=True)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_symbolic_link_is_written_through(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "run.h5").symlink_to(tmp_path / "real" / "there.h5")
+    runs.save(tmp_path / "run.h5", RUN)
+    assert (tmp_path / "run.h5").is_symlink()
+    assert runs.load(tmp_path / "real" / "there.h5").device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("name", "overwrite", "reason"),
+    [
+        ("no/such/run.h5", False, "No such file or directory"),
+        ("file/run.h5", True, "Not a directory"),
+        ("x" * 300, False, "name too long"),
+        ("", False, "is a directory"),
+        ("fifo", True, "not a regular file"),
+        ("file", False, "exists"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path, name, overwrite, reason):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OutputError, match=reason) as caught:
+        runs.check_writable(tmp_path / name, overwrite)
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == ["fifo", "file"]
+
+
+def test_a_directory_without_permission_is_refused(tmp_path, monkeypatch):
+    def refuse(**how):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(runs.tempfile, "TemporaryFile", refuse)  # the superuser may write anywhere
+    with pytest.raises(OutputError, match="Permission denied"):
+        runs.check_writable(tmp_path / "run.h5")
+
+
+def test_checking_a_good_place_leaves_nothing_behind(tmp_path):
+    runs.check_writable(tmp_path / "run.h5")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: file.__delitem__("theta"),
+        lambda file: file.__delitem__("epochs"),
+        lambda file: file.attrs.__delitem__("settings"),
+        lambda file: file.attrs.modify("settings", "{"),
+        lambda file: file.attrs.modify("format", "mcgc-series"),
+        lambda file: file.attrs.modify("version", 2),
+        lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
+    ],
+)
+def test_a_file_that_is_not_laid_out_as_a_run_is_refused(tmp_path, change):
+    path = tmp_path / "run.h5"
+    runs.save(path, RUN)
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(InputError, match=r"run file '.*run\.h5' is .*: give|run file '.*run\.h5' .*: copy"):
+        runs.load(path)
+
+
+@pytest.mark.parametrize("keep", [0, 100, 2000, None])
+def test_a_truncated_missing_or_foreign_file_is_refused(tmp_path, keep):
+    path = tmp_path / "run.h5"
+    if keep is not None:
+        runs.save(path, RUN)
+        path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r"run file '.*run\.h5'") as caught:
+        runs.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_versions_name_python_the_library_and_its_dependencies():
+    assert {"python", "mcgc", "numpy", "h5py"} <= runs.versions().keys()
+    assert runs.versions()["numpy"] == np.__version__
