@@ -120,8 +120,8 @@ def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devi
     if dtype == xp.float32:
         drawn = xp.astype(bits(key, n, device) >> 8, dtype) * 2.0**-24
     else:
-        pairs = bits(key, 2 * n, device)
-        drawn = (xp.astype(pairs[:n] >> 5, dtype) * 2.0**26 + xp.astype(pairs[n:] >> 6, dtype)) * 2.0**-53
+        pairs = xp.reshape(bits(key, 2 * n, device), (n, 2))
+        drawn = (xp.astype(pairs[:, 0] >> 5, dtype) * 2.0**26 + xp.astype(pairs[:, 1] >> 6, dtype)) * 2.0**-53
     return xp.reshape(drawn, tuple(shape))
 
 

@@ -56,7 +56,7 @@ class Run(NamedTuple):
 
 
 def columns(records: Sequence[Any]) -> dict[str, np.ndarray]:
-    """Turn `records`, at least one, into one array a field; each is a NamedTuple of numbers, or tuples of these or None."""
+    """Turn `records`, one at least, into an array a field: NamedTuples of numbers or tuples; None is NaN."""
     fields = zip(records[0]._fields, zip(*records, strict=True), strict=True)
     arrays = {field: np.asarray(values) for field, values in fields}
     return {field: array.astype(float) if array.dtype == object else array for field, array in arrays.items()}

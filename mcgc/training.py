@@ -84,10 +84,10 @@ def _parts(examples: Any, key: Key, batch_size: int) -> Data:
     num_test = max(1, round(TEST_FRACTION * count))
     if count - num_test < 1:
         raise InputError(f"the dataset has {count} examples, but at least 2 are needed: one to train on, one to test on")
-    order = permutation(key, count).tolist()
+    order, size = permutation(key, count).tolist(), count - num_test
     test, train = (_rows(examples, sorted(rows)) for rows in (order[:num_test], order[num_test:]))
     batches = [
-        tree_map(lambda x, a=a: x[a : a + batch_size, ...], train) for a in range(0, count - num_test, batch_size)
+        tree_map(lambda x, a=a: x[a : min(a + batch_size, size), ...], train) for a in range(0, size, batch_size)
     ]
     return Data(batches, train, test)
 

@@ -13,9 +13,7 @@ from mcgc.kernels import generic
 def kernels_for(array: Array) -> ModuleType:
     """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
     if is_host(array) and array.dtype in ("float32", "float64"):
-        try:
-            from mcgc.kernels import cpu
-        except ImportError:
-            return generic
+        from mcgc.kernels import cpu
+
         return cpu
     return generic

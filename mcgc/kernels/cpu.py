@@ -1,0 +1,151 @@
+"""The kernels for NumPy arrays, compiled by Numba: one pass over memory each, on one thread.
+
+Sums are formed in a fixed order, 64 partial sums in float64 that the compiler may keep in vectors as they stand, so a
+call repeats its bits.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload, register_jitable
+
+from mcgc.kernels import generic, scalar
+from mcgc import random
+from mcgc.random import LANES, ROUNDS, TILE, Key
+
+_round = register_jitable(scalar.philox_round)
+_next_key = register_jitable(scalar.next_key)
+_turns = register_jitable(scalar.quarter_turns)
+_pair32 = register_jitable(scalar.normal_pair32)
+_pair64 = register_jitable(scalar.normal_pair64)
+
+
+def _pair(b, c, like):
+    """Stand for the normal transform in the dtype of `like`."""
+    raise NotImplementedError
+
+
+@overload(_pair)
+def _choose_pair(b, c, like):
+    if like == types.float32:
+        return lambda b, c, like: _pair32(b, c)
+    return lambda b, c, like: _pair64(b, c)
+
+
+@njit(cache=True, error_model="numpy")
+def _fill(noise, words, tile, k0, k1):
+    """Make the tile's 256 normal numbers, in the order of the stream, in `noise`; both buffers have shape (4, 64).
+
+    Rounds are the outer loop and blocks the inner, which is the one that becomes vector instructions.
+    """
+    c0, c1, c2, c3 = words[0], words[1], words[2], words[3]
+    first = np.uint64(tile) * np.uint64(LANES)
+    low, high = np.uint32(first), np.uint32(first >> np.uint64(32))  # 64 divides 2³², so `low` does not overflow
+    for w in range(LANES):
+        c0[w], c1[w], c2[w], c3[w] = np.uint32(low + np.uint32(w)), high, np.uint32(0), np.uint32(0)
+    for _ in range(ROUNDS):
+        for w in range(LANES):
+            c0[w], c1[w], c2[w], c3[w] = _round(c0[w], c1[w], c2[w], c3[w], k0, k1)
+        k0, k1 = _next_key(k0, k1)
+    for pair in range(2):
+        b, c, x, y = words[2 * pair], words[2 * pair + 1], noise[2 * pair], noise[2 * pair + 1]
+        for w in range(LANES):
+            x[w], y[w] = _pair(b[w], c[w], x[w])
+
+
+@njit(cache=True, error_model="numpy")
+def _perturb(theta, scale, k0, k1):
+    n = theta.size
+    out = np.empty_like(theta)
+    noise, words = np.empty((4, LANES), theta.dtype), np.empty((4, LANES), np.uint32)
+    flat = noise.reshape(TILE)
+    sums = np.zeros(LANES, np.float64)
+    for tile in range((n + TILE - 1) // TILE):
+        _fill(noise, words, tile, k0, k1)
+        start = tile * TILE
+        count = min(TILE, n - start)
+        flat[count:] = 0
+        for i in range(count):
+            out[start + i] = theta[start + i] + scale * flat[i]
+        for w in range(LANES):
+            a, b, c, d = noise[0, w], noise[1, w], noise[2, w], noise[3, w]
+            sums[w] += a * a + b * b + (c * c + d * d)
+    return out, sums.sum()
+
+
+@njit(cache=True, error_model="numpy")
+def _noise_dot(gradient, k0, k1):
+    n = gradient.size
+    noise, words = np.empty((4, LANES), gradient.dtype), np.empty((4, LANES), np.uint32)
+    flat = noise.reshape(TILE)
+    sums = np.zeros(LANES, np.float64)
+    for tile in range((n + TILE - 1) // TILE):
+        _fill(noise, words, tile, k0, k1)
+        start = tile * TILE
+        count = min(TILE, n - start)
+        flat[count:] = 0
+        for i in range(count):
+            flat[i] *= gradient[start + i]
+        for w in range(LANES):
+            sums[w] += noise[0, w] + noise[1, w] + (noise[2, w] + noise[3, w])
+    return sums.sum()
+
+
+@njit(cache=True, error_model="numpy")
+def _adam(theta, gradient, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon):
+    theta_out, mean_out, square_out = np.empty_like(theta), np.empty_like(theta), np.empty_like(theta)
+    for i in range(theta.size):
+        g = gradient[i]
+        m = keep_mean * mean[i] + new_mean * g
+        v = keep_square * square[i] + new_square * (g * g)
+        mean_out[i], square_out[i] = m, v
+        theta_out[i] = theta[i] - step * m / (np.sqrt(v / correction) + epsilon)
+    return theta_out, mean_out, square_out
+
+
+def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
+    low, high = random.words(key)
+    return np.uint32(low), np.uint32(high)
+
+
+def perturb(theta: np.ndarray, scale: Any, key: Key) -> tuple[np.ndarray, Any]:
+    """Compute `generic.perturb` without storing the noise."""
+    kind = theta.dtype.type
+    out, sqnorm = _perturb(theta.ravel(), kind(scale), *_key_words(key))
+    return out.reshape(theta.shape), kind(sqnorm)
+
+
+def noise_dot(gradient: np.ndarray, key: Key) -> Any:
+    """Compute `generic.noise_dot` without storing the noise."""
+    return gradient.dtype.type(_noise_dot(gradient.ravel(), *_key_words(key)))
+
+
+def adam(
+    theta: np.ndarray,
+    gradient: np.ndarray,
+    mean: np.ndarray,
+    square: np.ndarray,
+    count: int,
+    learning_rate: float,
+    decay_mean: float,
+    decay_square: float,
+    epsilon: float,
+) -> tuple[Any, Any, Any]:
+    """Compute `generic.adam` in one pass; a number by itself is left to that."""
+    if theta.ndim == 0:
+        return generic.adam(
+            theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon
+        )
+    constants = (
+        decay_mean,
+        1 - decay_mean,
+        decay_square,
+        1 - decay_square,
+        learning_rate / (1 - decay_mean**count),
+        1 - decay_square**count,
+        epsilon,
+    )
+    arrays = (x.ravel() for x in (theta, gradient, mean, square))
+    new = _adam(*arrays, *(theta.dtype.type(constant) for constant in constants))
+    return tuple(x.reshape(theta.shape) for x in new)  # type: ignore[return-value]

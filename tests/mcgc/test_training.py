@@ -1,0 +1,170 @@
+"""Training: what a record says, what members share, and that the same settings give the same bits."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from mcgc import problems, training
+from mcgc.arrays import HOST, to_host
+from mcgc.errors import InputError, SolveError
+from mcgc.ode import solve
+from mcgc.settings import Settings, validate
+
+
+class SeriesData(NamedTuple):
+    times: np.ndarray
+    parameters: np.ndarray
+    series: np.ndarray
+
+
+def spirals(count=10):
+    """Give slow spirals, a dataset of the shape of lorenz's that solves in few steps."""
+    times = np.linspace(0, 0.4, 5)
+    parameters = np.stack([np.linspace(0.5, 1, count), np.linspace(1, 2, count)], axis=1)
+    states = [
+        solve(lambda t, y, p: p[1] * (y[::-1] - y) - p[0] * y, np.array([1.0, 0.5, -0.5]), times, p).ys for p in parameters
+    ]
+    return SeriesData(times, parameters, np.stack(states))
+
+
+DATA = spirals()
+QUICK = problems.get("lorenz").recipe._replace(epochs=2, warmup_epochs=1, rtol=1e-3, atol=1e-3)
+
+
+def run(device=HOST, data=DATA, **changes):
+    return list(training.fit(QUICK._replace(**changes), data, device))
+
+
+def hidden_seconds(record):
+    return record._replace(seconds=0.0)
+
+
+def test_records_and_parameters_have_their_shapes():
+    epochs = run(members=2)
+    assert [record.epoch for record, _ in epochs] == [1, 2]
+    for record, theta in epochs:
+        assert theta.shape == (2, 46_353)
+        assert theta.dtype == np.float32
+        assert record.test_accuracy == (None, None)
+        assert all(np.isfinite(record.train_loss + record.test_loss + record.smoothed_loss))
+        assert len(record.function_evaluations) == 2
+        assert record.seconds > 0
+
+
+def test_losses_are_those_of_the_yielded_parameters():
+    record, theta = run()[-1]
+    problem = problems.get("lorenz")
+    examples = problem.examples(DATA, "float32", HOST)
+    parts = training._parts(examples, training.fold_in(training.Key(0), training.SPLIT), 4)
+    objective = problem.objective(QUICK)
+    assert record.train_loss[0] == pytest.approx(float(objective(theta[0], parts.train)[0]), rel=1e-6)
+    assert record.test_loss[0] == pytest.approx(float(objective(theta[0], parts.test)[0]), rel=1e-6)
+
+
+def test_training_lowers_the_loss():
+    records = [record for record, _ in run(epochs=12, continuation=False)]
+    assert records[-1].train_loss[0] < 0.3 * records[0].train_loss[0]
+
+
+@pytest.mark.parametrize("continuation", [True, False])
+def test_the_same_settings_give_the_same_bits(continuation):
+    first, second = (run(continuation=continuation) for _ in range(2))
+    assert [hidden_seconds(r) for r, _ in first] == [hidden_seconds(r) for r, _ in second]
+    np.testing.assert_array_equal(first[-1][1], second[-1][1])
+    other = run(continuation=continuation, seed=1)
+    assert not np.array_equal(first[-1][1], other[-1][1])
+
+
+def test_a_member_is_the_same_alone_and_among_others():
+    alone, together = run(members=1), run(members=3)
+    np.testing.assert_array_equal(alone[-1][1][0], together[-1][1][0])
+    assert alone[-1][0].train_loss[0] == together[-1][0].train_loss[0]
+    assert len({tuple(theta[:50].tolist()) for theta in together[-1][1]}) == 3
+
+
+def test_warmup_holds_log_lam_and_the_rest_moves_it():
+    records = [record for record, _ in run(epochs=3, warmup_epochs=2)]
+    assert [record.log_lam[0] == QUICK.log_lam0 for record in records] == [True, True, False]
+
+
+def test_without_continuation_there_is_no_lambda():
+    record, _ = run(continuation=False)[-1]
+    assert record.log_lam == record.grad_log_lam == (None,)
+
+
+def test_a_tenth_of_the_series_is_held_out_and_batches_keep_their_order():
+    examples = problems.get("lorenz").examples(DATA, "float64", HOST)
+    parts = training._parts(examples, training.Key(5), 4)
+    assert parts.test.states.shape[0] == 1
+    assert [batch.states.shape[0] for batch in parts.batches] == [4, 4, 1]
+    np.testing.assert_array_equal(np.concatenate([batch.parameters for batch in parts.batches]), parts.train.parameters)
+    assert (np.diff(parts.train.parameters[:, 0]) > 0).all()
+    everything = np.concatenate([parts.train.parameters, parts.test.parameters])
+    np.testing.assert_array_equal(np.sort(everything[:, 0]), DATA.parameters[:, 0])
+
+
+def test_effort_is_that_of_the_training_steps():
+    record, _ = run(epochs=1, step_size=0.1, solver="rk4")[-1]
+    # three batches of 4, 4 and 1 series, four steps of four stages each, after one evaluation at the start
+    assert record.function_evaluations == (3 * (1 + 4 * 4),)
+    assert record.accepted_steps == (9 * 4,)
+    assert record.rejected_steps == (0,)
+
+
+def test_float64_stays_float64():
+    assert run(dtype="float64", epochs=1)[-1][1].dtype == np.float64
+
+
+def test_training_runs_on_a_device_without_implicit_transfers(strict):
+    ours, theirs = (run(device, epochs=1, dtype="float64", warmup_epochs=0)[-1] for device in (strict, HOST))
+    np.testing.assert_allclose(to_host(ours[1]), theirs[1], rtol=1e-6, atol=1e-9)
+    assert ours[0].train_loss == pytest.approx(theirs[0].train_loss, rel=1e-8)
+
+
+def test_a_failed_solution_names_member_and_epoch():
+    with pytest.raises(SolveError, match="member 0, epoch 1: "):
+        run(rtol=1e-30, atol=1e-30)
+
+
+def test_too_few_examples_are_one_sentence():
+    with pytest.raises(InputError, match="at least 2"):
+        run(data=SeriesData(DATA.times, DATA.parameters[:1], DATA.series[:1]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"members": -1}, "members"),
+        ({"num_samples": 1.5}, "num_samples"),
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number"),
+        ({"learning_rate_lam": float("nan")}, "learning_rate_lam"),
+        ({"beta": -1e-9}, "beta"),
+        ({"log_lam0": float("inf")}, "log_lam0"),
+        ({"seed": -1}, "seed"),
+        ({"rtol": 0.0}, "rtol"),
+        ({"dtype": "float16"}, "float32, float64"),
+        ({"estimator": "none"}, "score, pathwise"),
+        ({"solver": "rk4"}, "step_size"),
+        ({"step_size": -1.0}, "step_size"),
+        ({"adjoint": "x"}, "checkpointed, direct"),
+    ],
+)
+def test_settings_out_of_range_are_one_sentence(changes, words):
+    with pytest.raises(InputError, match=words):
+        run(**changes)
+
+
+def test_the_recipes_are_valid_and_lorenz_is_the_paper_s():
+    for name in problems.names():
+        assert isinstance(validate(problems.get(name).recipe), Settings)
+    recipe = problems.get("lorenz").recipe
+    assert (recipe.learning_rate, recipe.learning_rate_lam, recipe.beta, recipe.log_lam0) == (3e-3, 3e-1, 1e-2, -10)
+    assert (recipe.epochs, recipe.batch_size, recipe.warmup_epochs, recipe.num_samples) == (200, 4, 10, 1)
+
+
+def test_an_unknown_problem_is_answered_with_the_list():
+    with pytest.raises(InputError, match="choose one of lorenz"):
+        problems.get("lorentz")
