@@ -1,0 +1,229 @@
+"""The dataset format: what is read, and the sentence for everything that is not."""
+
+import hashlib
+import os
+
+import h5py
+import numpy as np
+import pytest
+from mcgc_datasets import read_series, write_series
+
+from mcgc.errors import DatasetError
+
+TIMES = np.array([0.0, 0.5, 2.0, 3.0])
+PARAMETERS = np.arange(10.0).reshape(5, 2)
+SERIES = np.linspace(-1.0, 1.0, 60).reshape(5, 4, 3)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Give the path of a good file, for tests to spoil."""
+    write_series(tmp_path / "data.h5", "lorenz", TIMES, PARAMETERS, SERIES, tolerance=1e-12)
+    return tmp_path / "data.h5"
+
+
+def replace(path, name, **how):
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        if how:
+            file.create_dataset(name, **how)
+
+
+def refusal(path):
+    """Return the sentence that reading `path` raises, after checking that it is one, and names the file."""
+    with pytest.raises(DatasetError) as caught:
+        read_series(path, "lorenz", 3, 2)
+    sentence = str(caught.value)
+    assert str(path) in sentence
+    assert "\n" not in sentence
+    assert ": " in sentence, "no way out is named"
+    return sentence
+
+
+def test_what_is_written_is_read_back(path):
+    data = read_series(path, "lorenz", 3, 2)
+    for array, expected in zip(data[:3], (TIMES, PARAMETERS, SERIES), strict=True):
+        np.testing.assert_array_equal(array, expected)
+        assert array.dtype == np.float64
+    assert data.source == str(path)
+    assert data.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_equal_data_give_equal_files(path, tmp_path):
+    write_series(tmp_path / "again.h5", "lorenz", TIMES, PARAMETERS, SERIES, tolerance=1e-12)
+    assert (tmp_path / "again.h5").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f8", "i1", "u2", ">i8"])
+def test_every_real_dtype_is_read_as_float64(path, dtype):
+    whole = np.arange(60).reshape(5, 4, 3)
+    replace(path, "series", data=whole.astype(dtype), chunks=(2, 2, 2), compression="gzip")
+    np.testing.assert_array_equal(read_series(path, "lorenz", 3, 2).series, whole)
+
+
+def test_extra_content_is_ignored_and_attributes_may_be_missing(tmp_path):
+    with h5py.File(tmp_path / "bare.h5", "w") as file:
+        file.update({"times": TIMES, "parameters": PARAMETERS, "series": SERIES, "note": "x", "group/more": 1})
+    assert read_series(tmp_path / "bare.h5", "lorenz", 3, 2).series.shape == (5, 4, 3)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    assert "does not exist" in refusal(tmp_path / "none.h5")
+
+
+def test_a_directory_is_refused(tmp_path):
+    assert "is a directory" in refusal(tmp_path)
+
+
+def test_a_fifo_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "fifo.h5")
+    assert "not a regular file" in refusal(tmp_path / "fifo.h5")
+
+
+def test_a_path_through_a_file_is_refused(path):
+    assert "cannot be reached" in refusal(path / "data.h5")
+
+
+def test_a_null_character_in_the_path_is_refused():
+    with pytest.raises(DatasetError, match="cannot be reached"):
+        read_series("a\0b", "lorenz", 3, 2)
+
+
+@pytest.mark.parametrize("content", [b"", b"not hdf5", b"\x89PNG" * 1000])
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
+    (tmp_path / "junk.h5").write_bytes(content)
+    assert "not an HDF5 file" in refusal(tmp_path / "junk.h5")
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.3, 0.6, 0.99])
+def test_a_truncated_file_is_refused(path, fraction):
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * fraction)])
+    assert "damaged or cut short" in refusal(path)
+
+
+def test_a_damaged_chunk_is_refused(path):
+    replace(path, "series", data=SERIES, chunks=(5, 4, 3), compression="gzip", fletcher32=True)
+    with h5py.File(path) as file:
+        start = file["series"].id.get_chunk_info(0).byte_offset
+    with open(path, "r+b") as file:
+        file.seek(start + 20)
+        file.write(b"\xff\x00\xff")
+    assert "damaged or cut short" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["times", "parameters", "series"])
+def test_a_missing_dataset_is_refused(path, name):
+    replace(path, name)
+    assert f"no dataset '{name}'" in refusal(path)
+
+
+def test_a_group_in_place_of_a_dataset_is_refused(path):
+    replace(path, "times")
+    with h5py.File(path, "a") as file:
+        file.create_group("times")
+    assert "'times' is a group" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("times", (4, 1)),
+        ("times", ()),
+        ("parameters", (5, 3)),
+        ("parameters", (10,)),
+        ("parameters", ()),
+        ("series", (5, 4, 2)),
+        ("series", (5, 4)),
+        ("series", (4, 5, 3)),
+        ("series", (6, 4, 3)),
+    ],
+)
+def test_a_wrong_shape_is_refused_with_the_one_needed(path, name, shape):
+    replace(path, name, data=np.ones(shape))
+    sentence = refusal(path)
+    assert "has the shape" in sentence
+    assert "lorenz needs" in sentence
+
+
+def test_an_empty_dataspace_is_refused(path):
+    replace(path, "series", data=h5py.Empty("f8"))
+    assert "'series' has the shape None" in refusal(path)
+
+
+@pytest.mark.parametrize(("series", "times"), [(1, 4), (5, 1), (0, 4), (5, 0)])
+def test_fewer_than_two_series_or_times_are_refused(tmp_path, series, times):
+    path = tmp_path / "few.h5"
+    write_series(path, "lorenz", np.arange(times), np.ones((series, 2)), np.ones((series, times, 3)))
+    assert "at least 2" in refusal(path)
+
+
+@pytest.mark.parametrize("dtype", ["c16", "S4", "?", [("a", "f8")]])
+def test_a_dtype_that_is_no_real_number_is_refused(path, dtype):
+    replace(path, "series", data=np.zeros((5, 4, 3), dtype=dtype))
+    assert "'series' has the dtype" in refusal(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("name", "index"), [("times", (2,)), ("parameters", (3, 1)), ("series", (4, 0, 2))])
+def test_a_number_that_is_not_finite_is_refused_with_its_first_place(path, name, index, value):
+    array = {"times": TIMES, "parameters": PARAMETERS, "series": SERIES}[name].copy()
+    array[index] = array.flat[-1] = value
+    replace(path, name, data=array)
+    assert f"'{name}' is {value} at index {index}" in refusal(path)
+
+
+@pytest.mark.parametrize("times", [[0, 1, 1, 2], [0, 2, 1, 3]])
+def test_times_that_do_not_increase_are_refused_with_the_first_index(path, times):
+    replace(path, "times", data=np.array(times, float))
+    assert "'times' does not increase at index 2" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [("format", "mcgc-run"), ("format", [1, 2]), ("version", 2), ("problem", "lotka-volterra")],
+)
+def test_a_file_of_another_format_version_or_problem_is_refused(path, attribute, value):
+    with h5py.File(path, "a") as file:
+        file.attrs[attribute] = value
+    assert f"has the {attribute}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"shape": (10**5, 10**4, 3), "dtype": "f8", "chunks": (1, 100, 3)},
+        {"shape": (5, 4, 3), "dtype": "f8", "maxshape": (None,) * 3, "chunks": (600, 600, 600)},
+    ],
+    ids=["array", "chunk"],
+)
+def test_a_huge_declared_size_is_refused_before_reading(path, how):
+    replace(path, "series", **how)
+    assert path.stat().st_size < 1e5
+    assert "bytes to read" in refusal(path)
+
+
+def spoil_with(kind, file, elsewhere):
+    if kind == "external link":
+        file["series"] = h5py.ExternalLink(elsewhere, "series")
+    elif kind == "soft link":
+        file["other"] = h5py.ExternalLink(elsewhere, "/")
+        file["series"] = h5py.SoftLink("/other/series")
+    elif kind == "virtual":
+        layout = h5py.VirtualLayout((5, 4, 3), "f8")
+        layout[...] = h5py.VirtualSource(elsewhere, "series", (5, 4, 3))
+        file.create_virtual_dataset("series", layout)
+    else:
+        raw = elsewhere.with_suffix(".raw")
+        raw.write_bytes(SERIES.tobytes())
+        file.create_dataset("series", (5, 4, 3), "f8", external=[(raw, 0, 480)])
+
+
+@pytest.mark.parametrize("kind", ["external link", "soft link", "virtual", "external storage"])
+def test_data_kept_in_other_files_are_not_followed(path, tmp_path, kind):
+    write_series(tmp_path / "elsewhere.h5", "lorenz", TIMES, PARAMETERS, SERIES)
+    replace(path, "series")
+    with h5py.File(path, "a") as file:
+        spoil_with(kind, file, tmp_path / "elsewhere.h5")
+    assert "in this file" in refusal(path)
