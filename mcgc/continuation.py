@@ -78,7 +78,8 @@ def estimate(
             sample = Sample(loss, gradient, root, sqnorm, sample_key)
             drawn.append((loss, gradient, ESTIMATORS[estimator](sample)))
             extras.append(aux)
-        return Estimate(*(_mean(parts) for parts in zip(*drawn, strict=True)), extras)
+        smoothed, grad_theta, grad_log_lam = (_mean(parts) for parts in zip(*drawn, strict=True))
+        return Estimate(smoothed, grad_theta, grad_log_lam, extras)
 
     return at
 
@@ -94,7 +95,7 @@ class State(NamedTuple):
     log_lam: Array
     optimizer: Any
     optimizer_lam: Any
-    count: int
+    steps: int
 
 
 class Info(NamedTuple):
@@ -134,7 +135,7 @@ def continuation(
     φ starts at φ₀ = `log_lam0` and is held there for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the
     optimiser would put above is put there, so noise and gradient both belong to the λ that is reported.
 
-    `key` must be a different one each step, such as fold_in(run_key, state.count).
+    `key` must be a different one each step, such as fold_in(run_key, state.steps).
 
     Raises `InputError` if an option is out of its range.
     """
@@ -150,17 +151,17 @@ def continuation(
         return State(theta, log_lam, optimizer.init(theta), optimizer_lam.init(log_lam), 0)
 
     def step(state: State, batch: Any, key: Key) -> tuple[State, Info]:
-        theta, log_lam, optimizer_state, lam_state, count = state
+        theta, log_lam, optimizer_state, lam_state, steps = state
         xp = namespace_of(theta)
         found = estimate_at(theta, log_lam, batch, key)
         pull = beta * theta.shape[0] * xp.exp(log_lam - log_lam0 if relative else log_lam)
         regularised = found.grad_log_lam + pull
         theta, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
-        if count >= warmup:
+        if steps >= warmup:
             log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
             log_lam = xp.clip(log_lam, None, log_lam0 + cap)
         info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux)
-        return State(theta, log_lam, optimizer_state, lam_state, count + 1), info
+        return State(theta, log_lam, optimizer_state, lam_state, steps + 1), info
 
     return Continuation(init, step)
 
@@ -182,6 +183,6 @@ def descent(objective: Callable, optimizer: Optimizer, *, has_aux: bool = False)
         theta, optimizer_state = optimizer.update(gradient, state.optimizer, state.theta)
         zero = namespace_of(state.log_lam).zeros_like(state.log_lam)
         info = Info(loss, zero, zero, [aux])
-        return state._replace(theta=theta, optimizer=optimizer_state, count=state.count + 1), info
+        return state._replace(theta=theta, optimizer=optimizer_state, steps=state.steps + 1), info
 
     return Continuation(init, step)

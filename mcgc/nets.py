@@ -7,6 +7,7 @@ layer after layer, Wₗ of shape (nₗ₋₁, nₗ) in row-major order and then 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from mcgc.arrays import HOST, Array, Device, is_host
@@ -73,23 +74,23 @@ def unpack(theta: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
 
 
 def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(sizes[:-1], sizes[1:], strict=True))
+    return list(pairwise(sizes))
 
 
-def _definition(theta: Array, x: Array, sizes: Sequence[int], activation: str) -> Array:
+def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str) -> Array:
     *hidden, (weights, biases) = unpack(theta, sizes)
     for w, b in hidden:
         x = ACTIVATIONS[activation](x @ w + b)
     return x @ weights + biases
 
 
-def _select(theta: Array, x: Array, sizes: Sequence[int], activation: str) -> Body | None:
+def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str) -> Body | None:
     few = x.ndim == 2 and x.shape[0] <= FEW_ROWS and x.shape[1] == sizes[0]
     fits = is_host(theta) and is_host(x) and theta.ndim == 1 and theta.dtype == x.dtype
     return _BODY if few and fits and theta.shape[0] == num_parameters(sizes) else None
 
 
-def _forward(theta: Array, x: Array, sizes: Sequence[int], activation: str) -> tuple[Array, tuple]:
+def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str) -> tuple[Array, tuple]:
     from mcgc.kernels import cpu_dense
 
     y, hidden = cpu_dense.dense_forward(theta, x, sizes, activation)
@@ -99,7 +100,8 @@ def _forward(theta: Array, x: Array, sizes: Sequence[int], activation: str) -> t
 def _pull(residuals: tuple, cotangent: Array) -> tuple[Array, Array]:
     from mcgc.kernels import cpu_dense
 
-    return cpu_dense.dense_vjp(*residuals, cotangent)
+    theta, x, hidden, sizes, activation = residuals
+    return cpu_dense.dense_vjp(theta, x, hidden, sizes, activation, cotangent)
 
 
 _BODY = Body(_forward, _pull)

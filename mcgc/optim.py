@@ -31,7 +31,7 @@ def sgd(learning_rate: float) -> Optimizer:
 class AdamState(NamedTuple):
     """The number of updates so far, and the decayed means of the gradient and of its square."""
 
-    count: int
+    steps: int
     mean: Array
     square: Array
 
@@ -52,7 +52,7 @@ def adam(learning_rate: float, decays: tuple[float, float] = (0.9, 0.999), epsil
         return AdamState(0, ops.zeros_like(theta), ops.zeros_like(theta))
 
     def update(gradient: Array, state: AdamState, theta: Array) -> tuple[Array, AdamState]:
-        count = state.count + 1
+        count = state.steps + 1
         theta, mean, square = kernels_for(theta).adam(
             theta, gradient, state.mean, state.square, count, learning_rate, *decays, epsilon
         )

@@ -143,9 +143,7 @@ def load(path: str | os.PathLike) -> Run:
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
-        raise InputError(
-            f"{name} is not HDF5, or damaged ({str(error).splitlines()[0]}): copy it again"
-        ) from None
+        raise InputError(f"{name} is not HDF5, or damaged ({str(error).splitlines()[0]}): copy it again") from None
 
 
 def _image(run: Run) -> bytes:
@@ -183,6 +181,4 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
 
 
 def _refusal(path: str, error: OSError) -> OutputError:
-    return OutputError(
-        f"output {path!r} cannot be written ({error.strerror}): choose a place that exists and may be"
-    )
+    return OutputError(f"output {path!r} cannot be written ({error.strerror}): choose a place that exists and may be")

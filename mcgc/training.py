@@ -83,7 +83,9 @@ def _parts(examples: Any, key: Key, batch_size: int) -> Data:
     count = leaves[0].shape[0]
     num_test = max(1, round(TEST_FRACTION * count))
     if count - num_test < 1:
-        raise InputError(f"the dataset has {count} examples, but at least 2 are needed: one to train on, one to test on")
+        raise InputError(
+            f"the dataset has {count} examples, but at least 2 are needed: one to train on, one to test on"
+        )
     order, size = permutation(key, count).tolist(), count - num_test
     test, train = (_rows(examples, sorted(rows)) for rows in (order[:num_test], order[num_test:]))
     batches = [
@@ -118,7 +120,7 @@ def _epochs(
 ) -> Iterator[tuple[Record, Array]]:
     for epoch in range(1, settings.epochs + 1):
         began = time.perf_counter()
-        rows = []
+        rows: list[tuple] = []
         for index, member in enumerate(members):
             try:
                 state, row = _epoch(method, objective, parts, member, settings.continuation)
@@ -126,7 +128,8 @@ def _epochs(
                 raise SolveError(f"member {index}, epoch {epoch}: {failure}") from failure
             members[index] = member._replace(state=state)
             rows.append(row)
-        record = Record(epoch, *zip(*rows, strict=True), seconds=time.perf_counter() - began)
+        columns = dict(zip(Record._fields[1:-1], zip(*rows, strict=True), strict=True))
+        record = Record(epoch=epoch, **columns, seconds=time.perf_counter() - began)
         yield record, namespace_of(members[0].state.theta).stack([member.state.theta for member in members])
 
 
@@ -136,7 +139,7 @@ def _epoch(
     """Take one member through all minibatches, and return its state and its entries of the record."""
     state, infos = member.state, []
     for batch in parts.batches:
-        state, info = method.step(state, batch, fold_in(member.key, state.count))
+        state, info = method.step(state, batch, fold_in(member.key, state.steps))
         infos.append(info)
     smoothed = _average([info.smoothed for info in infos])
     grad_log_lam = _average([info.regularised for info in infos])

@@ -59,7 +59,12 @@ def check_grads(
             )
     if order > 1:
         check_grads(
-            lambda *xs: vjp(function, *xs)[1](cotangent), *args, order=order - 1, rtol=rtol, atol=atol, step=step
+            lambda *xs: vjp(function, *xs)[1](cotangent),
+            *args,
+            order=order - 1,
+            rtol=rtol,
+            atol=atol,
+            step=step,
         )
 
 

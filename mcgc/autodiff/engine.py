@@ -63,7 +63,7 @@ class Traced:
         return self.shape[0]
 
     def __iter__(self):
-        return (self[i] for i in range(len(self)))
+        return (_ops().getitem(self, i) for i in range(len(self)))
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return _ops()
@@ -71,9 +71,7 @@ class Traced:
     __array_ufunc__ = None  # NumPy and CuPy then leave `array * traced` to the operators here
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TraceError(
-            "a traced array cannot be assigned into; build a new one with mcgc.ops.where, concat or stack"
-        )
+        raise TraceError("a traced array cannot be assigned into; build a new one with mcgc.ops.where, concat or stack")
 
     def _refuse(self, what: str) -> TraceError:
         return TraceError(

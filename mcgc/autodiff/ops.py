@@ -9,6 +9,7 @@ the array namespace of traced arrays: code written against the standard differen
 import math
 import operator
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from mcgc.arrays import Array, device_of, namespace_of
@@ -115,11 +116,11 @@ log1p = _unary("log1p", lambda out, x: lambda g: g / (1 + x))
 sqrt = _unary("sqrt", lambda out, x: lambda g: g / (2 * out))
 abs = _unary("abs", lambda out, x: lambda g: g * sign(x))
 sin = _unary("sin", lambda out, x: lambda g: g * cos(x))
-cos = _unary("cos", lambda out, x: lambda g: -g * sin(x))
+cos: Primitive = _unary("cos", lambda out, x: lambda g: -g * sin(x))
 tanh = _unary("tanh", lambda out, x: lambda g: g * (1 - out * out))
 relu = _unary("relu", lambda out, x: lambda g: where(strip(x) > 0, g, 0), lambda x: namespace_of(x).maximum(x, 0))
 
-sign = _constant("sign")
+sign: Callable = _constant("sign")
 isfinite = _constant("isfinite")
 argmax = _constant("argmax")
 
@@ -323,9 +324,7 @@ def _concat_rule(out: Array, *parts: Array, axis: int) -> Callable:
     return lambda g: split(g, sizes, axis=axis)
 
 
-_concat = JointPrimitive(
-    "concat", lambda *parts, axis: namespace_of(*parts).concat(parts, axis=axis), (_concat_rule,)
-)
+_concat = JointPrimitive("concat", lambda *parts, axis: namespace_of(*parts).concat(parts, axis=axis), (_concat_rule,))
 
 
 def concat(parts: Sequence[Array], /, *, axis: int = 0) -> Array:
@@ -343,7 +342,7 @@ def _cut(x: Array, sizes: tuple[int, ...], axis: int) -> tuple:
     for size in sizes:
         starts.append(starts[-1] + size)
     head = (slice(None),) * (axis % x.ndim)
-    return tuple(x[(*head, slice(a, b), ...)] for a, b in zip(starts, starts[1:], strict=False))
+    return tuple(x[(*head, slice(a, b), ...)] for a, b in pairwise(starts))
 
 
 def _split_rule(out: tuple, x: Array, sizes: tuple[int, ...], axis: int) -> Callable:
@@ -401,7 +400,7 @@ _getitem = Primitive(
     lambda x, key: x[key],
     (lambda out, x, key: lambda g: _scatter(g, key=key, shape=x.shape),),
 )
-_scatter = Primitive(
+_scatter: Primitive = Primitive(
     "scatter",
     _embed,
     (lambda out, g, key, shape: lambda h: _getitem(h, key=key),),
@@ -426,7 +425,11 @@ def _install_operators() -> None:
         setattr(Traced, f"__{symbol}__", lambda self, other, f=compare: f(strip(self), strip(other)))
     for name, unary in {"__neg__": negative, "__pos__": lambda x: x, "__abs__": abs}.items():
         setattr(Traced, name, lambda self, f=unary: f(self))
-    for name, member in {"__getitem__": getitem, "T": property(matrix_transpose), "mT": property(matrix_transpose)}.items():
+    for name, member in {
+        "__getitem__": getitem,
+        "T": property(matrix_transpose),
+        "mT": property(matrix_transpose),
+    }.items():
         setattr(Traced, name, member)
 
 

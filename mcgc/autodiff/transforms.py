@@ -181,7 +181,7 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
 
 
 class Body(NamedTuple):
-    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`; `pull(residuals, *g) -> all g`."""
+    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`, `pull(residuals, *g) -> gs`."""
 
     forward: Callable
     pull: Callable

@@ -10,8 +10,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload, register_jitable
 
-from mcgc.kernels import generic, scalar
 from mcgc import random
+from mcgc.kernels import generic, scalar
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 _round = register_jitable(scalar.philox_round)
@@ -41,7 +41,7 @@ def _fill(noise, words, tile, k0, k1):
     """
     c0, c1, c2, c3 = words[0], words[1], words[2], words[3]
     first = np.uint64(tile) * np.uint64(LANES)
-    low, high = np.uint32(first), np.uint32(first >> np.uint64(32))  # 64 divides 2³², so `low` does not overflow
+    low, high = np.uint32(first), np.uint32(first >> np.uint64(32))  # 64 divides 2³²: `low` cannot overflow
     for w in range(LANES):
         c0[w], c1[w], c2[w], c3[w] = np.uint32(low + np.uint32(w)), high, np.uint32(0), np.uint32(0)
     for _ in range(ROUNDS):
@@ -134,9 +134,7 @@ def adam(
 ) -> tuple[Any, Any, Any]:
     """Compute `generic.adam` in one pass; a number by itself is left to that."""
     if theta.ndim == 0:
-        return generic.adam(
-            theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon
-        )
+        return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     constants = (
         decay_mean,
         1 - decay_mean,
@@ -148,4 +146,4 @@ def adam(
     )
     arrays = (x.ravel() for x in (theta, gradient, mean, square))
     new = _adam(*arrays, *(theta.dtype.type(constant) for constant in constants))
-    return tuple(x.reshape(theta.shape) for x in new)  # type: ignore[return-value]
+    return tuple(x.reshape(theta.shape) for x in new)

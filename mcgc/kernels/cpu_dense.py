@@ -11,16 +11,12 @@ and without a fused multiply-add differ in the last bits.
 # (an intrinsic is called without its first parameter, the typing context)
 
 from functools import cache
-from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, models, register_model
+from numba import njit
 
 from mcgc.errors import InputError
-
-LANES = 8  # numbers in a vector: a 256-bit register of float32, two of float64
+from mcgc.kernels.lanes import LANES, add_product, fill, fold, load, spread, store, store_lane
 
 
 def dense_forward(
@@ -35,9 +31,7 @@ def dense_forward(
     Returns y (rows, n_L) and, for `dense_vjp`, h_1 … h_{L−1}, z_L, each row-major, in one vector.
     Raises `InputError` if theta or x does not have the size that `sizes` asks for.
     """
-    return _forward(
-        np.ascontiguousarray(theta), np.ascontiguousarray(x), _as_array(sizes), activation == "tanh"
-    )
+    return _forward(np.ascontiguousarray(theta), np.ascontiguousarray(x), _as_array(sizes), activation == "tanh")
 
 
 def dense_vjp(
@@ -71,124 +65,6 @@ def _as_array(sizes: tuple[int, ...]) -> np.ndarray:
     return np.asarray(sizes, dtype=np.int64)  # one type for every net, so that none is compiled anew
 
 
-class _Lanes(types.Type):
-    """`LANES` numbers in registers."""
-
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-        super().__init__(name=f"Lanes({dtype})")
-
-
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, lanes: _Lanes) -> None:
-        super().__init__(manager, lanes, ir.VectorType(manager.lookup(lanes.dtype).get_value_type(), LANES))
-
-
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, offset: Any) -> Any:
-    data = context.make_array(array_type)(context, builder, array).data
-    return builder.gep(data, [offset])
-
-
-@intrinsic
-def _load(typing, array, offset):
-    """Read LANES neighbours from `offset` on."""
-    lanes = _Lanes(array.dtype)
-
-    def generate(context, builder, signature, args):
-        vector = context.get_value_type(lanes)
-        pointer = builder.bitcast(_pointer(context, builder, array, *args), vector.as_pointer())
-        return builder.load(pointer, align=array.dtype.bitwidth // 8)
-
-    return lanes(array, types.intp), generate
-
-
-@intrinsic
-def _store(typing, array, offset, lanes):
-    """Write LANES neighbours from `offset` on."""
-
-    def generate(context, builder, signature, args):
-        pointer = _pointer(context, builder, array, *args[:2])
-        pointer = builder.bitcast(pointer, args[2].type.as_pointer())
-        builder.store(args[2], pointer, align=array.dtype.bitwidth // 8)
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes), generate
-
-
-def _in_every_lane(builder: Any, number: Any) -> Any:
-    vector = ir.VectorType(number.type, LANES)
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, ir.IntType(32)(0))
-    return builder.shuffle_vector(
-        first, first, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    )
-
-
-@intrinsic
-def _spread(typing, array, offset):
-    """Read one number into every lane."""
-
-    def generate(context, builder, signature, args):
-        return _in_every_lane(builder, builder.load(_pointer(context, builder, array, *args)))
-
-    return _Lanes(array.dtype)(array, types.intp), generate
-
-
-@intrinsic
-def _fill(typing, like, number):
-    """Put one number into every lane."""
-    lanes = _Lanes(like.dtype)
-
-    def generate(context, builder, signature, args):
-        return _in_every_lane(builder, context.cast(builder, args[1], number, like.dtype))
-
-    return lanes(like, number), generate
-
-
-@intrinsic
-def _add_product(typing, total, a, b):
-    """Return total + a b, rounded once where the machine can."""
-
-    def generate(context, builder, signature, args):
-        total, a, b = args
-        return builder.fadd(total, builder.fmul(a, b, flags=("contract",)), flags=("contract",))
-
-    return total(total, a, b), generate
-
-
-@intrinsic
-def _sums(typing, a, b, c, d, e, f, g, h):
-    """Return the sums of eight vectors, (Σa, …, Σh), in three rounds that fold two vectors into one."""
-    rounds = (
-        ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)),
-        ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
-        ((0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
-    )
-
-    def generate(context, builder, signature, args):
-        indices = ir.VectorType(ir.IntType(32), LANES)
-        for halves in rounds:
-            low, high = (ir.Constant(indices, list(half)) for half in halves)
-            args = [
-                builder.fadd(builder.shuffle_vector(p, q, low), builder.shuffle_vector(p, q, high))
-                for p, q in zip(args[::2], args[1::2], strict=True)
-            ]
-        return args[0]
-
-    return a(a, b, c, d, e, f, g, h), generate
-
-
-@intrinsic
-def _store_lane(typing, array, offset, lanes, lane):
-    """Write lane number `lane` to `offset`."""
-
-    def generate(context, builder, signature, args):
-        builder.store(builder.extract_element(args[2], args[3]), _pointer(context, builder, array, *args[:2]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes, types.intp), generate
-
-
 @njit(cache=True)
 def _affine(c, c_at, bias, bias_at, a, a_at, b, b_at, m, n, k):
     """Write c = a b + bias, tile by tile of 4 rows by 2 vectors; n ≥ LANES.
@@ -202,28 +78,23 @@ def _affine(c, c_at, bias, bias_at, a, a_at, b, b_at, m, n, k):
         c0, c1, c2, c3 = c_at + i * n, c_at + i1 * n, c_at + i2 * n, c_at + i3 * n
         for j in range(0, n, 2 * LANES):
             left, right = min(j, n - LANES), min(j + LANES, n - LANES)
-            l0 = l1 = l2 = l3 = _load(bias, bias_at + left)
-            r0 = r1 = r2 = r3 = _load(bias, bias_at + right)
+            l0 = l1 = l2 = l3 = load(bias, bias_at + left)
+            r0 = r1 = r2 = r3 = load(bias, bias_at + right)
             for p in range(k):
-                bl, br = _load(b, b_at + p * n + left), _load(b, b_at + p * n + right)
-                s0, s1, s2, s3 = (
-                    _spread(a, a0 + p),
-                    _spread(a, a1 + p),
-                    _spread(a, a2 + p),
-                    _spread(a, a3 + p),
-                )
-                l0, r0 = _add_product(l0, s0, bl), _add_product(r0, s0, br)
-                l1, r1 = _add_product(l1, s1, bl), _add_product(r1, s1, br)
-                l2, r2 = _add_product(l2, s2, bl), _add_product(r2, s2, br)
-                l3, r3 = _add_product(l3, s3, bl), _add_product(r3, s3, br)
-            _store(c, c0 + left, l0)
-            _store(c, c0 + right, r0)
-            _store(c, c1 + left, l1)
-            _store(c, c1 + right, r1)
-            _store(c, c2 + left, l2)
-            _store(c, c2 + right, r2)
-            _store(c, c3 + left, l3)
-            _store(c, c3 + right, r3)
+                bl, br = load(b, b_at + p * n + left), load(b, b_at + p * n + right)
+                s0, s1, s2, s3 = spread(a, a0 + p), spread(a, a1 + p), spread(a, a2 + p), spread(a, a3 + p)
+                l0, r0 = add_product(l0, s0, bl), add_product(r0, s0, br)
+                l1, r1 = add_product(l1, s1, bl), add_product(r1, s1, br)
+                l2, r2 = add_product(l2, s2, bl), add_product(r2, s2, br)
+                l3, r3 = add_product(l3, s3, bl), add_product(r3, s3, br)
+            store(c, c0 + left, l0)
+            store(c, c0 + right, r0)
+            store(c, c1 + left, l1)
+            store(c, c1 + right, r1)
+            store(c, c2 + left, l2)
+            store(c, c2 + right, r2)
+            store(c, c3 + left, l3)
+            store(c, c3 + right, r3)
 
 
 @njit(cache=True)
@@ -237,34 +108,30 @@ def _affine_bar(c, c_at, a, g, m, n, rows):
         left, right = min(j, n - LANES), min(j + LANES, n - LANES)
         for p in range(0, rows, 4):
             p1, p2, p3 = min(p + 1, rows - 1), min(p + 2, rows - 1), min(p + 3, rows - 1)
-            l0, r0 = _load(g, p * n + left), _load(g, p * n + right)
-            l1 = l2 = l3 = r1 = r2 = r3 = _fill(g, 0)
+            l0, r0 = load(g, p * n + left), load(g, p * n + right)
+            l1 = l2 = l3 = r1 = r2 = r3 = fill(g, 0)
             if p + 1 < rows:
-                l1, r1 = _load(g, p1 * n + left), _load(g, p1 * n + right)
+                l1, r1 = load(g, p1 * n + left), load(g, p1 * n + right)
             if p + 2 < rows:
-                l2, r2 = _load(g, p2 * n + left), _load(g, p2 * n + right)
+                l2, r2 = load(g, p2 * n + left), load(g, p2 * n + right)
             if p + 3 < rows:
-                l3, r3 = _load(g, p3 * n + left), _load(g, p3 * n + right)
+                l3, r3 = load(g, p3 * n + left), load(g, p3 * n + right)
             for i in range(m + 1):
                 at = c_at + i * n
-                sl = sr = _fill(g, 0)
+                sl = sr = fill(g, 0)
                 if p > 0:  # both before either is written, for they may overlap
-                    sl, sr = _load(c, at + left), _load(c, at + right)
+                    sl, sr = load(c, at + left), load(c, at + right)
                 if i < m:
-                    s0, s1, s2, s3 = (
-                        _spread(a, p * m + i),
-                        _spread(a, p1 * m + i),
-                        _spread(a, p2 * m + i),
-                        _spread(a, p3 * m + i),
-                    )
+                    s0, s1 = spread(a, p * m + i), spread(a, p1 * m + i)
+                    s2, s3 = spread(a, p2 * m + i), spread(a, p3 * m + i)
                 else:
-                    s0 = s1 = s2 = s3 = _fill(g, 1)
-                sl, sr = _add_product(sl, s0, l0), _add_product(sr, s0, r0)
-                sl, sr = _add_product(sl, s1, l1), _add_product(sr, s1, r1)
-                sl, sr = _add_product(sl, s2, l2), _add_product(sr, s2, r2)
-                sl, sr = _add_product(sl, s3, l3), _add_product(sr, s3, r3)
-                _store(c, at + left, sl)
-                _store(c, at + right, sr)
+                    s0 = s1 = s2 = s3 = fill(g, 1)
+                sl, sr = add_product(sl, s0, l0), add_product(sr, s0, r0)
+                sl, sr = add_product(sl, s1, l1), add_product(sr, s1, r1)
+                sl, sr = add_product(sl, s2, l2), add_product(sr, s2, r2)
+                sl, sr = add_product(sl, s3, l3), add_product(sr, s3, r3)
+                store(c, at + left, sl)
+                store(c, at + right, sr)
 
 
 @njit(cache=True)
@@ -280,35 +147,35 @@ def _times_transposed(c, a, tails, b, b_at, m, n, k):
         for j in range(0, n, 2):
             j1 = min(j + 1, n - 1)
             b0, b1 = b_at + j * k, b_at + j1 * k
-            bl, br = _load(b, b0 + k - LANES), _load(b, b1 + k - LANES)
-            v = _load(tails, i * LANES)
-            zero = _fill(a, 0)
-            l0, r0 = _add_product(zero, v, bl), _add_product(zero, v, br)
-            v = _load(tails, i1 * LANES)
-            l1, r1 = _add_product(zero, v, bl), _add_product(zero, v, br)
-            v = _load(tails, i2 * LANES)
-            l2, r2 = _add_product(zero, v, bl), _add_product(zero, v, br)
-            v = _load(tails, i3 * LANES)
-            l3, r3 = _add_product(zero, v, bl), _add_product(zero, v, br)
+            bl, br = load(b, b0 + k - LANES), load(b, b1 + k - LANES)
+            v = load(tails, i * LANES)
+            zero = fill(a, 0)
+            l0, r0 = add_product(zero, v, bl), add_product(zero, v, br)
+            v = load(tails, i1 * LANES)
+            l1, r1 = add_product(zero, v, bl), add_product(zero, v, br)
+            v = load(tails, i2 * LANES)
+            l2, r2 = add_product(zero, v, bl), add_product(zero, v, br)
+            v = load(tails, i3 * LANES)
+            l3, r3 = add_product(zero, v, bl), add_product(zero, v, br)
             for p in range(0, whole, LANES):
-                bl, br = _load(b, b0 + p), _load(b, b1 + p)
-                v = _load(a, i * k + p)
-                l0, r0 = _add_product(l0, v, bl), _add_product(r0, v, br)
-                v = _load(a, i1 * k + p)
-                l1, r1 = _add_product(l1, v, bl), _add_product(r1, v, br)
-                v = _load(a, i2 * k + p)
-                l2, r2 = _add_product(l2, v, bl), _add_product(r2, v, br)
-                v = _load(a, i3 * k + p)
-                l3, r3 = _add_product(l3, v, bl), _add_product(r3, v, br)
-            sums = _sums(l0, l1, l2, l3, r0, r1, r2, r3)
-            _store_lane(c, i * n + j, sums, 0)
-            _store_lane(c, i1 * n + j, sums, 1)
-            _store_lane(c, i2 * n + j, sums, 2)
-            _store_lane(c, i3 * n + j, sums, 3)
-            _store_lane(c, i * n + j1, sums, 4)
-            _store_lane(c, i1 * n + j1, sums, 5)
-            _store_lane(c, i2 * n + j1, sums, 6)
-            _store_lane(c, i3 * n + j1, sums, 7)
+                bl, br = load(b, b0 + p), load(b, b1 + p)
+                v = load(a, i * k + p)
+                l0, r0 = add_product(l0, v, bl), add_product(r0, v, br)
+                v = load(a, i1 * k + p)
+                l1, r1 = add_product(l1, v, bl), add_product(r1, v, br)
+                v = load(a, i2 * k + p)
+                l2, r2 = add_product(l2, v, bl), add_product(r2, v, br)
+                v = load(a, i3 * k + p)
+                l3, r3 = add_product(l3, v, bl), add_product(r3, v, br)
+            sums = fold(l0, l1, l2, l3, r0, r1, r2, r3)
+            store_lane(c, i * n + j, sums, 0)
+            store_lane(c, i1 * n + j, sums, 1)
+            store_lane(c, i2 * n + j, sums, 2)
+            store_lane(c, i3 * n + j, sums, 3)
+            store_lane(c, i * n + j1, sums, 4)
+            store_lane(c, i1 * n + j1, sums, 5)
+            store_lane(c, i2 * n + j1, sums, 6)
+            store_lane(c, i3 * n + j1, sums, 7)
 
 
 @njit(cache=True)
@@ -372,9 +239,7 @@ def _vjp(theta, x, hidden, sizes, is_tanh, cotangent):
         or cotangent.shape[0] != rows
         or cotangent.shape[1] != sizes[-1]
     ):
-        raise InputError(
-            "an argument of dense_vjp does not fit the net: give what dense_forward took and returned"
-        )
+        raise InputError("an argument of dense_vjp does not fit the net: give what dense_forward took and returned")
     zero, one = theta.dtype.type(0), theta.dtype.type(1)
     theta_bar, x_bar = np.empty(parameters, theta.dtype), np.empty(rows * sizes[0], theta.dtype)
     if rows == 0:
@@ -391,12 +256,8 @@ def _vjp(theta, x, hidden, sizes, is_tanh, cotangent):
             h, g_before = x.reshape(-1), x_bar
         w, bar, at, width = theta, theta_bar, w_at, n
         if n < LANES:
-            w, bar, at, width = (
-                np.zeros((k + 1) * LANES, theta.dtype),
-                np.empty((k + 1) * LANES, theta.dtype),
-                0,
-                LANES,
-            )
+            w, at, width = np.zeros((k + 1) * LANES, theta.dtype), 0, LANES
+            bar = np.empty((k + 1) * LANES, theta.dtype)
             _copy_columns(theta, w_at, n, w, 0, LANES, k)
             narrow, g = g, np.zeros(rows * LANES, theta.dtype)
             _copy_columns(narrow, 0, n, g, 0, LANES, rows)

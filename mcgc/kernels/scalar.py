@@ -1,7 +1,7 @@
 """Philox and the normal transform for one block of numbers, as scalar functions that Numba's compilers take.
 
-Written once for the CPU and for CUDA: integers are cast back to 32 bits at every step, products of 32 bits are formed in
-64, and the float32 path holds no float64. There are no branches and no library calls in it, so that a loop over blocks
+Written once for the CPU and for CUDA: integers are cast back to 32 bits at every step, products of 32 bits are formed
+in 64, and the float32 path holds no float64. It has no branches and no library calls, so that a loop over blocks
 becomes vector instructions. The meaning is `mcgc.random.philox` and `mcgc.random.normal`.
 """
 
@@ -19,7 +19,7 @@ F = np.float32
 HALF, ONE, SCALE = F(0.5), F(1), F(2.0**-32)
 SQRT2 = F(math.sqrt(2))
 ANGLE, ANGLE64 = F(math.pi / 4 * 2.0**-30), math.pi / 4 * 2.0**-30
-LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)  # their sum is log 2; products with an exponent are exact in the first
+LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)  # log 2; an exponent times the first is exact
 # minimax polynomials of Cephes (Moshier 1992): log(1 + f) on (√½ − 1, √2 − 1), sine and cosine on (−π/4, π/4)
 L0, L1, L2 = F(7.0376836292e-2), F(-1.1514610310e-1), F(1.1676998740e-1)
 L3, L4, L5 = F(-1.2420140846e-1), F(1.4249322787e-1), F(-1.6668057665e-1)

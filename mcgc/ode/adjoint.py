@@ -61,7 +61,7 @@ def checkpointed(
     y_bar: Any = xp.zeros_like(plan.checkpoints[0].y)
     k_bar: Any = xp.zeros_like(y_bar)
     totals: list = [None] * (1 + len(rest))
-    ends = [checkpoint.index for checkpoint in plan.checkpoints[1:]] + [len(plan.steps)]
+    ends = [checkpoint.before for checkpoint in plan.checkpoints[1:]] + [len(plan.steps)]
     for (index, y, k1), end in zip(reversed(plan.checkpoints), reversed(ends), strict=True):
         steps = plan.steps[index:end]
 

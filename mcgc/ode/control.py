@@ -10,11 +10,11 @@ from mcgc.arrays import Array, namespace_of
 
 SAFETY = 0.9
 SHRINK, GROW = 0.2, 10.0  # bounds on the change of the step size from one step to the next
-INTEGRAL, PROPORTIONAL = 0.85, 0.2  # exponents, divided by the order of the local error: 0.17 and 0.04 for dopri5
+INTEGRAL, PROPORTIONAL = 0.85, 0.2  # exponents, divided by the order of the local error: 0.17, 0.04 for dopri5
 
 
 class Memory(NamedTuple):
-    """What the controller remembers, each of shape (batch,): the last accepted error, and whether the last step failed."""
+    """What the controller remembers, shape (batch,): the last accepted error, and whether the last step failed."""
 
     error: Array
     rejected: Array
@@ -55,7 +55,13 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
 
 
 def first_step(
-    field: Callable[[Array, Array], Array], y: Array, k1: Array, sign: Array, order: int, rtol: float, atol: float
+    field: Callable[[Array, Array], Array],
+    y: Array,
+    k1: Array,
+    sign: Array,
+    order: int,
+    rtol: float,
+    atol: float,
 ) -> Array:
     """Return a first step size, shape (batch,), positive, at the cost of one evaluation of the field.
 

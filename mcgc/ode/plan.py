@@ -38,9 +38,9 @@ class Step(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """The state before step number `index`, and the field there: None before the first step."""
+    """The state before step number `before`, and the field there: None before the first step."""
 
-    index: int
+    before: int
     y: Array
     k1: Array | None
 
@@ -91,7 +91,12 @@ def _end_of(step: Step, elapsed: Array) -> Array:
 
 
 def march(
-    tableau: Tableau, field: Callable[[Array, Array], Array], ts: Array, y: Array, tolerance: Tolerance, keep: int
+    tableau: Tableau,
+    field: Callable[[Array, Array], Array],
+    ts: Array,
+    y: Array,
+    tolerance: Tolerance,
+    keep: int,
 ) -> Plan:
     """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
 
@@ -113,7 +118,7 @@ def march(
     k1 = field(xp.astype(start, y.dtype), y)
     evaluations = 1
     if step_size is None:
-        at = lambda h, z: field(xp.astype(start + h[:, None], y.dtype), z)  # noqa: E731
+        at = lambda h, z: field(xp.astype(start + h[:, None], y.dtype), z)
         size = control.first_step(at, y, k1, sign[:, 0], tableau.order, rtol, atol)[:, None]
         evaluations += 1
     else:

@@ -120,7 +120,13 @@ def solve(
 
 
 def _checked(
-    solver: str, rtol: float, atol: float, step_size: float | None, adjoint: str, max_steps: int, checkpoints: int
+    solver: str,
+    rtol: float,
+    atol: float,
+    step_size: float | None,
+    adjoint: str,
+    max_steps: int,
+    checkpoints: int,
 ) -> Tolerance:
     if solver not in TABLEAUX:
         raise InputError(f"unknown solver {solver!r}: choose one of {', '.join(TABLEAUX)}")

@@ -27,9 +27,7 @@ def _combine_rule(out: Array, y: Array, *ks: Array, h: Array, weights: Sequence[
     return pull
 
 
-_combine = primitive(
-    "combine", lambda y, *ks, h, weights: y + h * _weighted(weights, ks), joint=_combine_rule
-)
+_combine = primitive("combine", lambda y, *ks, h, weights: y + h * _weighted(weights, ks), joint=_combine_rule)
 
 
 def combine(y: Array, h: Array, weights: Sequence[float], ks: Sequence[Array]) -> Array:
@@ -55,14 +53,41 @@ def error(tableau: Tableau, h: Array, ks: Sequence[Array]) -> Array:
     return h * _weighted(tableau.error, ks)
 
 
-def interpolate(tableau: Tableau, fraction: Array, h: Array, y: Array, ks: Sequence[Array]) -> Array:
-    """Return the state at the fractions θ (batch, times) of the step, shape (batch, times, states)."""
-    theta = fraction[:, :, None]
-    total: Any = 0.0
-    for row, k in zip(tableau.dense, ks, strict=True):
-        if any(row):
-            weight: Any = 0.0
-            for coefficient in reversed(row):
-                weight = (weight + coefficient) * theta
-            total = total + weight * k[:, None, :]
+def _blend_forward(y: Array, *ks_and_weights: Array, h: Array) -> Array:
+    ks, weights = _halves(ks_and_weights)
+    total = sum((w[:, :, None] * k[:, None, :] for k, w in zip(ks, weights, strict=True)), start=0.0)
     return y[:, None, :] + h[:, :, None] * total
+
+
+def _blend_rule(out: Array, y: Array, *ks_and_weights: Array, h: Array) -> Callable:
+    ks, weights = _halves(ks_and_weights)
+
+    def pull(g: Array) -> tuple:
+        scaled = g * h[:, :, None]
+        k_bars = (ops.sum(scaled * w[:, :, None], axis=1) for w in weights)
+        w_bars = (ops.sum(scaled * k[:, None, :], axis=2) for k in ks)
+        return (ops.sum(g, axis=1), *k_bars, *w_bars)
+
+    return pull
+
+
+def _halves(arrays: Sequence[Array]) -> tuple[Sequence[Array], Sequence[Array]]:
+    return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
+
+
+_blend = primitive("blend", _blend_forward, joint=_blend_rule)
+
+
+def interpolate(tableau: Tableau, fraction: Array, h: Array, y: Array, ks: Sequence[Array]) -> Array:
+    """Return the state at the fractions θ (batch, times) of the step, shape (batch, times, states).
+
+    It is y + h Σᵢ wᵢ(θ) kᵢ with the polynomials wᵢ of the tableau's dense output.
+    """
+    used = [(row, k) for row, k in zip(tableau.dense, ks, strict=True) if any(row)]
+    weights = []
+    for row, _ in used:
+        weight: Any = 0.0
+        for coefficient in reversed(row):
+            weight = (weight + coefficient) * fraction
+        weights.append(weight)
+    return _blend(y, *(k for _, k in used), *weights, h=h)

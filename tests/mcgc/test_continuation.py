@@ -42,7 +42,11 @@ def smoothed_bell(lam):
 
 def smoothed_wave(lam):
     damping, k2 = math.exp(-lam * K @ K / 2), K @ K
-    return damping * math.cos(K @ THETA), -damping * math.sin(K @ THETA) * K, -k2 / 2 * damping * math.cos(K @ THETA)
+    return (
+        damping * math.cos(K @ THETA),
+        -damping * math.sin(K @ THETA) * K,
+        -k2 / 2 * damping * math.cos(K @ THETA),
+    )
 
 
 CLOSED_FORMS = {quadratic: smoothed_quadratic, bell: smoothed_bell, wave: smoothed_wave}
@@ -127,7 +131,7 @@ def test_a_step_moves_both_variables_along_their_estimates():
     np.testing.assert_allclose(new.log_lam, -1.0 - 0.5 * found.grad_log_lam, rtol=1e-14)
     assert info.smoothed == found.smoothed
     assert info.regularised == info.grad_log_lam == found.grad_log_lam
-    assert new.count == 1
+    assert new.steps == 1
 
 
 @pytest.mark.parametrize(("relative", "pull"), [(False, 0.2 * 3 * math.exp(-1.7)), (True, 0.2 * 3 * math.exp(-0.7))])
@@ -169,7 +173,7 @@ def test_steps_are_pure_and_repeat_to_the_bit():
     first, second = (algorithm.step(state, None, Key(4))[0] for _ in range(2))
     np.testing.assert_array_equal(first.theta, second.theta)
     assert first.log_lam == second.log_lam
-    assert state.count == 0
+    assert state.steps == 0
     np.testing.assert_array_equal(state.theta, THETA)
 
 
@@ -185,9 +189,7 @@ def test_batch_and_aux_pass_through():
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_a_step_keeps_dtype_and_device_and_reads_nothing_back(device, dtype, estimator):
     f = lambda theta, batch: ops.sum(ops.square(theta) * batch)
-    algorithm = continuation(
-        f, adam(0.1), adam(0.1), log_lam0=-2.0, estimator=estimator, num_samples=2, beta=0.1
-    )
+    algorithm = continuation(f, adam(0.1), adam(0.1), log_lam0=-2.0, estimator=estimator, num_samples=2, beta=0.1)
     state = algorithm.init(to_device(THETA, device, dtype))
     for i in range(3):
         state, info = algorithm.step(state, to_device(B, device, dtype), fold_in(Key(0), i))

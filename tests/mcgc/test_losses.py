@@ -14,7 +14,9 @@ LABELS = np.array([2, 0, 1])
 
 def test_mse_is_the_mean_of_squares(device):
     x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
-    assert float(to_host(losses.mse(to_device(x, device), to_device(y, device)))) == pytest.approx(((x - y) ** 2).mean())
+    assert float(to_host(losses.mse(to_device(x, device), to_device(y, device)))) == pytest.approx(
+        ((x - y) ** 2).mean()
+    )
     check_grads(lambda x: losses.mse(x, to_device(y, device)), to_device(x, device))
 
 

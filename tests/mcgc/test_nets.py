@@ -1,5 +1,7 @@
 """Dense nets: layout, initial values, derivatives, and every way of computing them against plain NumPy."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ SIZES = (3, 7, 5, 2)
 
 def by_hand(theta, x, sizes, activation):
     at = 0
-    for layer, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
         weights = theta[at : at + n_in * n_out].reshape(n_in, n_out)
         at += n_in * n_out
         x = x @ weights + theta[at : at + n_out]

@@ -23,7 +23,7 @@ def test_adam_follows_its_published_algorithm(device):
         theta = theta - rate * (mean / (1 - b1**n)) / (np.sqrt(square / (1 - b2**n)) + epsilon)
         ours, state = optimizer.update(to_device(CURVATURE, device) * ours, state, ours)
         np.testing.assert_allclose(to_host(ours), theta, rtol=1e-12)
-    assert state.count == 7
+    assert state.steps == 7
 
 
 def test_sgd_subtracts_the_scaled_gradient():
@@ -52,10 +52,13 @@ def test_updates_mutate_nothing():
         array.flags.writeable = False
     optimizer.update(gradient, state, theta)
     assert (theta == 1).all()
-    assert state.count == 0
+    assert state.steps == 0
 
 
-@pytest.mark.parametrize("bad", [lambda: sgd(0.0), lambda: adam(float("nan")), lambda: adam(1, (1.0, 0.9)), lambda: adam(1, epsilon=0)])
+@pytest.mark.parametrize(
+    "bad",
+    [lambda: sgd(0.0), lambda: adam(float("nan")), lambda: adam(1, (1.0, 0.9)), lambda: adam(1, epsilon=0)],
+)
 def test_options_out_of_range_are_one_sentence(bad):
     with pytest.raises(InputError, match="got"):
         bad()

@@ -23,7 +23,8 @@ def spirals(count=10):
     times = np.linspace(0, 0.4, 5)
     parameters = np.stack([np.linspace(0.5, 1, count), np.linspace(1, 2, count)], axis=1)
     states = [
-        solve(lambda t, y, p: p[1] * (y[::-1] - y) - p[0] * y, np.array([1.0, 0.5, -0.5]), times, p).ys for p in parameters
+        solve(lambda t, y, p: p[1] * (y[::-1] - y) - p[0] * y, np.array([1.0, 0.5, -0.5]), times, p).ys
+        for p in parameters
     ]
     return SeriesData(times, parameters, np.stack(states))
 
@@ -161,7 +162,12 @@ def test_the_recipes_are_valid_and_lorenz_is_the_paper_s():
     for name in problems.names():
         assert isinstance(validate(problems.get(name).recipe), Settings)
     recipe = problems.get("lorenz").recipe
-    assert (recipe.learning_rate, recipe.learning_rate_lam, recipe.beta, recipe.log_lam0) == (3e-3, 3e-1, 1e-2, -10)
+    assert (recipe.learning_rate, recipe.learning_rate_lam, recipe.beta, recipe.log_lam0) == (
+        3e-3,
+        3e-1,
+        1e-2,
+        -10,
+    )
     assert (recipe.epochs, recipe.batch_size, recipe.warmup_epochs, recipe.num_samples) == (200, 4, 10, 1)
 
 

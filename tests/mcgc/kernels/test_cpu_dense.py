@@ -22,9 +22,7 @@ ACTIVATIONS = ["relu", "tanh"]
 def draw(sizes, rows, dtype=np.float64, seed=0):
     """Return theta with weights of variance 1 / n_in, inputs, and a cotangent of the output."""
     rng = np.random.default_rng(seed)
-    layers = [
-        (rng.normal(size=k * n) / np.sqrt(k), 0.3 * rng.normal(size=n)) for k, n in itertools.pairwise(sizes)
-    ]
+    layers = [(rng.normal(size=k * n) / np.sqrt(k), 0.3 * rng.normal(size=n)) for k, n in itertools.pairwise(sizes)]
     theta = np.concatenate([part for layer in layers for part in layer])
     x, cotangent = rng.normal(size=(rows, sizes[0])), rng.normal(size=(rows, sizes[-1]))
     return theta.astype(dtype), x.astype(dtype), cotangent.astype(dtype)

@@ -58,7 +58,10 @@ def test_the_normal_transform_holds_at_the_ends_of_its_range(dtype):
         for c in edges:
             z = transform(np.uint32(b), np.uint32(c), np.zeros(1, dtype)[0])
             u = (float(np.dtype(dtype).type(b)) + 0.5) * 2.0**-32
-            radius, angle = math.sqrt(-2 * math.log(min(u, 1.0))), 2 * math.pi * ((c >> 30) + (c % 2**30 - 2**29 + 0.5) / 2**30) / 4
+            radius, angle = (
+                math.sqrt(-2 * math.log(min(u, 1.0))),
+                2 * math.pi * ((c >> 30) + (c % 2**30 - 2**29 + 0.5) / 2**30) / 4,
+            )
             expected = radius * math.cos(angle), radius * math.sin(angle)
             assert z == pytest.approx(expected, rel=1e-6, abs=5e-7)
 

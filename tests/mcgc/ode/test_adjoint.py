@@ -139,9 +139,7 @@ def test_a_hundred_solves_leave_memory_flat():
 def test_checkpointing_holds_less_at_once_than_the_whole_tape():
     def peak(**options):
         y0 = np.ones((50, 40))
-        evaluate = grad(
-            lambda y0: ops.sum(solve(lambda t, y, p: -y * y, y0, TS, step_size=0.01, **options).ys)
-        )
+        evaluate = grad(lambda y0: ops.sum(solve(lambda t, y, p: -y * y, y0, TS, step_size=0.01, **options).ys))
         tracemalloc.start()
         evaluate(y0)
         held = tracemalloc.get_traced_memory()[1]

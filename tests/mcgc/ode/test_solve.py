@@ -74,7 +74,13 @@ def test_adaptive_solution_agrees_with_scipy():
     ys = solve(lorenz, Y0, TS, P, rtol=1e-9, atol=1e-11).ys
     for i in range(3):
         reference = solve_ivp(
-            lambda t, y, i=i: lorenz(t, y[None], P[i : i + 1])[0], (0, 2), Y0[i], "DOP853", TS, rtol=1e-12, atol=1e-12
+            lambda t, y, i=i: lorenz(t, y[None], P[i : i + 1])[0],
+            (0, 2),
+            Y0[i],
+            "DOP853",
+            TS,
+            rtol=1e-12,
+            atol=1e-12,
         )
         np.testing.assert_allclose(ys[i], reference.y.T, atol=2e-7)
 
@@ -179,8 +185,16 @@ def test_inputs_are_not_mutated():
 @pytest.mark.parametrize(
     ("kind", "call", "words"),
     [
-        (SolveError, lambda: solve(lambda t, y, p: y * y, np.array([[0.1], [1.0]]), np.array([0.0, 2.0])), "t = 1 "),
-        (SolveError, lambda: solve(lambda t, y, p: y, Y0, TS, max_steps=3), "max_steps = 3 .* larger max_steps"),
+        (
+            SolveError,
+            lambda: solve(lambda t, y, p: y * y, np.array([[0.1], [1.0]]), np.array([0.0, 2.0])),
+            "t = 1 ",
+        ),
+        (
+            SolveError,
+            lambda: solve(lambda t, y, p: y, Y0, TS, max_steps=3),
+            "max_steps = 3 .* larger max_steps",
+        ),
         (SolveError, lambda: solve(lambda t, y, p: y * math.nan, Y0, TS), "trajectory 0"),
         (SolveError, lambda: solve(lambda t, y, p: y**9, Y0, TS, step_size=0.1), "smaller step_size"),
         (InputError, lambda: solve(DRIVEN, Y0, np.array([0.0, 2.0, 1.0]), 1.0), "strictly"),
