@@ -1,0 +1,19 @@
+"""The command `mcgc`: reads, calls the library, shows and writes; no mathematics."""
+
+import click
+
+from mcgc import __version__
+from mcgc_cli.fit import fit
+from mcgc_cli.sentences import Sentences
+
+
+@click.group(cls=Sentences, invoke_without_command=True)
+@click.version_option(__version__, prog_name="mcgc")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Train models that get stuck, by Monte Carlo Gaussian continuation."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+main.add_command(fit)

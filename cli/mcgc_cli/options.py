@@ -1,0 +1,97 @@
+"""The options that replace a setting of the problem's recipe: one row each."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+if TYPE_CHECKING:
+    from mcgc.settings import Settings
+
+
+class Row(NamedTuple):
+    """An option: its flag, the field of the settings that it sets, the type of its value, and its help."""
+
+    flag: str
+    field: str
+    type: type
+    help: str
+
+
+ROWS = (
+    Row(
+        "--continuation/--no-continuation",
+        "continuation",
+        bool,
+        "Smooth the objective, or descend on it as it is.",
+    ),
+    Row("--estimator", "estimator", str, "How the gradient of log lambda is estimated."),
+    Row("--num-samples", "num_samples", int, "Monte Carlo samples a step."),
+    Row("--beta", "beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0."),
+    Row("--log-lam0", "log_lam0", float, "Log lambda at the start."),
+    Row("--lr", "learning_rate", float, "Learning rate of the parameters."),
+    Row("--lr-lam", "learning_rate_lam", float, "Learning rate of log lambda."),
+    Row("--epochs", "epochs", int, "Passes over the training set."),
+    Row("--warmup-epochs", "warmup_epochs", int, "Epochs at the start in which lambda is held."),
+    Row("--batch-size", "batch_size", int, "Examples a step."),
+    Row("--members", "members", int, "Models trained, each with parameters and noise of its own."),
+    Row("--seed", "seed", int, "Seed of everything random."),
+    Row("--dtype", "dtype", str, "Precision of the model."),
+    Row("--solver", "solver", str, "Runge-Kutta method that solves the differential equation."),
+    Row("--adjoint", "adjoint", str, "How gradients go through the solver."),
+    Row("--rtol", "rtol", float, "Relative tolerance of the solver."),
+    Row("--atol", "atol", float, "Absolute tolerance of the solver."),
+    Row("--step-size", "step_size", float, "Solve in steps of this length of time, whatever the tolerances."),
+)
+
+
+class RecipeOption(click.Option):
+    """An option whose default is that of the problem's recipe, which its help shows."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """Return the flag and the help, with what the option may be and its default for every problem."""
+        from mcgc import problems
+
+        flag, text = super().get_help_record(ctx) or ("", "")
+        field = str(self.name)
+        choices = _choices().get(field)
+        notes = [f"one of: {', '.join(choices)}"] if choices else []
+        for name in problems.names():
+            default = getattr(problems.get(name).recipe, field)
+            shown = "on" if default is True else "off" if default is False else default
+            notes.append(f"{name}: {shown}")
+        return flag, f"{text}  [{'; '.join(notes)}]"
+
+
+def recipe_options(command: Callable) -> Callable:
+    """Add the options of all rows to `command`; one that is not given is None."""
+    for row in reversed(ROWS):
+        command = click.option(row.flag, row.field, type=row.type, default=None, help=row.help, cls=RecipeOption)(
+            command
+        )
+    return command
+
+
+def settings_of(recipe: "Settings", given: Mapping[str, Any]) -> "Settings":
+    """Return `recipe` with the options that were given.
+
+    Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range.
+    """
+    import re
+
+    from mcgc.errors import InputError
+    from mcgc.settings import validate
+
+    try:
+        return validate(recipe._replace(**{field: value for field, value in given.items() if value is not None}))
+    except InputError as error:  # the library speaks of fields, the user of flags
+        flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
+        raise InputError(re.sub(rf"\b({'|'.join(flags)})\b", lambda found: flags[found[0]], str(error))) from None
+
+
+def _choices() -> dict[str, Collection[str]]:
+    from mcgc.arrays import DTYPES
+    from mcgc.continuation import ESTIMATORS
+    from mcgc.ode import ADJOINTS, TABLEAUX
+
+    return {"estimator": ESTIMATORS, "dtype": DTYPES, "solver": TABLEAUX, "adjoint": ADJOINTS}

@@ -1,0 +1,60 @@
+"""What is shown while training: a bar on a terminal, now and then a line elsewhere."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+MOST_LINES = 30
+
+Show = Callable[[Any], None]  # takes a record of mcgc.training
+
+
+@contextmanager
+def progress(epochs: int, quiet: bool) -> Iterator[Show]:
+    """Give a function that shows a record on stderr: as a bar if that is a terminal, or else as a line."""
+    if quiet:
+        yield lambda record: None
+    elif sys.stderr.isatty():
+        with _bar(epochs) as show:
+            yield show
+    else:
+        yield _lines(epochs)
+
+
+@contextmanager
+def _bar(epochs: int) -> Iterator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("first epoch", total=epochs)
+        yield lambda record: bar.update(task, completed=record.epoch, description=describe(record))
+
+
+def _lines(epochs: int) -> Show:
+    began, every = time.monotonic(), math.ceil(epochs / MOST_LINES)
+
+    def show(record: Any) -> None:
+        if record.epoch % every == 0 or record.epoch in (1, epochs):
+            left = (time.monotonic() - began) / record.epoch * (epochs - record.epoch)
+            click.echo(f"epoch {record.epoch} of {epochs}: {describe(record)}, {left:.0f} s left", err=True)
+
+    return show
+
+
+def describe(record: Any) -> str:
+    """Return the losses of `record`, and λ where it has one, as means over the members (of φ, for λ)."""
+    text = f"train {_mean(record.train_loss):.4g}, test {_mean(record.test_loss):.4g}"
+    if None in record.log_lam:
+        return text
+    return f"{text}, lambda {math.exp(_mean(record.log_lam)):.2e}"
+
+
+def _mean(values: tuple) -> float:
+    return sum(values) / len(values)

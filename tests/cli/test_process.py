@@ -1,0 +1,90 @@
+"""The command as a process of its own, and with the training itself."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mcgc_datasets import write_series
+
+from mcgc import runs
+
+COMMAND = (sys.executable, "-m", "mcgc_cli")
+
+
+@pytest.fixture
+def quick(tmp_path):
+    """Give the arguments of a run on a small dataset, to run.h5 beside it."""
+    times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 3))
+    write_series(tmp_path / "data.h5", "lorenz", times, np.ones((6, 2)), states)
+    files = ["--dataset", str(tmp_path / "data.h5"), "-o", str(tmp_path / "run.h5")]
+    return ["fit", "--problem", "lorenz", "--device", "cpu", "--rtol", "1e-2", "--atol", "1e-2", *files]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["fit", "--help"], ["--version"], ["fit", "--problem", "x"]])
+def test_help_version_and_mistakes_import_nothing_heavy(args):
+    script = (
+        "import sys\nfrom mcgc_cli import main\n"
+        f"try:\n    main({args})\nfinally:\n"
+        "    print('heavy', {'numba', 'cupy', 'matplotlib', 'scipy', 'rich'} & {*sys.modules})"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert found.stdout.endswith("heavy set()\n")
+
+
+def test_help_shows_the_default_of_every_recipe():
+    found = subprocess.run([*COMMAND, "fit", "--help"], capture_output=True, text=True, timeout=60)
+    text = " ".join(found.stdout.split())
+    assert found.returncode == 0
+    assert "Learning rate of the parameters. [lorenz: 0.003]" in text
+    assert "Seed of everything random. [lorenz: 0]" in text
+    assert "[one of: float32, float64; lorenz: float32]" in text
+
+
+def test_no_command_shows_the_help(mcgc):
+    result = mcgc()
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+
+
+def test_a_mistake_ends_the_process_with_status_2_and_one_line():
+    found = subprocess.run([*COMMAND, "fit", "--lr", "x"], capture_output=True, text=True, timeout=60)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr == "mcgc: Invalid value for '--lr': 'x' is not a valid float.\n"
+
+
+def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick, tmp_path):
+    with subprocess.Popen(
+        [*COMMAND, *quick, "--epochs", "100000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            lines = [process.stderr.readline() for _ in range(2)]  # the device, and the first epoch
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert "epoch 1 of" in lines[1]
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == f"mcgc: interrupted, the epochs so far are saved in {tmp_path / 'run.h5'}"
+    run = runs.load(tmp_path / "run.h5")
+    assert not run.finished
+    assert run.epochs["epoch"].tolist() == list(range(1, len(run.epochs["epoch"]) + 1))
+
+
+def test_a_run_reports_what_its_file_holds_and_the_same_seed_gives_the_same_bits(quick, mcgc):
+    first = mcgc(*quick, "--epochs", 2, "--members", 2, "--warmup-epochs", 1, "--json")
+    assert first.exit_code == 0, first.stderr
+    result, run = json.loads(first.stdout), runs.load("run.h5")
+    assert result["steps"] == 4  # 5 series to train on, in minibatches of 4, for 2 epochs
+    assert result["train_loss"] == run.epochs["train_loss"][-1].tolist()
+    assert result["log_lam"] == run.log_lam.tolist()
+    assert result["function_evaluations"] == run.epochs["function_evaluations"].sum()
+    assert run.theta.shape[0] == 2
+    assert run.theta.dtype == np.float32
+    assert run.finished
+
+    assert mcgc(*quick, "--epochs", 2, "--members", 2, "--warmup-epochs", 1, "--force").exit_code == 0
+    np.testing.assert_array_equal(runs.load("run.h5").theta, run.theta)

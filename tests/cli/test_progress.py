@@ -1,0 +1,67 @@
+"""The lines and the bar that are shown while training."""
+
+import io
+import sys
+
+import pytest
+from mcgc_cli.progress import describe, progress
+
+from mcgc.training import Record
+
+
+def record(epoch, log_lam=(-1.0, -3.0)):
+    pair = (1.0, 2.0)
+    return Record(epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, (1, 1), (1, 1), (1, 1), 0.1)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_description_is_the_mean_over_members():
+    assert describe(record(1)) == "train 1.5, test 4, lambda 1.35e-01"
+
+
+def test_a_description_without_continuation_has_no_lambda():
+    assert describe(record(1, log_lam=(None, None))) == "train 1.5, test 4"
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 30, 31, 200, 10_000])
+def test_lines_are_at_most_32_with_the_first_and_the_last_epoch(capsys, epochs):
+    with progress(epochs, quiet=False) as show:
+        for epoch in range(1, epochs + 1):
+            show(record(epoch))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"epoch 1 of {epochs}: ")
+    assert lines[-1].startswith(f"epoch {epochs} of {epochs}: ")
+    assert lines[-1].endswith(" 0 s left")
+    assert min(epochs, 16) <= len(lines) <= 32
+
+
+def test_a_terminal_gets_a_bar_with_epoch_losses_and_lambda(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress(3, quiet=False) as show:
+        show(record(2))
+    shown = sys.stderr.getvalue()
+    assert "2/3" in shown
+    assert "train 1.5, test 4, lambda 1.35e-01" in shown
+
+
+def test_an_exception_leaves_the_terminal_with_its_cursor(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(KeyboardInterrupt), progress(3, quiet=False):
+        raise KeyboardInterrupt
+    assert sys.stderr.getvalue().rfind("\x1b[?25h") > sys.stderr.getvalue().rfind("\x1b[?25l")
+
+
+def test_quiet_shows_nothing(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress(3, quiet=True) as show:
+        show(record(1))
+    assert sys.stderr.getvalue() == ""
