@@ -1,4 +1,6 @@
-"""Losses: scalar functions of a prediction and a target, averaged over everything else."""
+"""Losses: scalar functions of a prediction and a target, averaged over everything else; and the accuracy."""
+
+import math
 
 from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.autodiff import ops
@@ -11,20 +13,79 @@ def mse(prediction: Array, target: Array) -> Array:
 
     Both have the same shape. Raises `InputError` if they do not.
     """
+    return ops.mean(ops.square(_residual("mse", prediction, target)))
+
+
+def mae(prediction: Array, target: Array) -> Array:
+    """Return the mean absolute error, the mean over all elements of |prediction − target|, with derivative 0 at 0.
+
+    Both have the same shape. Raises `InputError` if they do not.
+    """
+    return ops.mean(abs(_residual("mae", prediction, target)))
+
+
+def huber(prediction: Array, target: Array, delta: float = 1.0) -> Array:
+    """Return the mean over all elements r = prediction − target of ½ r² where |r| ≤ δ, else δ (|r| − ½ δ) (Huber 1964).
+
+    Both have the same shape; `delta` is δ. Raises `InputError` if the shapes differ or δ is not a positive number.
+    """
+    if not 0 < delta < math.inf:
+        raise InputError(f"huber needs a positive number delta, got {delta}")
+    residual = _residual("huber", prediction, target)
+    near = ops.minimum(ops.maximum(residual, -delta), delta)
+    return ops.mean(near * (residual - near / 2))
+
+
+def _residual(name: str, prediction: Array, target: Array) -> Array:
     if prediction.shape != target.shape:
-        raise InputError(f"mse compares arrays of one shape, got {prediction.shape} and {target.shape}")
-    return ops.mean(ops.square(prediction - target))
+        raise InputError(f"{name} compares arrays of one shape, got {prediction.shape} and {target.shape}")
+    return prediction - target
 
 
 def cross_entropy(logits: Array, labels: Array) -> Array:
-    """Return the mean over rows of −log softmax(logits)[label].
+    """Return the mean over rows of −log softmax(z)[y] = log Σⱼ exp zⱼ − z_y, for logits z and the label y.
 
-    `logits` has shape (..., classes) and `labels`, integers in [0, classes), the shape (...). Raises `InputError` if
-    the shapes do not fit.
+    `logits` has shape (..., classes) and `labels`, integers in [0, classes), the shape (...). That labels are in this
+    range is not looked at, for they stay on their device.
+
+    Raises `InputError` if the shapes do not fit or the labels are not integers.
     """
+    _check_labels(logits, labels)
+    classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
+    shifted = _shifted(logits)
+    chosen = ops.where(labels[..., None] == classes, shifted, 0)
+    return ops.mean(ops.logsumexp(shifted) - ops.sum(chosen, axis=-1))
+
+
+def _shifted(logits: Array) -> Array:
+    """Return logits with the same softmax and largest element 0, so that what they have in common is not rounded."""
+    plain = strip(logits)
+    return logits - namespace_of(plain).max(plain, axis=-1, keepdims=True)
+
+
+def cross_entropy_of_softmax(logits: Array, labels: Array) -> Array:
+    """Return cross_entropy(softmax(z), y): a softmax's output taken as if it were logits, as in the paper's figure 5.
+
+    A row's loss lies between log(1 + (classes − 1)/e) and log(e + classes − 1).
+    Arguments and errors are those of `cross_entropy`.
+    """
+    return cross_entropy(ops.softmax(_shifted(logits)), labels)
+
+
+def accuracy(logits: Array, labels: Array) -> Array:
+    """Return the share of rows whose largest logit is that of the label, a 0-dimensional constant on the device.
+
+    It has the dtype of `logits`; equal logits count for the first. Arguments and errors are those of `cross_entropy`.
+    """
+    _check_labels(logits, labels)
+    logits = strip(logits)
+    xp = namespace_of(logits)
+    found = xp.argmax(logits, axis=-1)
+    return xp.mean(xp.astype(found == xp.astype(labels, found.dtype), logits.dtype))
+
+
+def _check_labels(logits: Array, labels: Array) -> None:
     if logits.shape[:-1] != labels.shape:
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
-    xp = namespace_of(labels)
-    classes = xp.arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
-    chosen = xp.astype(labels[..., None] == classes, strip(logits).dtype)
-    return -ops.sum(chosen * ops.log_softmax(logits)) / max(1, labels.size)
+    if not namespace_of(labels).isdtype(labels.dtype, "integral"):
+        raise InputError(f"labels are integers, got {labels.dtype}: convert them")

@@ -1,7 +1,8 @@
 """Dense nets over one flat parameter vector θ: its layout, its initial values, and the net as a function of it.
 
 A net of `sizes` (n₀, n₁, …, n_L) computes h₀ = x, hₗ = a(hₗ₋₁ Wₗ + bₗ) for l < L, and y = h_{L−1} W_L + b_L. θ holds,
-layer after layer, Wₗ of shape (nₗ₋₁, nₗ) in row-major order and then bₗ of shape (nₗ,).
+layer after layer, Wₗ of shape (nₗ₋₁, nₗ) in row-major order and then bₗ of shape (nₗ,). With skip connections,
+hₗ = hₗ₋₁ + a(hₗ₋₁ Wₗ + bₗ) for each l < L with nₗ = nₗ₋₁ (He et al. 2016).
 """
 
 import math
@@ -14,9 +15,41 @@ from mcgc.arrays import HOST, Array, Device, is_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
-from mcgc.random import Key, fold_in, uniform
+from mcgc.random import Key, fold_in, normal, uniform
 
-ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {"relu": ops.relu, "tanh": ops.tanh}
+
+def _sigmoid(x: Array) -> Array:
+    return 0.5 * (1 + ops.tanh(0.5 * x))
+
+
+def _gelu(x: Array) -> Array:
+    return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
+
+
+def _softplus(x: Array) -> Array:
+    return ops.maximum(x, 0) + ops.log1p(ops.exp(-abs(x)))
+
+
+# gelu is Hendrycks and Gimpel's (2016) form by tanh; silu is x sigmoid(x); softplus is log(1 + exp x)
+ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
+    "relu": ops.relu,
+    "tanh": ops.tanh,
+    "silu": lambda x: x * _sigmoid(x),
+    "gelu": _gelu,
+    "softplus": _softplus,
+    "sigmoid": _sigmoid,
+}
+
+COMPILED = ("relu", "tanh")  # the activations that the fused kernel knows
+
+# the variance of a weight, by how many numbers go into its layer and how many come out
+VARIANCES: Mapping[str, Callable[[int, int], float]] = {
+    "xavier": lambda n_in, n_out: 2 / (n_in + n_out),
+    "he": lambda n_in, n_out: 2 / n_in,
+    "lecun": lambda n_in, n_out: 1 / n_in,
+}
+
+SCHEMES = tuple(f"{name}-{law}" for name in VARIANCES for law in ("uniform", "normal"))
 
 FEW_ROWS = 32  # up to here the fused kernel is used: the cost of a call decides, not arithmetic
 
@@ -36,16 +69,32 @@ def _count(sizes: tuple[int, ...]) -> int:
     return sum(n_in * n_out + n_out for n_in, n_out in _layers(sizes))
 
 
-def init(key: Key, sizes: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
-    """Return initial parameters θ, shape (m,): Xavier-uniform weights and zero biases.
+def init(
+    key: Key,
+    sizes: Sequence[int],
+    dtype: Any = "float32",
+    device: Device = HOST,
+    scheme: str = "xavier-uniform",
+) -> Array:
+    """Return initial parameters θ, shape (m,): random weights and zero biases.
 
-    Wₗ ~ U(−r, r) with r = √(6 / (nₗ₋₁ + nₗ)) (Glorot and Bengio 2010). Raises `InputError` for impossible sizes.
+    The weights Wₗ have mean 0 and the variance v that `scheme` names: "xavier-…" 2 / (nₗ₋₁ + nₗ) (Glorot and Bengio
+    2010), "he-…" 2 / nₗ₋₁ (He et al. 2015), "lecun-…" 1 / nₗ₋₁ (LeCun et al. 1998). They are drawn from
+    U(−√(3v), √(3v)) for "…-uniform", from N(0, v) for "…-normal".
+
+    Raises `InputError` for impossible sizes or an unknown scheme.
     """
     num_parameters(sizes)
+    if scheme not in SCHEMES:
+        raise InputError(f"unknown scheme {scheme!r} of initial weights: choose one of {', '.join(SCHEMES)}")
+    name, law = scheme.split("-")
     parts = []
     for index, (n_in, n_out) in enumerate(_layers(sizes)):
-        radius = math.sqrt(6 / (n_in + n_out))
-        weights = (2 * uniform(fold_in(key, index), (n_in * n_out,), dtype, device) - 1) * radius
+        variance, drawn = VARIANCES[name](n_in, n_out), (fold_in(key, index), (n_in * n_out,), dtype, device)
+        if law == "uniform":
+            weights = (2 * uniform(*drawn) - 1) * math.sqrt(3 * variance)
+        else:
+            weights = normal(*drawn) * math.sqrt(variance)
         parts += [weights, device.namespace.zeros(n_out, dtype=weights.dtype, device=device.handle)]
     return ops.concat(parts)
 
@@ -77,20 +126,23 @@ def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise(sizes))
 
 
-def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str) -> Array:
+def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Array:
     *hidden, (weights, biases) = unpack(theta, sizes)
     for w, b in hidden:
-        x = ACTIVATIONS[activation](x @ w + b)
+        h = ACTIVATIONS[activation](x @ w + b)
+        x = x + h if skip and w.shape[-2] == w.shape[-1] else h
     return x @ weights + biases
 
 
-def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str) -> Body | None:
+def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Body | None:
+    if skip or activation not in COMPILED:
+        return None
     few = x.ndim == 2 and x.shape[0] <= FEW_ROWS and x.shape[1] == sizes[0]
     fits = is_host(theta) and is_host(x) and theta.ndim == 1 and theta.dtype == x.dtype
     return _BODY if few and fits and theta.shape[0] == num_parameters(sizes) else None
 
 
-def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str) -> tuple[Array, tuple]:
+def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:
     from mcgc.kernels import cpu_dense
 
     y, hidden = cpu_dense.dense_forward(theta, x, sizes, activation)
@@ -108,14 +160,23 @@ _BODY = Body(_forward, _pull)
 _fused = fused(_definition, _select)
 
 
-def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu") -> Array:
+def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu", skip: bool = False) -> Array:
     """Return the net's output y, shape (..., rows, n_L), for parameters θ, shape (..., m), and x, (..., rows, n₀).
 
-    `activation` is the function a between layers, "relu" or "tanh"; there is none at the output. Differentiable in
-    θ and x. Raises `InputError` if shapes or the name of the activation do not fit.
+    Leading axes are members: each θ is applied to its own x, or to the one x there is. An x of shape (n₀,) is one
+    row. `activation` is the function a between layers, one of `ACTIVATIONS`; there is none at the output. With
+    `skip`, hidden layers that keep the width add their input to their output. Differentiable in θ and x.
+
+    Raises `InputError` if shapes or the name of the activation do not fit.
     """
+    sizes = tuple(sizes)
+    num_parameters(sizes)
     if activation not in ACTIVATIONS:
         raise InputError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
     if x.shape[-1:] != (sizes[0],):
-        raise InputError(f"a net of sizes {tuple(sizes)} takes rows of {sizes[0]} numbers, but x has shape {x.shape}")
-    return _fused(theta, x, sizes=tuple(sizes), activation=activation)
+        raise InputError(f"a net of sizes {sizes} takes rows of {sizes[0]} numbers, but x has shape {x.shape}")
+    if any(a != b and 1 not in (a, b) for a, b in zip(theta.shape[-2::-1], x.shape[-3::-1], strict=False)):
+        raise InputError(f"theta of shape {theta.shape} and x of shape {x.shape} do not have the same members")
+    if x.ndim == 1:
+        return ops.squeeze(apply(theta, ops.expand_dims(x, axis=0), sizes, activation, skip), axis=-2)
+    return _fused(theta, x, sizes=sizes, activation=activation, skip=skip)

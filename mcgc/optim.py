@@ -1,31 +1,112 @@
-"""Gradient-based optimisers: pairs of pure functions, alike for the parameters θ and for φ = log λ."""
+"""Gradient-based optimisers: pairs of pure functions, alike for the parameters θ and for φ = log λ.
 
+In the formulas g = ∇f, n is the number of this update, from 1 on, and a the `learning_rate`: a constant, or a
+function of the number n − 1 of updates before this one, such as those of `mcgc.rates`.
+"""
+
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array
+from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.kernels import kernels_for
+from mcgc.rates import Rate, function_of
 
 
 class Optimizer(NamedTuple):
     """An update rule: `init(theta) -> state` and `update(gradient, state, theta) -> (theta, state)`, both pure.
 
-    Arrays keep the shape and dtype of θ; a state is a pytree of such arrays and plain numbers.
+    Arrays keep the shape and dtype of θ. A state is a NamedTuple of such arrays and plain numbers, of which `steps`
+    is the number of updates so far, a Python integer: rates are evaluated from it without a transfer to the host.
     """
 
     init: Callable[[Array], Any]
     update: Callable[[Array, Any, Array], tuple[Array, Any]]
 
 
-def sgd(learning_rate: float) -> Optimizer:
-    """Gradient descent: θ ← θ − a ∇f, with a the `learning_rate`.
+class SgdState(NamedTuple):
+    """The number of updates so far."""
+
+    steps: int
+
+
+def sgd(learning_rate: Rate) -> Optimizer:
+    """Gradient descent: θ ← θ − a g.
 
     Raises `InputError` if the rate is not a positive number.
     """
-    _check_rate(learning_rate)
-    return Optimizer(lambda theta: (), lambda gradient, state, theta: (theta - learning_rate * gradient, state))
+    rate = function_of(learning_rate)
+
+    def update(gradient: Array, state: SgdState, theta: Array) -> tuple[Array, SgdState]:
+        return theta - rate(state.steps) * gradient, SgdState(state.steps + 1)
+
+    return Optimizer(lambda theta: SgdState(0), update)
+
+
+class MomentumState(NamedTuple):
+    """The number of updates so far, and the decayed sum of the gradients."""
+
+    steps: int
+    velocity: Array
+
+
+def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
+    """The heavy ball (Polyak 1964): v ← b v + g, θ ← θ − a v, for `decay` b.
+
+    Raises `InputError` if the rate is not a positive number, or b not in [0, 1).
+    """
+    return _ball(learning_rate, decay, lambda gradient, velocity, decay: velocity)
+
+
+def nesterov(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
+    """The accelerated gradient (Nesterov 1983): v ← b v + g, θ ← θ − a (g + b v), for `decay` b.
+
+    For a constant rate this is x ← θ − a g, θ ← x + b (x − x₋), with x₋ the x before, at first θ.
+
+    Raises `InputError` if the rate is not a positive number, or b not in [0, 1).
+    """
+    return _ball(learning_rate, decay, lambda gradient, velocity, decay: gradient + decay * velocity)
+
+
+def _ball(learning_rate: Rate, decay: float, direction: Callable[[Array, Array, float], Array]) -> Optimizer:
+    rate, decay = function_of(learning_rate), _decay(decay)
+
+    def init(theta: Array) -> MomentumState:
+        return MomentumState(0, ops.zeros_like(theta))
+
+    def update(gradient: Array, state: MomentumState, theta: Array) -> tuple[Array, MomentumState]:
+        velocity = decay * state.velocity + gradient
+        theta = theta - rate(state.steps) * direction(gradient, velocity, decay)
+        return theta, MomentumState(state.steps + 1, velocity)
+
+    return Optimizer(init, update)
+
+
+class RmspropState(NamedTuple):
+    """The number of updates so far, and the decayed mean of the gradient's square."""
+
+    steps: int
+    square: Array
+
+
+def rmsprop(learning_rate: Rate, decay: float = 0.9, epsilon: float = 1e-8) -> Optimizer:
+    """RMSProp (Tieleman and Hinton 2012): ν ← b ν + (1 − b) g², θ ← θ − a g / (√ν + ε), for `decay` b, `epsilon` ε.
+
+    Raises `InputError` if the rate or ε is not a positive number, or b not in [0, 1).
+    """
+    rate, decay, epsilon = function_of(learning_rate), _decay(decay), _positive("epsilon", epsilon)
+
+    def init(theta: Array) -> RmspropState:
+        return RmspropState(0, ops.zeros_like(theta))
+
+    def update(gradient: Array, state: RmspropState, theta: Array) -> tuple[Array, RmspropState]:
+        square = decay * state.square + (1 - decay) * (gradient * gradient)
+        theta = theta - rate(state.steps) * gradient / (namespace_of(theta).sqrt(square) + epsilon)
+        return theta, RmspropState(state.steps + 1, square)
+
+    return Optimizer(init, update)
 
 
 class AdamState(NamedTuple):
@@ -36,17 +117,16 @@ class AdamState(NamedTuple):
     square: Array
 
 
-def adam(learning_rate: float, decays: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
+def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
     """Adam (Kingma and Ba 2015, algorithm 1), with bias correction.
 
-    With g = ∇f and n the number of this update: μ ← b₁ μ + (1 − b₁) g, ν ← b₂ ν + (1 − b₂) g²,
-    θ ← θ − a (μ / (1 − b₁ⁿ)) / (√(ν / (1 − b₂ⁿ)) + ε), for `learning_rate` a, `decays` (b₁, b₂) and `epsilon` ε.
+    μ ← b₁ μ + (1 − b₁) g, ν ← b₂ ν + (1 − b₂) g², θ ← θ − a (μ / (1 − b₁ⁿ)) / (√(ν / (1 − b₂ⁿ)) + ε), for `decays`
+    (b₁, b₂) and `epsilon` ε.
 
-    Raises `InputError` if the rate or ε is not positive, or a decay not in [0, 1).
+    Raises `InputError` if the rate or ε is not a positive number, or a decay not in [0, 1).
     """
-    _check_rate(learning_rate)
-    if not all(0 <= decay < 1 for decay in decays) or not epsilon > 0:
-        raise InputError(f"adam needs decays in [0, 1) and a positive epsilon, got {decays} and {epsilon}")
+    rate, epsilon = function_of(learning_rate), _positive("epsilon", epsilon)
+    decay_mean, decay_square = (_decay(decay) for decay in decays)
 
     def init(theta: Array) -> AdamState:
         return AdamState(0, ops.zeros_like(theta), ops.zeros_like(theta))
@@ -54,13 +134,71 @@ def adam(learning_rate: float, decays: tuple[float, float] = (0.9, 0.999), epsil
     def update(gradient: Array, state: AdamState, theta: Array) -> tuple[Array, AdamState]:
         count = state.steps + 1
         theta, mean, square = kernels_for(theta).adam(
-            theta, gradient, state.mean, state.square, count, learning_rate, *decays, epsilon
+            theta, gradient, state.mean, state.square, count, rate(state.steps), decay_mean, decay_square, epsilon
         )
         return theta, AdamState(count, mean, square)
 
     return Optimizer(init, update)
 
 
-def _check_rate(learning_rate: float) -> None:
-    if not 0 < learning_rate < float("inf"):
-        raise InputError(f"a learning rate is a positive number, got {learning_rate}")
+def adamw(
+    learning_rate: Rate,
+    weight_decay: float = 1e-2,
+    decays: tuple[float, float] = (0.9, 0.999),
+    epsilon: float = 1e-8,
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019, algorithm 2): θ ← θ − a w θ, for `weight_decay` w, then Adam's step.
+
+    The decay a w moves with the learning rate, so w is the paper's λ in units of its α.
+
+    Raises `InputError` as `adam` does, or if w is not a positive number.
+    """
+    rate, weight_decay = function_of(learning_rate), _positive("weight_decay", weight_decay)
+    return decay_weights(lambda n: weight_decay * rate(n), adam(rate, decays, epsilon))
+
+
+def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
+    """Return `optimizer` with decoupled weight decay: θ ← (1 − d) θ before each of its steps, for `factor` d.
+
+    The gradient is still that at the old θ, and moments see nothing of the decay (Loshchilov and Hutter 2019).
+
+    Raises `InputError` if a constant d is not a positive number.
+    """
+    factor_at = function_of(factor)
+
+    def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
+        return optimizer.update(gradient, state, theta - factor_at(state.steps) * theta)
+
+    return Optimizer(optimizer.init, update)
+
+
+def clip_by_global_norm(max_norm: float, optimizer: Optimizer) -> Optimizer:
+    """Return `optimizer` fed with g ← g c / max(‖g‖, c), for `max_norm` c (Pascanu et al. 2013).
+
+    The norm is Euclidean, over the last axis: leading axes are members, each with a norm of its own.
+
+    Raises `InputError` if c is not a positive number.
+    """
+    max_norm = _positive("max_norm", max_norm)
+
+    def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
+        xp, axis = namespace_of(gradient), -1 if gradient.ndim else None
+        # in units of the largest element, for the square of a gradient that needs clipping may overflow
+        unit = xp.maximum(xp.max(xp.abs(gradient), axis=axis, keepdims=True), max_norm)
+        bound, scaled = max_norm / unit, gradient / unit
+        norm = xp.sqrt(xp.sum(scaled * scaled, axis=axis, keepdims=True))
+        return optimizer.update(gradient * (bound / xp.maximum(norm, bound)), state, theta)
+
+    return Optimizer(optimizer.init, update)
+
+
+def _decay(value: float) -> float:
+    if not 0 <= value < 1:
+        raise InputError(f"a decay of an optimiser is a number in [0, 1), got {value}")
+    return float(value)
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < math.inf:
+        raise InputError(f"{name} must be a positive number, got {value}")
+    return float(value)

@@ -1,40 +1,136 @@
-"""Losses against their formulas."""
+"""Losses against SciPy and their formulas, at ordinary values and where float32 ends."""
+
+import math
 
 import numpy as np
 import pytest
+import scipy.special
 
 from mcgc import losses
-from mcgc.arrays import to_device, to_host
-from mcgc.autodiff import check_grads
+from mcgc.arrays import HOST, to_device, to_host
+from mcgc.autodiff import check_grads, value_and_grad
 from mcgc.errors import InputError
+from mcgc.random import Key, normal
 
+PREDICTION, TARGET = (3 * normal(Key(i), (4, 5), "float64") for i in (1, 2))
 LOGITS = np.array([[1.0, -2.0, 0.5], [300.0, 0.0, -300.0], [0.0, 0.0, 0.0]])
 LABELS = np.array([2, 0, 1])
 
+OF_RESIDUALS = {
+    "mse": (losses.mse, np.square),
+    "mae": (losses.mae, np.abs),
+    "huber": (losses.huber, lambda r: scipy.special.huber(1.0, r)),
+    "huber, wide": (lambda p, t: losses.huber(p, t, 2.5), lambda r: scipy.special.huber(2.5, r)),
+}
 
-def test_mse_is_the_mean_of_squares(device):
-    x, y = np.arange(6.0).reshape(2, 3), np.ones((2, 3))
-    assert float(to_host(losses.mse(to_device(x, device), to_device(y, device)))) == pytest.approx(
-        ((x - y) ** 2).mean()
+OF_LOGITS = {
+    "cross_entropy": (losses.cross_entropy, lambda z: scipy.special.log_softmax(z, axis=-1)),
+    "cross_entropy_of_softmax": (
+        losses.cross_entropy_of_softmax,
+        lambda z: scipy.special.log_softmax(scipy.special.softmax(z, axis=-1), axis=-1),
+    ),
+}
+
+
+def expected_of(log_probabilities, labels):
+    return -np.mean(np.take_along_axis(log_probabilities, labels[..., None], axis=-1))
+
+
+@pytest.mark.parametrize("name", OF_RESIDUALS)
+def test_losses_of_residuals_are_the_means_of_their_formulas(name, device):
+    loss, formula = OF_RESIDUALS[name]
+    prediction, target = (to_device(x, device) for x in (PREDICTION, TARGET))
+    assert float(to_host(loss(prediction, target))) == pytest.approx(formula(PREDICTION - TARGET).mean(), rel=1e-14)
+    check_grads(loss, prediction, target)
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
+@pytest.mark.parametrize("integers", ["uint8", "int64"])
+@pytest.mark.parametrize("shape", [(), (7,), (2, 3)])
+def test_losses_of_logits_are_minus_the_mean_log_probability_of_the_label(name, integers, shape, device):
+    loss, log_probabilities = OF_LOGITS[name]
+    z = 2 * normal(Key(3), (*shape, 5), "float64")
+    labels = np.arange(math.prod(shape)).reshape(shape) * 3 % 5
+    logits, classes = to_device(z, device), to_device(labels.astype(integers), device)
+    assert float(to_host(loss(logits, classes))) == pytest.approx(expected_of(log_probabilities(z), labels), rel=1e-13)
+    check_grads(lambda logits: loss(logits, classes), logits)
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
+@pytest.mark.parametrize("size", [1e-30, 100.0, 1e4, 1e30])
+def test_losses_of_logits_are_right_at_extreme_logits_in_float32(name, size, device):
+    loss, log_probabilities = OF_LOGITS[name]
+    z = np.array([[size, -size, 0.0], [-size, size, size], [0.0, -size, size]], np.float32)
+    for labels in (np.array([0, 1, 2]), np.array([1, 0, 0])):
+        classes = to_device(labels, device)
+        value, gradient = value_and_grad(lambda z, classes=classes: loss(z, classes))(to_device(z, device))
+        expected = expected_of(log_probabilities(z.astype(float)), labels)
+        assert value.dtype == device.namespace.float32
+        assert float(to_host(value)) == pytest.approx(expected, rel=1e-6)
+        if name == "cross_entropy":
+            right = (scipy.special.softmax(z.astype(float), axis=-1) - np.eye(3)[labels]) / 3
+            np.testing.assert_allclose(to_host(gradient), right, atol=1e-7)
+        else:
+            assert np.all(np.isfinite(to_host(gradient)))
+
+
+def test_what_large_logits_have_in_common_is_not_rounded_off():
+    z = np.array([[10_000.0, 10_001.0]], np.float32)
+    assert losses.cross_entropy(z, np.array([1])) == pytest.approx(math.log1p(math.exp(-1)), rel=1e-6)
+
+
+def test_a_class_that_is_ruled_out_takes_no_part():
+    value, gradient = value_and_grad(losses.cross_entropy)(np.array([[1.0, -np.inf, 0.0]]), np.array([0]))
+    without, part = value_and_grad(losses.cross_entropy)(np.array([[1.0, 0.0]]), np.array([0]))
+    assert value == pytest.approx(without, rel=1e-15)
+    np.testing.assert_allclose(gradient, [[part[0, 0], 0.0, part[0, 1]]], rtol=1e-14)
+
+
+def test_the_cross_entropy_of_a_softmax_has_its_bounds():
+    z, labels = np.array([[500.0, 0.0, 0.0]]), np.array([0])
+    assert losses.cross_entropy_of_softmax(z, labels) == pytest.approx(math.log1p(2 / math.e), rel=1e-14)
+    assert losses.cross_entropy_of_softmax(z, labels + 1) == pytest.approx(math.log(math.e + 2), rel=1e-14)
+
+
+def test_accuracy_is_the_share_of_rows_whose_largest_logit_is_the_label_s(device):
+    logits = to_device(
+        np.array([[1.0, 2.0, 0.0], [3.0, 0.0, 0.0], [0.0, 0.0, 0.5], [1.0, 1.0, 0.0]]), device, "float32"
     )
-    check_grads(lambda x: losses.mse(x, to_device(y, device)), to_device(x, device))
+    for integers in ("uint8", "int64"):
+        share = losses.accuracy(logits, to_device(np.array([1, 2, 2, 0], integers), device))
+        assert share.dtype == device.namespace.float32
+        assert float(to_host(share)) == 0.75
 
 
-def test_cross_entropy_is_minus_the_log_probability_of_the_label(device):
-    logits, labels = to_device(LOGITS, device), to_device(LABELS, device)
-    expected = np.mean([np.log(np.exp([1, -2, 0.5]).sum()) - 0.5, 0.0, np.log(3)])
-    assert float(to_host(losses.cross_entropy(logits, labels))) == pytest.approx(expected, rel=1e-14)
-    check_grads(lambda logits: losses.cross_entropy(logits, labels), logits)
+def test_accuracy_may_be_taken_inside_a_derivative():
+    def loss(logits):
+        return losses.cross_entropy(logits, LABELS), losses.accuracy(logits, LABELS)
+
+    (_, share), _ = value_and_grad(loss, has_aux=True)(LOGITS)
+    assert share == pytest.approx(1 / 3)
 
 
-def test_losses_keep_float32():
-    logits = LOGITS.astype(np.float32)
-    assert losses.cross_entropy(logits, LABELS.astype(np.uint8)).dtype == np.float32
-    assert losses.mse(logits, logits).dtype == np.float32
+@pytest.mark.parametrize("name", OF_RESIDUALS)
+def test_losses_of_residuals_keep_float32(name):
+    prediction, target = (to_device(x, HOST, "float32") for x in (PREDICTION, TARGET))
+    value, gradient = value_and_grad(OF_RESIDUALS[name][0])(prediction, target)
+    assert value.dtype == gradient.dtype == np.float32
+    assert value == pytest.approx(OF_RESIDUALS[name][1](PREDICTION - TARGET).mean(), rel=1e-6)
 
 
-def test_shapes_that_do_not_fit_are_one_sentence():
-    with pytest.raises(InputError, match="one shape"):
-        losses.mse(np.ones((2, 3)), np.ones(3))
-    with pytest.raises(InputError, match="labels"):
-        losses.cross_entropy(LOGITS, LABELS[:2])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: losses.mse(np.ones((2, 3)), np.ones(3)), "mse compares arrays of one shape"),
+        (lambda: losses.mae(np.ones(2), np.ones(3)), "mae compares arrays of one shape"),
+        (lambda: losses.huber(np.ones(2), np.ones(3)), "huber compares arrays of one shape"),
+        (lambda: losses.huber(np.ones(3), np.ones(3), 0.0), "positive number delta"),
+        (lambda: losses.cross_entropy(LOGITS, LABELS[:2]), "need labels of shape"),
+        (lambda: losses.cross_entropy_of_softmax(LOGITS, LABELS[:2]), "need labels of shape"),
+        (lambda: losses.accuracy(LOGITS, LABELS[:2]), "need labels of shape"),
+        (lambda: losses.cross_entropy(LOGITS, LABELS / 2), "labels are integers"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(call, words):
+    with pytest.raises(InputError, match=words):
+        call()

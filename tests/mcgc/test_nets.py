@@ -4,27 +4,38 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 from mcgc import nets
 from mcgc.arrays import to_device, to_host
-from mcgc.autodiff import check_grads, grad, ops
+from mcgc.autodiff import check_grads, grad, ops, vjp
 from mcgc.errors import InputError
 from mcgc.random import Key, normal
 
-SIZES = (3, 7, 5, 2)
+SIZES = (3, 7, 7, 2)
+
+ACTIVATIONS = {
+    "relu": lambda z: np.maximum(z, 0),
+    "tanh": np.tanh,
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "gelu": lambda z: z * scipy.special.expit(np.sqrt(8 / np.pi) * (z + 0.044715 * z**3)),
+    "softplus": lambda z: np.logaddexp(0, z),
+    "sigmoid": scipy.special.expit,
+}
 
 
-def by_hand(theta, x, sizes, activation):
+def by_hand(theta, x, sizes, activation, skip=False):
     at = 0
     for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
         weights = theta[at : at + n_in * n_out].reshape(n_in, n_out)
         at += n_in * n_out
-        x = x @ weights + theta[at : at + n_out]
+        z = x @ weights + theta[at : at + n_out]
         at += n_out
         if layer < len(sizes) - 2:
-            x = np.maximum(x, 0) if activation == "relu" else np.tanh(x)
+            x = ACTIVATIONS[activation](z) + (x if skip and n_in == n_out else 0)
     assert at == len(theta)
-    return x
+    return z
 
 
 def drawn(rows, sizes=SIZES, dtype="float64"):
@@ -32,43 +43,78 @@ def drawn(rows, sizes=SIZES, dtype="float64"):
     return normal(Key(1), (m,), dtype), normal(Key(2), (rows, sizes[0]), dtype)
 
 
-@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
+def test_every_activation_has_a_formula_here():
+    assert ACTIVATIONS.keys() == nets.ACTIVATIONS.keys()
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("rows", [1, 4, 32, 33, 100])
-def test_the_net_computes_what_its_definition_says(rows, activation, device):
+def test_the_net_computes_what_its_definition_says(rows, activation, skip, device):
     theta, x = drawn(rows)
-    y = nets.apply(to_device(theta, device), to_device(x, device), SIZES, activation)
-    np.testing.assert_allclose(to_host(y), by_hand(theta, x, SIZES, activation), rtol=1e-11, atol=1e-12)
+    y = nets.apply(to_device(theta, device), to_device(x, device), SIZES, activation, skip)
+    np.testing.assert_allclose(to_host(y), by_hand(theta, x, SIZES, activation, skip), rtol=1e-11, atol=1e-12)
 
 
-@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
-@pytest.mark.parametrize("rows", [1, 4, 33])
-def test_derivatives_equal_finite_differences_to_second_order(rows, activation, device):
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("rows", [4, 33])
+def test_derivatives_equal_finite_differences_to_second_order(rows, activation, skip, device):
     theta, x = (to_device(z, device) for z in drawn(rows))
-    check_grads(lambda theta, x: nets.apply(theta, x, SIZES, activation), theta, x, rtol=1e-6, step=1e-4, atol=1e-6)
+    net = lambda theta, x: nets.apply(theta, x, SIZES, activation, skip)
+    check_grads(net, theta, x, rtol=1e-6, step=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("rows", [4, 64])
-def test_float32_stays_float32_and_agrees_with_float64(rows):
-    loss = lambda theta, x: ops.mean(ops.square(nets.apply(theta, x, SIZES, "tanh")))
+def test_float32_stays_float32_and_agrees_with_float64(rows, activation, skip):
+    loss = lambda theta, x: ops.mean(ops.square(nets.apply(theta, x, SIZES, activation, skip)))
     single, double = (grad(loss, (0, 1))(*drawn(rows, dtype=dtype)) for dtype in ("float32", "float64"))
     for ours, theirs in zip(single, double, strict=True):
         assert ours.dtype == np.float32
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
-def test_members_are_a_leading_axis():
-    thetas = normal(Key(3), (4, nets.num_parameters(SIZES)), "float64")
-    x = normal(Key(4), (6, 3), "float64")
-    together = nets.apply(thetas, x, SIZES, "tanh")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_and_their_derivatives_reach_their_limits_in_float32(activation, device):
+    z = np.array([-1e4, 0.0, 1e4], np.float32)
+    y, pullback = vjp(nets.ACTIVATIONS[activation], to_device(z, device))
+    (slope,) = pullback(ops.ones_like(y))
+    bounded = activation in ("tanh", "sigmoid")
+    low = -1.0 if activation == "tanh" else 0.0
+    middle = {"softplus": np.log(2), "sigmoid": 0.5}.get(activation, 0.0)
+    slope_there = {"relu": 0.0, "tanh": 1.0, "sigmoid": 0.25}.get(activation, 0.5)
+    np.testing.assert_allclose(to_host(y), [low, middle, 1.0 if bounded else 1e4], rtol=1e-6)
+    np.testing.assert_allclose(to_host(slope), [0.0, slope_there, 0.0 if bounded else 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("own", [False, True])
+def test_members_are_a_leading_axis(own, activation, skip, device):
+    thetas = to_device(normal(Key(3), (4, nets.num_parameters(SIZES)), "float64"), device)
+    x = to_device(normal(Key(4), (4, 6, 3) if own else (6, 3), "float64"), device)
+    net = lambda theta, x: nets.apply(theta, x, SIZES, activation, skip)
+    together, pull_all = vjp(net, thetas, x)
     assert together.shape == (4, 6, 2)
-    for theta, y in zip(thetas, together, strict=True):
-        np.testing.assert_allclose(y, nets.apply(theta, x, SIZES, "tanh"), rtol=1e-12)
-    check_grads(lambda theta: nets.apply(theta, x, SIZES, "tanh"), thetas, order=1)
+    bar_all, x_bar_all = (to_host(bar) for bar in pull_all(ops.ones_like(together)))
+    x_bars = []
+    for i in range(4):
+        y, pull = vjp(net, thetas[i, ...], x[i, ...] if own else x)
+        np.testing.assert_allclose(to_host(together)[i], to_host(y), rtol=1e-11, atol=1e-12)
+        bar, x_bar = (to_host(bar) for bar in pull(ops.ones_like(y)))
+        np.testing.assert_allclose(bar_all[i], bar, rtol=1e-11, atol=1e-12)
+        x_bars.append(x_bar)
+    np.testing.assert_allclose(x_bar_all, x_bars if own else sum(x_bars), rtol=1e-11, atol=1e-12)
 
 
-def test_a_single_row_may_come_without_a_batch_axis():
-    theta, x = drawn(1)
-    np.testing.assert_allclose(nets.apply(theta, x[0], SIZES), nets.apply(theta, x, SIZES)[0], rtol=1e-12)
+def test_a_single_row_may_come_without_a_batch_axis(device):
+    theta, x = (to_device(z, device) for z in drawn(1))
+    np.testing.assert_allclose(to_host(nets.apply(theta, x[0, ...], SIZES)), to_host(nets.apply(theta, x, SIZES))[0])
+    thetas = ops.stack([theta, 2 * theta, -theta])
+    alone, batch = nets.apply(thetas, x[0, ...], SIZES), nets.apply(thetas, x, SIZES)
+    np.testing.assert_allclose(to_host(alone), to_host(batch)[:, 0, :], rtol=1e-12)
 
 
 def test_a_net_without_hidden_layers_is_linear():
@@ -76,21 +122,34 @@ def test_a_net_without_hidden_layers_is_linear():
     np.testing.assert_allclose(nets.apply(theta, x, (3, 2)), x @ theta[:6].reshape(3, 2) + theta[6:], rtol=1e-12)
 
 
-def test_initial_weights_are_xavier_uniform_and_biases_zero(device):
+VARIANCES = {"xavier": lambda i, o: 2 / (i + o), "he": lambda i, o: 2 / i, "lecun": lambda i, o: 1 / i}
+
+
+@pytest.mark.parametrize("scheme", nets.SCHEMES)
+def test_initial_weights_have_the_law_of_their_scheme_and_biases_are_zero(scheme, device):
     sizes = (40, 60, 10)
-    theta = nets.init(Key(5), sizes, "float32", device)
+    name, law = scheme.split("-")
+    theta = nets.init(Key(5), sizes, "float32", device, scheme)
     assert theta.dtype == device.namespace.float32
     for weights, biases in nets.unpack(theta, sizes):
         weights, biases = to_host(weights).astype(float), to_host(biases)
-        radius = np.sqrt(6 / sum(weights.shape))
-        assert np.abs(weights).max() < radius
-        assert np.abs(weights).max() > 0.98 * radius
-        assert abs(weights.mean()) * np.sqrt(3 * weights.size) / radius < 4
-        # the variance of a squared uniform number is 4/45 of its range's fourth power
-        assert abs((weights**2).mean() - radius**2 / 3) * np.sqrt(weights.size * 45 / 4) / radius**2 < 4
+        variance = VARIANCES[name](*weights.shape)
+        # the fourth moment of a uniform number is 9/5 of its variance squared, of a normal one 3
+        fourth = 1.8 if law == "uniform" else 3.0
+        assert abs(weights.mean()) * np.sqrt(weights.size / variance) < 4
+        assert abs((weights**2).mean() / variance - 1) * np.sqrt(weights.size / (fourth - 1)) < 4
+        if law == "uniform":
+            assert np.abs(weights).max() < np.sqrt(3 * variance)
+            assert np.abs(weights).max() > 0.98 * np.sqrt(3 * variance)
+        else:
+            assert scipy.stats.kstest(weights.ravel(), "norm", (0, np.sqrt(variance))).pvalue > 1e-4
         assert not biases.any()
-    np.testing.assert_array_equal(to_host(theta), to_host(nets.init(Key(5), sizes, "float32", device)))
-    assert not np.array_equal(to_host(theta)[:100], to_host(nets.init(Key(6), sizes))[:100])
+    np.testing.assert_array_equal(to_host(theta), to_host(nets.init(Key(5), sizes, "float32", device, scheme)))
+    assert not np.array_equal(to_host(theta)[:100], to_host(nets.init(Key(6), sizes, scheme=scheme))[:100])
+
+
+def test_initial_weights_are_xavier_uniform_unless_told():
+    np.testing.assert_array_equal(nets.init(Key(5), SIZES), nets.init(Key(5), SIZES, scheme="xavier-uniform"))
 
 
 def test_the_paper_s_nets_have_their_number_of_parameters():
@@ -105,7 +164,10 @@ def test_the_paper_s_nets_have_their_number_of_parameters():
         (lambda: nets.num_parameters((3,)), "two layer sizes"),
         (lambda: nets.num_parameters((3, 0)), "positive integers"),
         (lambda: nets.num_parameters((3, 2.5)), "positive integers"),
-        (lambda: nets.apply(np.ones(5), np.ones((1, 3)), SIZES), "80 parameters"),
+        (lambda: nets.num_parameters(()), "two layer sizes"),
+        (lambda: nets.init(Key(0), SIZES, scheme="he"), "he-uniform, he-normal"),
+        (lambda: nets.apply(np.ones(5), np.ones((1, 3)), SIZES), "100 parameters"),
+        (lambda: nets.apply(np.ones((2, 100)), np.ones((3, 1, 3)), SIZES), "same members"),
         (lambda: nets.apply(drawn(1)[0], np.ones((1, 4)), SIZES), "rows of 3"),
         (lambda: nets.apply(*drawn(1), SIZES, "step"), "relu, tanh"),
     ],
