@@ -8,15 +8,14 @@ from typing import Any
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import vjp
+from mcgc.errors import SolveError
 from mcgc.ode.plan import Plan, Step, emit, march, timeline
 from mcgc.ode.step import Field, combine, stages
 
 FieldOf = Callable[..., Field]  # the varied inputs after y0 and ts -> the field with them put in
 
 
-def _segment(
-    plan: Plan, steps: Sequence[Step], field: Field, ts: Array, y: Array, k1: Array | None
-) -> tuple[Array, Array, Array | None]:
+def _segment(plan: Plan, steps: Sequence[Step], field: Field, ts: Array, y: Array, k1: Array | None) -> tuple:
     """Replay `steps` from (y, k₁): the state and field after them, and the states at the times they reach.
 
     The times are those of the steps' joint window, or None where it is empty; a trajectory that reaches a time of
@@ -62,10 +61,7 @@ def checkpointed(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array]
     ends = [checkpoint.before for checkpoint in plan.checkpoints[1:]] + [len(plan.steps)]
     for (index, y, k1), end in zip(reversed(plan.checkpoints), reversed(ends), strict=True):
         steps = plan.steps[index:end]
-
-        def replay(y: Array, k1: Array | None, ts: Array, *rest: Array, steps: Any = steps) -> tuple:
-            return _segment(plan, steps, field_of(*rest), ts, y, k1)
-
+        replay = lambda y, k1, ts, *rest, steps=steps: _segment(plan, steps, field_of(*rest), ts, y, k1)
         low, high = window(steps)
         _, pullback = vjp(replay, y, k1, ts, *rest)
         y_bar, k_bar, *bars = pullback((y_bar, k_bar, cotangent[:, low:high, :] if low < high else None))
@@ -83,13 +79,14 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
     a in units of the trajectory's largest cotangent, so that the result is linear in the cotangents. The integral is
     summed with the weights of the steps, and has no say in their sizes (Kidger et al. 2021): it is shared by
     trajectories that each have their own.
+
+    Raises `SolveError` if the equation cannot be solved backwards with these tolerances.
     """
-    xp, (tableau, *_) = namespace_of(cotangent), plan.method
+    xp, tableau = namespace_of(cotangent), plan.method.tableau
     field, width, dtype = field_of(*rest), cotangent.shape[2], cotangent.dtype
     unit = xp.max(xp.abs(cotangent), axis=(1, 2))[:, None]
     unit = ops.where(unit > 0, unit, 1)
     totals = [xp.zeros_like(x) for x in rest]
-    weights = tableau.a[len(tableau.a) - tableau.extra - 1]
 
     def augmented(t: Array, z: Array) -> Array:
         dy, pullback = vjp(lambda y: field(t, y), z[:, :width])
@@ -97,7 +94,7 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
 
     def integrate(t: Array, h: Array, z: Array, ks: Sequence[Array]) -> None:
         ks = [ops.where(h == 0, 0, k) for k in ks]  # those of a rejected step need not be finite
-        for i, weight in enumerate(weights):
+        for i, weight in enumerate(tableau.a[-1 - tableau.extra]):
             if rest and weight:
                 time = xp.astype(t + tableau.c[i] * h, dtype)
                 point = combine(z, h, tableau.a[i], ks[:i])
@@ -113,5 +110,8 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
         a = a + y_bar / unit
         if i:
             span, z = xp.stack([t, ts[:, i - 1]], axis=1), xp.concat([y, a], axis=1)
-            a = march(plan.method, augmented, span, z, visit=integrate).ys[:, 1, width:]
+            try:
+                a = march(plan.method, augmented, span, z, visit=integrate).ys[:, 1, width:]
+            except SolveError as error:
+                raise SolveError(f"backwards in time, {error}, or adjoint='checkpointed'") from None
     return (a * unit, xp.astype(xp.stack(t_bars[::-1], axis=1), ts.dtype), *totals)

@@ -178,7 +178,7 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
             y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
         if not going:
             return Plan(ops.stack(out, axis=1), method, steps, checkpoints, Stats(accepted, rejected, evaluations))
-    raise _failure(ordered, 1 - now / end, start + sign * now, size, method, unfinished=True)
+    raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
 
 
 def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Array) -> tuple:
@@ -192,16 +192,14 @@ def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Ar
     return bool(going), bool(lost), bool(moving), first, last
 
 
-def _failure(
-    ordered: Array, badness: Array, t: Array, size: Array, method: Method, *, unfinished: bool = False
-) -> Exception:
+def _failure(ordered: Array, badness: Array, t: Array, dt: Array, method: Method, spent: bool = False) -> Exception:
     if not arrays.to_host(ordered).all():
         return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
     worst = int(arrays.to_host(badness)[:, 0].argmax())
-    t, size = (float(arrays.to_host(x)[worst, 0]) for x in (t, size))
-    where = f"at t = {t:.6g} with dt = {size:.3g} (worst: trajectory {worst})"
+    t, dt = (float(arrays.to_host(x)[worst, 0]) for x in (t, dt))
+    where = f"at t = {t:.6g} with dt = {dt:.3g} (worst: trajectory {worst})"
     step_size, max_steps = method.step_size, method.max_steps
-    if unfinished:
+    if spent:
         larger = "rtol and atol" if step_size is None else "step_size"
         message = f"more than max_steps = {max_steps} steps are needed {where}: try a larger max_steps or {larger}"
     elif step_size is not None:

@@ -49,15 +49,19 @@ def solve(
     or (times, states).
 
     With tolerances, each trajectory has its own step size: a step is accepted where the root mean square of its
-    error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Steps are not shortened to meet a requested time:
-    values in between come from the solver's dense output, so f is evaluated a little beyond the last one. With
-    `step_size`, in units of t, the steps are equal and of at most that size; a solver without an error estimate
-    (rk4) needs it. Times are kept in float64 whatever the dtype of y0.
+    error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Steps are shortened to end at the last requested
+    time, not for those in between: these values come from the solver's dense output. With `step_size`, in units of t,
+    the steps are equal and of at most that size; a solver without an error estimate (euler, midpoint, heun, rk4)
+    needs it. Times are kept in float64 whatever the dtype of y0.
 
-    Differentiable in y0, ts and params: the derivative is that of the steps taken, with their sizes as constants
-    (discretise, then differentiate). `adjoint="checkpointed"` stores at most `checkpoints` states and two numbers a
-    step and trajectory, and replays the solution backwards in segments of at most 2 · steps / checkpoints steps;
-    `"direct"` keeps every stage of every step on the tape. Higher derivatives are those of `direct`.
+    Differentiable in y0, ts and params. `adjoint="checkpointed"` and `"direct"` give the derivative of the steps
+    taken, with their sizes as constants (discretise, then differentiate). The first stores at most `checkpoints`
+    states and two numbers a step and trajectory, and replays the solution backwards in segments of at most
+    2 · steps / checkpoints steps; the second keeps every stage of every step on the tape. `"backsolve"` stores no
+    state but the requested ones, and solves the adjoint equation and the solution again backwards between them:
+    its derivative has an error of its own, of the order of the tolerances, or larger by the factor by which errors
+    grow backwards in time. Where the solution contracts strongly that factor is large, and the derivative may be
+    wrong without a sign of it (Gholami et al. 2019). Higher derivatives are those of `direct`.
 
     Raises `SolveError`, with t, dt, the worst trajectory and a remedy, if a step fails or `max_steps` are not
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
@@ -134,9 +138,7 @@ def _check_arrays(y0: Array, ts: Array) -> None:
     if y0.ndim != 2 or 0 in y0.shape or not namespace_of(strip(y0)).isdtype(y0.dtype, "real floating"):
         raise InputError(f"y0 must be float of shape (batch, states) or (states,), got {y0.dtype} {tuple(y0.shape)}")
     if ts.ndim not in (1, 2) or ts.shape[-1] < 2 or (ts.ndim == 2 and ts.shape[0] != y0.shape[0]):
-        raise InputError(
-            f"ts must have shape (times,) or (batch, times) with two times at least, got {tuple(ts.shape)}"
-        )
+        raise InputError(f"ts must have shape (times,) or (batch, times), of two times or more, got {tuple(ts.shape)}")
 
 
 def _plain_field(field: Field, y0: Array) -> Field:
