@@ -3,10 +3,12 @@
 One step size for each trajectory: arrays of shape (batch,), no trajectory looks at another.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from mcgc.arrays import Array, namespace_of
+from mcgc.autodiff import ops
+from mcgc.ode.step import Field
 
 SAFETY = 0.9
 SHRINK, GROW = 0.2, 10.0  # bounds on the change of the step size from one step to the next
@@ -25,6 +27,19 @@ def scaled_norm(x: Array, y: Array, rtol: float, atol: float) -> Array:
     xp = namespace_of(x)
     ratio = x / (atol + rtol * xp.abs(y))
     return xp.sqrt(xp.mean(ratio * ratio, axis=-1))
+
+
+def error_norm(errors: Sequence[Array], y: Array, rtol: float, atol: float) -> Array:
+    """Return the norm by which a step is judged, shape (batch,).
+
+    Of one estimate it is the scaled norm n; of two it is n₁²/√(n₁² + n₂²/100), where n₁ is of the higher order
+    (Hairer, Nørsett and Wanner 1993, II.10).
+    """
+    first, *others = (scaled_norm(error, y, rtol, atol) for error in errors)
+    xp = namespace_of(first)
+    for second in others:
+        first = first * first / xp.sqrt(first * first + 0.01 * second * second + 1e-30)  # 0 where both are
+    return first
 
 
 def start(y: Array) -> Memory:
@@ -54,29 +69,19 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     return accepted, factor, Memory(error, xp.logical_not(accepted))
 
 
-def first_step(
-    field: Callable[[Array, Array], Array],
-    y: Array,
-    k1: Array,
-    sign: Array,
-    order: int,
-    rtol: float,
-    atol: float,
-) -> Array:
-    """Return a first step size, shape (batch,), positive, at the cost of one evaluation of the field.
+def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol: float, atol: float) -> Array:
+    """Return a first step size, shape (batch, 1), positive, at the cost of one evaluation of the field.
 
-    `field(h, y)` is f after a time h (batch,). An explicit Euler step estimates the second derivative, and the step
-    is such that the leading error term is about 1 % of the tolerance (Hairer, Nørsett and Wanner 1993, II.4).
+    `field(h, y)` is f a signed time h (batch, 1) from the start, and `span` (batch, 1) the signed time to the end,
+    beyond which f is not asked for. An explicit Euler step estimates the second derivative, and the step is such that
+    the leading error term is about 1 % of the tolerance (Hairer, Nørsett and Wanner 1993, II.4).
     """
     xp = namespace_of(y)
-    size = scaled_norm(y, y, rtol, atol)
-    slope = scaled_norm(k1, y, rtol, atol)
-    tiny = (size < 1e-5) | (slope < 1e-5)
-    h0 = xp.where(tiny, xp.full_like(size, 1e-6), 0.01 * size / xp.where(tiny, xp.ones_like(slope), slope))
-    k2 = field(h0 * sign, y + (h0 * sign)[:, None] * k1)
-    curvature = scaled_norm(k2 - k1, y, rtol, atol) / h0
-    steepest = xp.where(slope > curvature, slope, curvature)
-    flat = steepest <= 1e-15
-    h1 = (0.01 / xp.where(flat, xp.ones_like(steepest), steepest)) ** (1 / order)
-    h1 = xp.where(flat, xp.where(h0 > 1e-3, h0 * 1e-3, xp.full_like(h0, 1e-6)), h1)
-    return xp.where(h1 < 100 * h0, h1, 100 * h0)
+    norm = lambda x: scaled_norm(x, y, rtol, atol)[:, None]
+    size, slope, length = norm(y), norm(k1), xp.abs(span)
+    h0 = ops.where((size < 1e-5) | (slope < 1e-5), 1e-6, 0.01 * size / xp.clip(slope, 1e-5, xp.inf))
+    h0 = xp.minimum(h0, length)
+    euler = h0 * xp.sign(span)
+    curvature = norm(field(euler, y + euler * k1) - k1) / h0
+    h1 = (0.01 / xp.clip(xp.maximum(slope, curvature), 1e-15, xp.inf)) ** (1 / order)
+    return xp.minimum(xp.minimum(h1, 100 * h0), length)
