@@ -51,8 +51,6 @@ VARIANCES: Mapping[str, Callable[[int, int], float]] = {
 
 SCHEMES = tuple(f"{name}-{law}" for name in VARIANCES for law in ("uniform", "normal"))
 
-FEW_ROWS = 32  # up to here the fused kernel is used: the cost of a call decides, not arithmetic
-
 
 def num_parameters(sizes: Sequence[int]) -> int:
     """Return m, the length of θ: the sum over layers of nₗ₋₁ nₗ + nₗ.
@@ -137,9 +135,8 @@ def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str,
 def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Body | None:
     if skip or activation not in COMPILED:
         return None
-    few = x.ndim == 2 and x.shape[0] <= FEW_ROWS and x.shape[1] == sizes[0]
-    fits = is_host(theta) and is_host(x) and theta.ndim == 1 and theta.dtype == x.dtype
-    return _BODY if few and fits and theta.shape[0] == num_parameters(sizes) else None
+    fits = is_host(theta) and is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
+    return _BODY if fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes) else None
 
 
 def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:

@@ -7,6 +7,7 @@ from mcgc import losses, nets
 from mcgc.arrays import Array, Device, to_device
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
+from mcgc.fields import DenseField
 from mcgc.ode import Stats, solve
 from mcgc.random import Key
 from mcgc.settings import Settings
@@ -54,14 +55,10 @@ def _neural_ode(name: str, summary: str, sizes: tuple[int, ...], num_states: int
     def init(key: Key, dtype: str, device: Device) -> Array:
         return nets.init(key, sizes, dtype, device)
 
-    def field(t: Array, y: Array, inputs: tuple[Array, Array]) -> Array:
-        theta, parameters = inputs
-        return nets.apply(theta, ops.concat([y, parameters], axis=-1), sizes, "relu")
-
     def objective(settings: Settings) -> Callable:
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats]:
             solution = solve(
-                field,
+                DenseField(sizes, "relu"),
                 batch.states[:, 0, :],
                 batch.times,
                 (theta, batch.parameters),

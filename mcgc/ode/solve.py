@@ -86,13 +86,18 @@ def solve(
         return lambda t, y: f(t, y, tree)
 
     keep = checkpoints if places and adjoint == "checkpointed" else 0
+    by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
+    whole = getattr(f, "solve_whole", None) if adjoint == "checkpointed" and 1 not in places and not single else None
     with quietly():
-        plan = march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
+        solved = whole(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if whole else None
+        plan = by_steps() if solved is None else None
 
     def definition(*chosen: Any) -> Array:
-        return direct(field_of, plan, *_put(inputs, places, chosen))
+        return direct(field_of, plan or by_steps(), *_put(inputs, places, chosen))
 
     def pull(residuals: Any, cotangent: Array) -> list:
+        if solved:
+            return [solved.pull(cotangent)[i] for i in places]
         varied = [i for i in places if i >= 2]  # y0 and ts take part in any case
         field_of_varied = lambda *some: field_of(*_put(plain, varied, some)[2:])
         with quietly():
@@ -100,14 +105,12 @@ def solve(
         found = dict(zip([0, 1, *varied], bars, strict=True))
         return [found[i] for i in places]
 
-    if not places:
-        ys = plan.ys
-    elif adjoint == "direct":
+    ys, stats = (solved or plan).ys, (solved or plan).stats
+    if places and adjoint == "direct":
         ys = definition(*(inputs[i] for i in places))
-    else:
-        body = Body(lambda *chosen: (plan.ys, None), pull)
+    elif places:
+        body = Body(lambda *chosen: ((solved or plan).ys, None), pull)
         ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in places))
-    stats = plan.stats
     if single:
         ys, stats = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations)
     return Solution(ys, stats)
