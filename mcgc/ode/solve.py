@@ -15,7 +15,7 @@ from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
 from mcgc.ode.tableaux import TABLEAUX
 
-_PULLS = {"checkpointed": checkpointed, "backsolve": backsolve}
+_PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
 ADJOINTS = (*_PULLS, "direct")
 
 

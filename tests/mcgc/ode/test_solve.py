@@ -202,7 +202,7 @@ def test_inputs_are_not_mutated():
             lambda: solve(DRIVEN, Y0, TS, 1.0, solver="euler0"),
             "euler, midpoint, heun, rk4, bosh3, dopri5, tsit5, dopri8",
         ),
-        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, adjoint="none"), "checkpointed, backsolve, direct"),
+        (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, adjoint="none"), "backsolve, checkpointed, direct"),
         (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, rtol=-1.0), "rtol .* -1"),
         (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, solver="rk4"), "step_size"),
         (InputError, lambda: solve(DRIVEN, Y0, TS, 1.0, step_size=0.0), "step_size"),
