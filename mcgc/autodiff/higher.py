@@ -91,11 +91,12 @@ def checkpoint(function: Callable) -> Callable:
 
         on_traced, *traced = of_places(on_leaves, places, leaves, {})
 
-        def rule(_: tuple, *values: Array) -> Callable:
+        def rule(out: tuple, *values: Array) -> Callable:
+            again = checkpoint(lambda values, seeds: vjp(on_traced, *values)[1](seeds))  # for higher orders
+
             def pull(*cotangents: Any) -> tuple:
-                out, pullback = vjp(on_traced, *values)
                 seeds = [ops.zeros_like(y) if g is None else g for g, y in zip(cotangents, out, strict=True)]
-                return pullback(tuple(seeds))
+                return again(values, tuple(seeds))
 
             return pull
 

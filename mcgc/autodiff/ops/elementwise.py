@@ -82,7 +82,7 @@ def _share(x: Any, y: Any, wins: Callable) -> Array:
     """Return 1 where `x` beats `y`, ½ where they tie, 0 elsewhere, in the floating dtype of the two."""
     x, y = strip(x), strip(y)
     xp = namespace_of(x, y)
-    dtype = next(z.dtype for z in (x, y) if not isinstance(z, int | float))
+    dtype = next(z.dtype for z in (x, y) if hasattr(z, "dtype"))
     return (xp.astype(wins(x, y), dtype) + xp.astype(wins(x, y) | (x == y), dtype)) / 2
 
 

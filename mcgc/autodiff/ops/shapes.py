@@ -22,7 +22,7 @@ def fit(cotangent: Array, like: Array) -> Array:
         return cotangent
     extra = cotangent.ndim - like.ndim
     stretched = (extra + i for i, n in enumerate(like.shape) if n == 1 and cotangent.shape[extra + i] != 1)
-    return reshape(sum(cotangent, axis=(*range(extra), *stretched)), like.shape)
+    return reshape(_sum(cotangent, axis=(*range(extra), *stretched), keepdims=False), like.shape)
 
 
 def normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
@@ -125,7 +125,7 @@ _sum = unary(
 
 def sum(x: Array, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """Return Σ x over `axis` (all axes by default), in the dtype of `x`."""
-    return _sum(x, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=keepdims)
+    return _sum(x, axis=None if axis is None else normal_axes(axis, x.ndim), keepdims=keepdims)
 
 
 _cumulative_sum = unary(
