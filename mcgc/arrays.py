@@ -86,12 +86,11 @@ def to_device(array: Any, device: Device, dtype: Any = None) -> Array:
 
 
 def scatter_add(values: Array, places: Array, size: int) -> Array:
-    """Return zeros of shape (size,) with `values` added at `places`, integers in [0, size), both of shape (k,).
+    """Return zeros of shape (size,) with `values` added at `places`, both of shape (k,); repeated places add up.
 
-    Values at a place that repeats add up.
-
-    The order of the additions depends on `places` alone, so equal inputs give equal bits on every device: libraries
-    without an ordered loop sort by place and add neighbours of the same place at distances 1, 2, 4, ….
+    Places are integers in [0, size). The order of the additions depends on `places` alone, so that equal inputs give
+    equal bits in every run: without NumPy's ordered loop, values are sorted by place, and neighbours of the same place
+    are added at distances 1, 2, 4, ….
     """
     if is_host(values):
         out = np.zeros(size, dtype=values.dtype)

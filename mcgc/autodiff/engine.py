@@ -195,11 +195,14 @@ class Primitive:
         level = newest_level(args)
         if not level:
             return self.forward(*args, **options)
-        values = [unwrap(arg, level) for arg in args]
+        values, places, parents = list(args), [], []
+        for i, arg in enumerate(args):
+            if type(arg) is Traced and arg.level == level:
+                values[i] = arg.value
+                places.append(i)
+                parents.append(arg)
         out = self(*values, **options)
-        places = [i for i, arg in enumerate(args) if arg is not values[i]]
-        pull = self._linearise(places, out, values, options)
-        return record(self.__name__, level, [args[i] for i in places], out, pull)
+        return record(self.__name__, level, parents, out, self._linearise(places, out, values, options))
 
     def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
         pulls = []

@@ -7,7 +7,10 @@ from mcgc.autodiff.engine import Primitive, strip
 from mcgc.autodiff.ops.elementwise import exp, where
 from mcgc.autodiff.ops.rows import unary
 
-relu = unary("relu", lambda out, x: lambda g: where(strip(x) > 0, g, 0), lambda x: namespace_of(x).maximum(x, 0))
+
+def _relu(x: Array) -> Array:
+    """Return max(x, 0), whose derivative at 0 is taken to be 0."""
+    return namespace_of(x).maximum(x, 0)
 
 
 def _sigmoid(x: Array) -> Array:
@@ -23,7 +26,7 @@ def _softplus(x: Array) -> Array:
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-STEP, TERMS, REACH = 0.25, 25, 6.0  # erf is 1 to float64 beyond 6, and so is e^(−n²h²) below 1e-17 beyond n = 25
+STEP, TERMS, REACH = 0.25, 25, 6.0  # erf is 1 to rounding beyond REACH; from n = TERMS on terms are below 1e-18
 
 
 def _erf(x: Array) -> Array:
@@ -38,6 +41,7 @@ def _erf(x: Array) -> Array:
     return (angle + 2 * series) / math.pi
 
 
+relu = unary("relu", lambda out, x: lambda g: where(strip(x) > 0, g, 0), _relu)
 sigmoid: Primitive = unary("sigmoid", lambda out, x: lambda g: g * out * sigmoid(-x), _sigmoid)  # 1 − σ(x) would cancel
 softplus = unary("softplus", lambda out, x: lambda g: g * sigmoid(x), _softplus)
 erf = unary("erf", lambda out, x: lambda g: g * (2 / math.sqrt(math.pi)) * exp(-x * x), _erf)

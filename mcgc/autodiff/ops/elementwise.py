@@ -1,7 +1,7 @@
 """Elementwise operations of one and two arrays, with broadcasting, and the choice between two.
 
-Where a function has a kink or a jump, the derivative is the mean of those on either side (|x| at 0, a tie of maximum
-and minimum, x at a bound of clip), or that of the function's constant piece (relu at 0, x mod y at its jumps).
+At a kink the derivative is the mean of those on either side: 0 for |x| at 0, ½ for each argument of a maximum or
+minimum that ties, ½ for x at a bound of clip. Jumps, as those of x mod y, are not seen.
 """
 
 import math
@@ -97,8 +97,8 @@ def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
 
 negative = unary("negative", lambda out, x: lambda g: -g, operator.neg)
 positive = unary("positive", lambda out, x: lambda g: g, operator.pos)
-square = unary("square", lambda out, x: lambda g: g * (2 * x), lambda x: x * x)
-reciprocal = unary("reciprocal", lambda out, x: lambda g: -g * out * out, lambda x: 1 / x)
+square = unary("square", lambda out, x: lambda g: g * (2 * x))
+reciprocal = unary("reciprocal", lambda out, x: lambda g: -g * out * out)
 sqrt = unary("sqrt", lambda out, x: lambda g: g / (2 * out))
 abs = unary("abs", lambda out, x: lambda g: g * sign(x))
 exp: Primitive = unary("exp", lambda out, x: lambda g: g * out)

@@ -39,7 +39,10 @@ _solve = JointPrimitive("solve", named("linalg.solve"), (_solve_rule,))
 
 
 def solve(a: Array, b: Array, /) -> Array:
-    """Return x with a x = b, for `a` of shape (..., n, n) and `b` of shape (..., n, k), or a vector (n,)."""
+    """Return x with a x = b, for `a` of shape (..., n, n) and `b` of shape (..., n, k), or a vector (n,).
+
+    A singular matrix raises what the array library raises.
+    """
     if b.ndim == 1:
         return squeeze(_solve(a, expand_dims(b, axis=1)), axis=-1)
     return _solve(a, b)

@@ -81,7 +81,8 @@ def _count(x: Array, axis: Axis) -> int:
 
 def mean(x: Array, /, *, axis: Axis = None, keepdims: bool = False) -> Array:
     """Return the average over `axis` (all axes by default)."""
-    return sum(x, axis=axis, keepdims=keepdims) / _count(x, axis)
+    count = _count(x, axis)
+    return sum(x, axis=axis, keepdims=keepdims) / count
 
 
 def var(x: Array, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Array:

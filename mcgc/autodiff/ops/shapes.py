@@ -125,7 +125,7 @@ _sum = unary(
 
 def sum(x: Array, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
     """Return Σ x over `axis` (all axes by default), in the dtype of `x`."""
-    return _sum(x, axis=None if axis is None else normal_axes(axis, x.ndim), keepdims=keepdims)
+    return _sum(x, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=keepdims)
 
 
 _cumulative_sum = unary(

@@ -231,3 +231,8 @@ def test_the_table_has_a_row_for_every_operation_that_has_a_derivative():
         *("any", "all", "zeros_like", "ones_like"),  # so far all constants
         *("arctan", "concatenate", "cumsum"),  # aliases
     }
+
+
+def test_every_operation_says_what_it_computes():
+    public = [value for name, value in vars(ops).items() if callable(value) and not name.startswith("_")]
+    assert [value.__name__ for value in public if not value.__doc__] == []
