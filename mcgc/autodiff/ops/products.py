@@ -85,9 +85,10 @@ def einsum(subscripts: str, /, *operands: Array) -> Array:
 
 def _parse(subscripts: str, ndims: Sequence[int]) -> tuple[list[list], list]:
     """Return the labels of each operand and of the result: letters, and −1, −2, … for the axes of an ellipsis."""
-    given, arrow, result = subscripts.replace(" ", "").partition("->")
+    text = subscripts.replace(" ", "")
+    given, arrow, result = text.partition("->")
     terms = given.split(",")
-    if not re.fullmatch(r"[A-Za-z.,]*(->[A-Za-z.]*)?", subscripts.replace(" ", "")) or len(terms) != len(ndims):
+    if not re.fullmatch(r"[A-Za-z.,]*(->[A-Za-z.]*)?", text) or len(terms) != len(ndims):
         raise TraceError(f"einsum({subscripts!r}) needs a term of letters for each of the {len(ndims)} operands")
     labels = [_labels(subscripts, term, ndim) for term, ndim in zip(terms, ndims, strict=True)]
     ellipsis = sorted({label for term in labels for label in term if isinstance(label, int)})
@@ -116,7 +117,7 @@ def _labels(subscripts: str, term: str, ndim: int) -> list:
 def _simplify(x: Array, labels: Sequence, needed: Collection) -> tuple[Array, list]:
     """Take the diagonal where a label repeats, and sum over the labels that nobody needs."""
     labels = list(labels)
-    for label in set(labels):
+    for label in dict.fromkeys(labels):
         while labels.count(label) > 1:
             i = labels.index(label)
             j = labels.index(label, i + 1)
