@@ -18,26 +18,13 @@ from mcgc.errors import InputError
 from mcgc.random import Key, fold_in, normal, uniform
 
 
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + ops.tanh(0.5 * x))
-
-
-def _gelu(x: Array) -> Array:
-    return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-
-
-def _softplus(x: Array) -> Array:
-    return ops.maximum(x, 0) + ops.log1p(ops.exp(-abs(x)))
-
-
-# gelu is Hendrycks and Gimpel's (2016) form by tanh; silu is x sigmoid(x); softplus is log(1 + exp x)
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
     "tanh": ops.tanh,
-    "silu": lambda x: x * _sigmoid(x),
-    "gelu": _gelu,
-    "softplus": _softplus,
-    "sigmoid": _sigmoid,
+    "silu": ops.silu,
+    "gelu": ops.gelu,
+    "softplus": ops.softplus,
+    "sigmoid": ops.sigmoid,
 }
 
 COMPILED = ("relu", "tanh")  # the activations that the fused kernel knows
@@ -146,11 +133,11 @@ def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, sk
     return y, (theta, x, hidden, sizes, activation)
 
 
-def _pull(residuals: tuple, cotangent: Array) -> tuple[Array, Array]:
+def _pull(residuals: tuple, places: Sequence[int], cotangent: Array) -> tuple[Array, Array | None]:
     from mcgc.kernels import cpu_dense
 
     theta, x, hidden, sizes, activation = residuals
-    return cpu_dense.dense_vjp(theta, x, hidden, sizes, activation, cotangent)
+    return cpu_dense.dense_vjp(theta, x, hidden, sizes, activation, cotangent, 1 in places)
 
 
 _BODY = Body(_forward, _pull)

@@ -187,7 +187,7 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
 
 
 class Body(NamedTuple):
-    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`, `pull(residuals, *g) -> gs`."""
+    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`, and its `pull` (see `fused`)."""
 
     forward: Callable
     pull: Callable
@@ -198,7 +198,8 @@ def fused(definition: Callable, select: Callable[..., Body | None]) -> Callable:
 
     `select(*args, **options)` is asked with plain arrays and returns a `Body`, or None to run the definition.
     `body.forward(*args, **options)` returns the output (an array or a tuple of arrays) and residuals;
-    `body.pull(residuals, *cotangents)` returns one cotangent for each positional argument.
+    `body.pull(residuals, places, *cotangents)` returns one cotangent for each positional argument, of which only
+    those at `places` are looked at.
 
     The definition stays the meaning: it runs for arrays without a kernel, and is what higher orders differentiate.
     """
@@ -217,7 +218,7 @@ def fused(definition: Callable, select: Callable[..., Body | None]) -> Callable:
         def pull(*cotangents: Any) -> list:
             if newest_level(cotangents):
                 return _pull_by_definition(definition, values, options, places, cotangents)
-            every = body.pull(residuals, *cotangents)
+            every = body.pull(residuals, places, *cotangents)
             return [every[i] for i in places]
 
         return record(definition.__name__, level, [args[i] for i in places], out, pull)

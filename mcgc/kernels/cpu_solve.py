@@ -67,9 +67,8 @@ def march_dense(
     room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if keep else batch
     theta, y0, inputs = (np.ascontiguousarray(x) for x in (theta, y0, inputs))
     net = as_array(sizes), activation == "tanh"
-    tolerances = theta.dtype.type(method.rtol), theta.dtype.type(method.atol)
     done, ys, accepted, rejected, trials, store, log = _march(
-        theta, *net, y0, inputs, elapsed, sign[:, 0], smallest, *constants, *tolerances, method.max_steps, room, keep
+        theta, *net, y0, inputs, elapsed, sign[:, 0], smallest, *constants, method.rtol, method.atol, method.max_steps, room, keep
     )
     if not done:
         return None
@@ -95,11 +94,11 @@ def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
 @njit(cache=True)
 def _norm(x, y, rtol, atol):
     """Compute `control.scaled_norm` of one trajectory."""
-    total = x.dtype.type(0)
+    total = 0.0
     for d in range(x.size):
-        ratio = x[d] / (atol + rtol * abs(y[d]))
+        ratio = np.float64(x[d]) / (atol + rtol * abs(np.float64(y[d])))
         total += ratio * ratio
-    return np.sqrt(total / x.dtype.type(x.size))
+    return np.sqrt(total / x.size)
 
 
 @njit(cache=True)
@@ -137,34 +136,32 @@ def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, in
     """Compute `control.first_step`, of trajectories of the given `length` of time."""
     kind, batch = theta.dtype.type, y.shape[0]
     points, k2, found = np.empty_like(y), np.empty_like(y), np.empty(batch, theta.dtype)
-    h0 = np.empty_like(found)
     for i in range(batch):
         size, slope = _norm(y[i], y[i], rtol, atol), _norm(k1[i], y[i], rtol, atol)
-        h0[i] = kind(1e-6) if size < 1e-5 or slope < 1e-5 else kind(0.01) * size / max(slope, kind(1e-5))
-        h0[i] = min(h0[i], length[i])
+        found[i] = min(kind(1e-6 if size < 1e-5 or slope < 1e-5 else 0.01 * size / slope), length[i])
         for d in range(y.shape[1]):
-            points[i, d] = y[i, d] + h0[i] * sign[i] * k1[i, d]
+            points[i, d] = y[i, d] + found[i] * sign[i] * k1[i, d]
     _evaluate(theta, sizes, is_tanh, x, hidden, room, 0, batch, points, inputs, index, k2)
     for i in range(batch):
-        slope, curvature = _norm(k1[i], y[i], rtol, atol), _norm(k2[i] - k1[i], y[i], rtol, atol) / h0[i]
-        h1 = (kind(0.01) / max(max(slope, curvature), kind(1e-15))) ** kind(1 / order)
-        found[i] = min(min(h1, kind(100) * h0[i]), length[i])
+        h0 = np.float64(found[i])
+        steepest = max(_norm(k1[i], y[i], rtol, atol), _norm(k2[i] - k1[i], y[i], rtol, atol) / h0)
+        growth = np.floor((0.01 / max(steepest, 1e-15)) ** (1 / order) / h0 * 1024) / 1024
+        found[i] = min(kind(min(max(growth, 1 / 1024), 100)) * found[i], length[i])
     return found
 
 
 @njit(cache=True)
 def _adapt(norm, last, was_rejected, order):
     """Compute `control.adapt` for one trajectory: accepted, factor, last error."""
-    kind = type(norm)
     finite = np.isfinite(norm)
-    norm = min(max(norm, kind(1e-10)), kind(1e10)) if finite else kind(1e10)
+    norm = min(max(norm, 1e-10), 1e10) if finite else 1e10
     accepted = finite and norm <= 1
-    factor = kind(_SAFETY) * norm ** kind(-_INTEGRAL / order)
+    factor = _SAFETY * norm ** (-_INTEGRAL / order)
     if accepted:
-        factor *= last ** kind(_PROPORTIONAL / order)
-        last = min(max(norm, kind(1e-4)), kind(1))
-    highest = kind(1) if was_rejected and accepted else kind(_GROW)
-    return accepted, min(max(factor, kind(_SHRINK)), highest), last
+        factor *= last ** (_PROPORTIONAL / order)
+        last = min(max(norm, 1e-4), 1.0)
+    factor = np.floor(min(max(factor, _SHRINK), _GROW) * 1024) / 1024
+    return accepted, min(max(factor, _SHRINK), 1.0) if was_rejected and accepted else factor, last
 
 
 @njit(cache=True)
@@ -205,7 +202,7 @@ def _march(
         theta, sizes, is_tanh, x, hidden, room, y0, k[0], sign, length, inputs, index, order, rtol, atol
     )
     y, h, now = y0.copy(), np.empty_like(size), np.zeros(batch)
-    last, was_rejected = np.full(batch, kind(1e-4)), np.zeros(batch, np.bool_)
+    last, was_rejected = np.full(batch, 1e-4), np.zeros(batch, np.bool_)
     accepted, rejected = np.zeros(batch, np.int64), np.zeros(batch, np.int64)
     next_time = np.ones(batch, np.int64)
 
@@ -275,7 +272,7 @@ def _march(
                 rejected[r] += 1
             if keep:
                 log_h[entries + i] = h[i] if good else kind(0)
-            new_size = size[i] * factor
+            new_size = size[i] * kind(factor)
             if now[r] < end:
                 failed = failed or not new_size > smallest[r]
                 index[moving], size[moving] = r, new_size

@@ -1,6 +1,8 @@
 """Step size control: how large the first step, whether a step is good enough, and how large the next one.
 
-One step size for each trajectory: arrays of shape (batch,), no trajectory looks at another.
+One step size for each trajectory: arrays of shape (batch,), no trajectory looks at another. Whatever the dtype of the
+states, norms and factors are computed in float64, and a factor is rounded down to a multiple of 2⁻¹⁰: libraries differ
+in the last bits of their sums and powers, and should not for that differ in the steps they take.
 """
 
 from collections.abc import Sequence
@@ -23,9 +25,9 @@ class Memory(NamedTuple):
 
 
 def scaled_norm(x: Array, y: Array, rtol: float, atol: float) -> Array:
-    """Return the root mean square over the last axis of x / (atol + rtol |y|), shape (batch,)."""
+    """Return the root mean square over the last axis of x / (atol + rtol |y|), float64 of shape (batch,)."""
     xp = namespace_of(x)
-    ratio = x / (atol + rtol * xp.abs(y))
+    ratio = xp.astype(x, xp.float64) / (atol + rtol * xp.abs(xp.astype(y, xp.float64)))
     return xp.sqrt(xp.mean(ratio * ratio, axis=-1))
 
 
@@ -45,7 +47,7 @@ def error_norm(errors: Sequence[Array], y: Array, rtol: float, atol: float) -> A
 def start(y: Array) -> Memory:
     """Return the controller's memory before the first step from `y`, shape (batch, states)."""
     xp = namespace_of(y)
-    error = xp.full_like(y[:, 0], 1e-4)
+    error = xp.full_like(y[:, 0], 1e-4, dtype=xp.float64)
     return Memory(error, error < 0)
 
 
@@ -55,7 +57,7 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     A step is accepted where the norm is at most 1. With p = `order` of the local error, the factor is that of a PI
     controller, 0.9 norm^(−0.85/p) last^(0.2/p), within [0.2, 10] (Gustafsson 1991; Hairer, Nørsett and Wanner 1993,
     IV.2); after a rejection it is 0.9 norm^(−0.85/p), and the step after that does not grow. A norm that is not
-    finite rejects, with the smallest factor.
+    finite rejects, with the smallest factor. Factors are rounded down.
     """
     xp = namespace_of(norm)
     finite = xp.isfinite(norm)
@@ -63,25 +65,32 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     accepted = finite & (norm <= 1)
     plain = SAFETY * norm ** (-INTEGRAL / order)
     factor = xp.where(accepted, plain * memory.error ** (PROPORTIONAL / order), plain)
-    factor = xp.clip(factor, SHRINK, GROW)
+    factor = rounded(xp.clip(factor, SHRINK, GROW))
     factor = xp.where(memory.rejected & accepted, xp.clip(factor, SHRINK, 1.0), factor)
     error = xp.where(accepted, xp.clip(norm, 1e-4, 1.0), memory.error)
     return accepted, factor, Memory(error, xp.logical_not(accepted))
+
+
+def rounded(factor: Array) -> Array:
+    """Return the factor of a step size rounded down to a multiple of 2⁻¹⁰."""
+    return namespace_of(factor).floor(factor * 1024) / 1024
 
 
 def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol: float, atol: float) -> Array:
     """Return a first step size, shape (batch, 1), positive, at the cost of one evaluation of the field.
 
     `field(h, y)` is f a signed time h (batch, 1) from the start, and `span` (batch, 1) the signed time to the end,
-    beyond which f is not asked for. An explicit Euler step estimates the second derivative, and the step is such that
-    the leading error term is about 1 % of the tolerance (Hairer, Nørsett and Wanner 1993, II.4).
+    beyond which f is not asked for. An explicit Euler step of size h₀ estimates the second derivative, and the step is
+    such that the leading error term is about 1 % of the tolerance, and at most 100 h₀ (Hairer, Nørsett and Wanner
+    1993, II.4).
     """
     xp = namespace_of(y)
     norm = lambda x: scaled_norm(x, y, rtol, atol)[:, None]
     size, slope, length = norm(y), norm(k1), xp.abs(span)
     h0 = ops.where((size < 1e-5) | (slope < 1e-5), 1e-6, 0.01 * size / xp.clip(slope, 1e-5, xp.inf))
-    h0 = xp.minimum(h0, length)
-    euler = h0 * xp.sign(span)
-    curvature = norm(field(euler, y + euler * k1) - k1) / h0
+    h0 = xp.minimum(xp.astype(h0, y.dtype), length)
+    euler, wide = h0 * xp.sign(span), xp.astype(h0, xp.float64)
+    curvature = norm(field(euler, y + euler * k1) - k1) / wide
     h1 = (0.01 / xp.clip(xp.maximum(slope, curvature), 1e-15, xp.inf)) ** (1 / order)
-    return xp.minimum(xp.minimum(h1, 100 * h0), length)
+    growth = xp.clip(rounded(h1 / wide), 1 / 1024, 100)
+    return xp.minimum(xp.astype(growth, y.dtype) * h0, length)

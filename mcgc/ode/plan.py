@@ -149,7 +149,7 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
             scale = xp.maximum(xp.abs(y), xp.abs(y1))
             norm = control.error_norm(errors(tableau, size, ks), scale, rtol, atol)
             good, factor, memory = control.adapt(norm, memory, tableau.order)
-            good, factor = good[:, None], factor[:, None]
+            good, factor = good[:, None], xp.astype(factor, y.dtype)[:, None]
         else:
             good, factor = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), 1.0
         moves = active & good

@@ -95,7 +95,7 @@ def solve(
     def definition(*chosen: Any) -> Array:
         return direct(field_of, plan or by_steps(), *_put(inputs, places, chosen))
 
-    def pull(residuals: Any, cotangent: Array) -> list:
+    def pull(residuals: Any, _: Any, cotangent: Array) -> list:
         if solved:
             return [solved.pull(cotangent)[i] for i in places]
         varied = [i for i in places if i >= 2]  # y0 and ts take part in any case

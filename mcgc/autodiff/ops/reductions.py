@@ -65,14 +65,40 @@ logsumexp = reduction("logsumexp", _logsumexp, lambda g, out, x, axis: g * exp(x
 norm = reduction("norm", _norm, lambda g, out, x, axis: g * x / where(strip(out) == 0, 1, out))
 
 
+def _shifted(x: Array, axis: tuple[int, ...]) -> Array:
+    """Return x less its largest element over `axis`, so that what all have in common is not rounded."""
+    return x - namespace_of(x).max(x, axis=axis, keepdims=True)
+
+
+def _log_softmax_forward(x: Array, axis: tuple[int, ...]) -> Array:
+    xp, shifted = namespace_of(x), _shifted(x, axis)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis=axis, keepdims=True))
+
+
+def _softmax_forward(x: Array, axis: tuple[int, ...]) -> Array:
+    xp = namespace_of(x)
+    parts = xp.exp(_shifted(x, axis))
+    return parts / xp.sum(parts, axis=axis, keepdims=True)
+
+
+_log_softmax = unary(
+    "log_softmax",
+    lambda out, x, axis: lambda g: g - exp(out) * sum(g, axis=axis, keepdims=True),
+    _log_softmax_forward,
+)
+_softmax = unary(
+    "softmax", lambda out, x, axis: lambda g: out * (g - sum(g * out, axis=axis, keepdims=True)), _softmax_forward
+)
+
+
 def log_softmax(x: Array, /, *, axis: Axis = -1) -> Array:
     """Return x − log Σ eˣ over `axis`."""
-    return x - logsumexp(x, axis=axis, keepdims=True)
+    return _log_softmax(x, axis=normal_axes(axis, x.ndim))
 
 
 def softmax(x: Array, /, *, axis: Axis = -1) -> Array:
     """Return eˣ / Σ eˣ over `axis`."""
-    return exp(log_softmax(x, axis=axis))
+    return _softmax(x, axis=normal_axes(axis, x.ndim))
 
 
 def _count(x: Array, axis: Axis) -> int:

@@ -247,7 +247,7 @@ def make_fused(calls):
             calls.append("forward")
             return x * np.sin(y), (x, y)
 
-        def pull(residuals, g):
+        def pull(residuals, places, g):
             calls.append("pull")
             x, y = residuals
             return g * np.sin(y), g * x * np.cos(y)

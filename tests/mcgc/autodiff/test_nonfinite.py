@@ -44,7 +44,7 @@ def test_it_sees_through_checkpoints_and_second_derivatives():
 
 
 def test_it_sees_the_outputs_and_cotangents_of_fused_and_joint_operations():
-    kernel = fused(lambda x: x * 1, lambda x: Body(lambda x: (x * np.inf, None), lambda residuals, g: (g,)))
+    kernel = fused(lambda x: x * 1, lambda x: Body(lambda x: (x * np.inf, None), lambda residuals, places, g: (g,)))
     assert "value" in fault(lambda x: ops.sum(kernel(x)), np.ones(2))
     pair = primitive("pair", lambda x: (x, x * 1), joint=lambda out, x: lambda g, h: (g * np.nan,))
     assert fault(lambda x: ops.sum(pair(x)[0]), np.ones(2)).startswith("the derivative of pair")
