@@ -10,7 +10,7 @@ from mcgc.ode.plan import Method, Stats
 
 
 class Solved(NamedTuple):
-    """A solution: `ys` (batch, times, states), `stats`, and `pull`, from its cotangent to those of y0, ts and params."""
+    """A solution: `ys` (batch, times, states), `stats`, and `pull`, from its cotangent to those of y0, ts, *params."""
 
     ys: Array
     stats: Stats

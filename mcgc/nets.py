@@ -17,7 +17,6 @@ from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
 from mcgc.random import Key, fold_in, normal, uniform
 
-
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
     "tanh": ops.tanh,

@@ -66,7 +66,8 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         return nets.init(key, sizes, dtype, device)
 
     def objective(settings: Settings) -> Callable:
-        field, how = DenseField(sizes, "relu"), {name: getattr(settings, name) for name in SOLVER}
+        field: Any = DenseField(sizes, "relu")
+        how = {name: getattr(settings, name) for name in SOLVER}
 
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats]:
             solution = solve(field, batch.states[:, 0, :], batch.times, (theta, batch.parameters), **how)
@@ -104,7 +105,7 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
 
     def objective(settings: Settings) -> Callable:
         cost = {"cross-entropy": losses.cross_entropy, "softmax-cross-entropy": losses.cross_entropy_of_softmax}
-        return lambda theta, batch: (cost[settings.loss](logits(theta, batch.pixels), batch.labels), None)
+        return lambda theta, batch: (cost[str(settings.loss)](logits(theta, batch.pixels), batch.labels), None)
 
     def accuracy(theta: Array, batch: Images) -> Array:
         return losses.accuracy(logits(theta, batch.pixels), batch.labels)

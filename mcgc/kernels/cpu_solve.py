@@ -6,6 +6,9 @@ a store of stated size; when it is full it is begun anew, and the way back compu
 filling again. The gradient of the weights is formed once a filling, over all its stages.
 """
 
+# mypy: disable-error-code="call-arg"
+# (mypy takes a compiled function for one without arguments)
+
 from typing import NamedTuple
 
 import numpy as np
@@ -16,24 +19,25 @@ from mcgc.ode import control
 from mcgc.ode.plan import SNAP, Method, timeline
 from mcgc.ode.tableaux import Tableau
 
-STORE = 2**22  # bytes of the values that are kept for the way back, and as many again for their cotangents
+STORE = 2**20  # bytes of the values that are kept for the way back, and as many again for their cotangents
 
 _SAFETY, _SHRINK, _GROW = control.SAFETY, control.SHRINK, control.GROW
 _INTEGRAL, _PROPORTIONAL = control.INTEGRAL, control.PROPORTIONAL
 
 
 class Log(NamedTuple):
-    """What the way back needs of a march; the first three have one entry a trial step, the others one a trajectory in it.
+    """What the way back needs of a march.
 
-    `begins`: where its entries begin; `slots`: its first row of the store; `fillings`: the trial steps at which the
-    store was begun. `index`: the trajectory; `h`: the signed size, 0 where the step was rejected; `y`, `k1`: the state
-    and the field before it. `when`, (batch, times): the trial step in which a requested time lies; `fraction`: where.
+    Of each trial step, `begins`: where its entries begin, and `slots`: its first row of the store. Of each trajectory
+    in it, one entry of `which`: its number; `h`: the signed size, 0 where the step was rejected; `y`, `k1`: the state
+    and the field before it. `fillings`: the trial steps at which the store was begun. `when`, (batch, times): the
+    trial step in which a requested time lies; `fraction`: where in it.
     """
 
     begins: np.ndarray
     slots: np.ndarray
     fillings: np.ndarray
-    index: np.ndarray
+    which: np.ndarray
     h: np.ndarray
     y: np.ndarray
     k1: np.ndarray
@@ -68,11 +72,24 @@ def march_dense(
     theta, y0, inputs = (np.ascontiguousarray(x) for x in (theta, y0, inputs))
     net = as_array(sizes), activation == "tanh"
     done, ys, accepted, rejected, trials, store, log = _march(
-        theta, *net, y0, inputs, elapsed, sign[:, 0], smallest, *constants, method.rtol, method.atol, method.max_steps, room, keep
+        theta,
+        *net,
+        y0,
+        inputs,
+        elapsed,
+        sign[:, 0],
+        smallest,
+        *constants,
+        method.rtol,
+        method.atol,
+        method.max_steps,
+        room,
+        keep,
     )
     if not done:
         return None
-    return ys, accepted, rejected, trials, (theta, net, y0, inputs, constants, room, store, log) if keep else None
+    residuals = theta, net, y0, inputs, constants, room, store, Log(*log)
+    return ys, accepted, rejected, trials, residuals if keep else None
 
 
 def pull_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,7 +120,7 @@ def _norm(x, y, rtol, atol):
 
 @njit(cache=True)
 def _evaluate(theta, sizes, is_tanh, x, hidden, room, first, m, points, inputs, index, fields):
-    """Put the field at `points`, for the trajectories `index`, into `fields`; its values are rows `first` … of the store."""
+    """Put the field at `points`, for the trajectories `index`, into `fields`; its values fill rows from `first` on."""
     states, width, n = points.shape[1], sizes[0], sizes[-1]
     for i in range(m):
         row = (first + i) * width
@@ -145,7 +162,7 @@ def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, in
     for i in range(batch):
         h0 = np.float64(found[i])
         steepest = max(_norm(k1[i], y[i], rtol, atol), _norm(k2[i] - k1[i], y[i], rtol, atol) / h0)
-        growth = np.floor((0.01 / max(steepest, 1e-15)) ** (1 / order) / h0 * 1024) / 1024
+        growth = np.floor((0.01 / max(steepest, 1e-15)) ** (1 / order) * 1024 / h0) / 1024
         found[i] = min(kind(min(max(growth, 1 / 1024), 100)) * found[i], length[i])
     return found
 
@@ -160,8 +177,8 @@ def _adapt(norm, last, was_rejected, order):
     if accepted:
         factor *= last ** (_PROPORTIONAL / order)
         last = min(max(norm, 1e-4), 1.0)
-    factor = np.floor(min(max(factor, _SHRINK), _GROW) * 1024) / 1024
-    return accepted, min(max(factor, _SHRINK), 1.0) if was_rejected and accepted else factor, last
+    highest = 1.0 if was_rejected and accepted else _GROW
+    return accepted, min(max(np.floor(1024 * factor) / 1024, _SHRINK), highest), last
 
 
 @njit(cache=True)

@@ -1,8 +1,7 @@
 """Step size control: how large the first step, whether a step is good enough, and how large the next one.
 
-One step size for each trajectory: arrays of shape (batch,), no trajectory looks at another. Whatever the dtype of the
-states, norms and factors are computed in float64, and a factor is rounded down to a multiple of 2⁻¹⁰: libraries differ
-in the last bits of their sums and powers, and should not for that differ in the steps they take.
+One step size for each trajectory: arrays of shape (batch,), no trajectory looks at another. Norms and factors are
+float64, and a factor is a multiple of 2⁻¹⁰: libraries whose powers differ in the last bits then take the same steps.
 """
 
 from collections.abc import Sequence
@@ -57,7 +56,7 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     A step is accepted where the norm is at most 1. With p = `order` of the local error, the factor is that of a PI
     controller, 0.9 norm^(−0.85/p) last^(0.2/p), within [0.2, 10] (Gustafsson 1991; Hairer, Nørsett and Wanner 1993,
     IV.2); after a rejection it is 0.9 norm^(−0.85/p), and the step after that does not grow. A norm that is not
-    finite rejects, with the smallest factor. Factors are rounded down.
+    finite rejects, with the smallest factor. Factors are rounded down to multiples of 2⁻¹⁰.
     """
     xp = namespace_of(norm)
     finite = xp.isfinite(norm)
@@ -65,24 +64,18 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     accepted = finite & (norm <= 1)
     plain = SAFETY * norm ** (-INTEGRAL / order)
     factor = xp.where(accepted, plain * memory.error ** (PROPORTIONAL / order), plain)
-    factor = rounded(xp.clip(factor, SHRINK, GROW))
+    factor = xp.clip(xp.floor(1024 * factor) / 1024, SHRINK, GROW)
     factor = xp.where(memory.rejected & accepted, xp.clip(factor, SHRINK, 1.0), factor)
     error = xp.where(accepted, xp.clip(norm, 1e-4, 1.0), memory.error)
     return accepted, factor, Memory(error, xp.logical_not(accepted))
-
-
-def rounded(factor: Array) -> Array:
-    """Return the factor of a step size rounded down to a multiple of 2⁻¹⁰."""
-    return namespace_of(factor).floor(factor * 1024) / 1024
 
 
 def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol: float, atol: float) -> Array:
     """Return a first step size, shape (batch, 1), positive, at the cost of one evaluation of the field.
 
     `field(h, y)` is f a signed time h (batch, 1) from the start, and `span` (batch, 1) the signed time to the end,
-    beyond which f is not asked for. An explicit Euler step of size h₀ estimates the second derivative, and the step is
-    such that the leading error term is about 1 % of the tolerance, and at most 100 h₀ (Hairer, Nørsett and Wanner
-    1993, II.4).
+    beyond which f is not asked for. An explicit Euler step estimates the second derivative, and the step is such that
+    the leading error term is about 1 % of the tolerance (Hairer, Nørsett and Wanner 1993, II.4).
     """
     xp = namespace_of(y)
     norm = lambda x: scaled_norm(x, y, rtol, atol)[:, None]
@@ -92,5 +85,5 @@ def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol:
     euler, wide = h0 * xp.sign(span), xp.astype(h0, xp.float64)
     curvature = norm(field(euler, y + euler * k1) - k1) / wide
     h1 = (0.01 / xp.clip(xp.maximum(slope, curvature), 1e-15, xp.inf)) ** (1 / order)
-    growth = xp.clip(rounded(h1 / wide), 1 / 1024, 100)
+    growth = xp.clip(xp.floor(h1 * 1024 / wide) / 1024, 1 / 1024, 100)
     return xp.minimum(xp.astype(growth, y.dtype) * h0, length)

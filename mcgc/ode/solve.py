@@ -87,29 +87,30 @@ def solve(
 
     keep = checkpoints if places and adjoint == "checkpointed" else 0
     by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
-    whole = getattr(f, "solve_whole", None) if adjoint == "checkpointed" and 1 not in places and not single else None
+    able = adjoint == "checkpointed" and 1 not in places and not single
+    whole = getattr(f, "solve_whole", None) if able else None
     with quietly():
         solved = whole(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if whole else None
-        plan = by_steps() if solved is None else None
+        plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Array:
-        return direct(field_of, plan or by_steps(), *_put(inputs, places, chosen))
+        return direct(field_of, by_steps() if solved else plan, *_put(inputs, places, chosen))
 
     def pull(residuals: Any, _: Any, cotangent: Array) -> list:
-        if solved:
-            return [solved.pull(cotangent)[i] for i in places]
         varied = [i for i in places if i >= 2]  # y0 and ts take part in any case
         field_of_varied = lambda *some: field_of(*_put(plain, varied, some)[2:])
         with quietly():
+            if solved:
+                return [bar for i, bar in enumerate(solved.pull(cotangent)) if i in places]
             bars = _PULLS[adjoint](field_of_varied, plan, plain[1], [plain[i] for i in varied], cotangent)
         found = dict(zip([0, 1, *varied], bars, strict=True))
         return [found[i] for i in places]
 
-    ys, stats = (solved or plan).ys, (solved or plan).stats
+    ys, stats = plan.ys, plan.stats
     if places and adjoint == "direct":
         ys = definition(*(inputs[i] for i in places))
     elif places:
-        body = Body(lambda *chosen: ((solved or plan).ys, None), pull)
+        body = Body(lambda *chosen: (plan.ys, None), pull)
         ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in places))
     if single:
         ys, stats = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations)
