@@ -85,16 +85,19 @@ def continuation(
     warmup: int = 0,
     has_aux: bool = False,
     gradient: str = "engine",
+    batched: bool = False,
+    scaled: bool = False,
     gap: bool = False,
 ) -> Continuation:
     """Return Algorithm 2 of the paper, with λ = exp φ, for `objective(theta, batch)`.
 
-    A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`, which `estimator`, `num_samples`, `has_aux` and `gradient` are
-    for), adds to the latter the pull towards λ = 0, and hands θ and φ to their optimisers. With β = `beta` the pull is
+    A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`, which `estimator`, `num_samples`, `has_aux`, `gradient` and
+    `batched` are for), adds to the latter the pull towards λ = 0, and hands θ and φ to their optimisers. With β = `beta` the pull is
     βm exp(φ − φ₀), β in units of 1/λ₀, if `relative`, else βmλ (eq. 12). φ starts at φ₀ = `log_lam0` and is held there
     for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the optimiser would put above is put there, so noise
     and gradient both belong to the λ that is reported. The baseline of an estimator that takes one is, for one sample,
-    the decayed mean of f in the steps before. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
+    the decayed mean of f in the steps before. With `scaled`, the optimiser's step of θ is multiplied by √(λ/λ₀), so that
+    it narrows as the kernel does. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
 
     `key` must be a different one each step, such as fold_in(run_key, state.steps). A state does not depend on
     `num_samples`: a method of another number goes on with it (`adapt_samples`).
@@ -106,8 +109,8 @@ def continuation(
             raise InputError(f"{name} must be a number of at least {lowest}, got {value}")
     if not math.isfinite(log_lam0):
         raise InputError(f"log_lam0 must be a finite number, got {log_lam0}")
-    estimate_at = estimate(objective, estimator, num_samples, has_aux, gradient)
-    plain = evaluator(objective, "given" if gradient == "given" else "score", has_aux)
+    estimate_at = estimate(objective, estimator, num_samples, has_aux, gradient, batched)
+    plain = evaluator(objective, "given" if gradient == "given" else "score", has_aux, batched)
 
     def init(theta: Array) -> State:
         xp, device = namespace_of(theta), device_of(theta)
@@ -120,10 +123,11 @@ def continuation(
         xp = namespace_of(theta)
         baseline = moments[0] / (1 - DECAY**steps) if steps else 0.0
         found = estimate_at(theta, log_lam, batch, key, baseline)
-        difference = found.smoothed - plain(theta, batch)[0] if gap else None
+        difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
         pull = beta * theta.shape[0] * xp.exp(log_lam - log_lam0 if relative else log_lam)
         regularised = found.grad_log_lam + pull
-        theta, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
+        moved, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
+        theta = theta + xp.exp((log_lam - log_lam0) / 2) * (moved - theta) if scaled else moved
         if steps >= warmup:
             log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
@@ -176,7 +180,7 @@ def descent(
         return State(theta, log_lam, optimizer.init(theta), (), 0)
 
     def step(state: State, batch: Any, key: Key) -> tuple[State, Info]:
-        loss, slope, aux = evaluate(state.theta, batch)
+        ((loss, slope, aux),) = evaluate([state.theta], batch)
         theta, optimizer_state = optimizer.update(slope, state.optimizer, state.theta)
         zero = namespace_of(state.log_lam).zeros_like(state.log_lam)
         info = Info(loss, zero, zero, [aux])

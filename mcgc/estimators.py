@@ -4,10 +4,11 @@ All are unbiased, and each is a row of `ESTIMATORS`: a formula for ∂g/∂φ, t
 draw, and whether it takes a baseline. Multiplied by λ, as here, none divides by λ: nothing blows up as λ → 0.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, namespace_of
+from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError
 from mcgc.kernels import kernels_for
@@ -80,6 +81,7 @@ def estimate(
     num_samples: int = 1,
     has_aux: bool = False,
     gradient: str = "engine",
+    batched: bool = False,
 ) -> Callable[..., Estimate]:
     """Return a function (θ, φ, batch, key, baseline=0) → `Estimate` of the smoothed objective and its gradients.
 
@@ -96,11 +98,12 @@ def estimate(
     `objective(theta, batch)` returns a scalar f, or (f, aux) with `has_aux`; `aux` of the result lists those of all
     evaluations. `gradient` says where ∇f comes from: "engine" differentiates f; "given" takes it from an objective
     that returns (f, ∇f), or ((f, aux), ∇f); "score" does without, for the estimators of that name and λ > 0: ∂g/∂θ is
-    ε (f(ϑ) − b)/√λ, or ε (f(ϑ⁺) − f(ϑ⁻))/(2√λ). θ has shape (m,), φ is 0-dimensional of the same dtype and device,
-    and so are the results.
+    ε (f(ϑ) − b)/√λ, or ε (f(ϑ⁺) − f(ϑ⁻))/(2√λ). With `batched` all points of a step go to the objective at once: it
+    maps points (n, m) to values (n,), and gives gradients (n, m) where it gives them. θ has shape (m,), φ is
+    0-dimensional of the same dtype and device, and so are the results.
 
-    Raises `InputError` if a name is unknown, the estimator needs the gradients that "score" does without, or
-    `num_samples` is not a positive integer.
+    Raises `InputError` if a name is unknown, the estimator needs the gradients that "score" does without,
+    `num_samples` is not a positive integer, or a batched objective is to have aux.
     """
     if estimator not in ESTIMATORS:
         raise InputError(f"unknown estimator {estimator!r}: choose one of {', '.join(ESTIMATORS)}")
@@ -110,46 +113,75 @@ def estimate(
     if gradient == "score" and row.formula is not _score:
         able = ", ".join(name for name, other in ESTIMATORS.items() if other.formula is _score)
         raise InputError(f"the estimator {estimator!r} needs gradients of the objective: without them choose {able}")
-    evaluate = evaluator(objective, gradient, has_aux)
+    evaluate = evaluator(objective, gradient, has_aux, batched)
 
     def at(theta: Array, log_lam: Array, batch: Any, key: Key, baseline: Array | float = 0.0) -> Estimate:
         root, kernels = namespace_of(log_lam).exp(log_lam / 2), kernels_for(theta)
-        samples, extras = [], []
-        for j in range(num_samples):
-            sample_key = fold_in(key, j)
-            losses, gradients = [], []
-            for sign in row.signs:
-                perturbed, sqnorm = kernels.perturb(theta, sign * root, sample_key)
-                loss, slope, aux = evaluate(perturbed, batch)
-                losses.append(loss)
-                gradients.append(slope)
-                extras.append(aux)
-            samples.append(Sample(losses, gradients, 0.0, root, theta.shape[0], sqnorm, sample_key))
+        keys, sqnorms = [fold_in(key, j) for j in range(num_samples)], []
+
+        def points() -> Iterable[Array]:
+            for sample_key in keys:
+                for sign in row.signs:
+                    perturbed, sqnorm = kernels.perturb(theta, sign * root, sample_key)
+                    yield perturbed
+                sqnorms.append(sqnorm)
+
+        losses, gradients, extras = zip(*evaluate(points(), batch), strict=True)
+        each = len(row.signs)
+        samples = [
+            Sample(losses[i : i + each], gradients[i : i + each], 0.0, root, theta.shape[0], sqnorm, sample_key)
+            for i, sqnorm, sample_key in zip(range(0, len(losses), each), sqnorms, keys, strict=True)
+        ]
         if row.baseline:
             samples = _with_baselines(samples, baseline)
         smoothed = _mean([_even(sample.losses) for sample in samples])
         along = _score_theta if gradient == "score" else lambda sample, theta: _even(sample.gradients)
         grad_theta = _mean([along(sample, theta) for sample in samples])
-        return Estimate(smoothed, grad_theta, _mean([row.formula(sample) for sample in samples]), extras)
+        return Estimate(smoothed, grad_theta, _mean([row.formula(sample) for sample in samples]), list(extras))
 
     return at
 
 
-def evaluator(objective: Callable, gradient: str, has_aux: bool) -> Callable[[Array, Any], tuple]:
-    """Return a function (θ, batch) → (f, ∇f or None, aux or None), with ∇f from where `gradient` says (`estimate`).
+def evaluator(
+    objective: Callable, gradient: str, has_aux: bool, batched: bool = False
+) -> Callable[[Iterable[Array], Any], list[tuple]]:
+    """Return a function (points, batch) → [(f, ∇f or None, aux or None), ...], with options as in `estimate`.
 
-    Raises `InputError` if that is not one of `GRADIENTS`.
+    Raises `InputError` if `gradient` is not one of `GRADIENTS`, or a batched objective is to have aux.
     """
     if gradient not in GRADIENTS:
         raise InputError(f"unknown source of gradients {gradient!r}: choose one of {', '.join(GRADIENTS)}")
-    both = value_and_grad(objective, has_aux=has_aux) if gradient == "engine" else objective
+    if batched and has_aux:
+        raise InputError("a batched objective returns values alone: do without aux, or without batched")
+    if gradient == "score":
+        at = lambda theta, batch: (objective(theta, batch), None)
+    elif gradient == "given":
+        at = objective
+    else:
+        at = _of_each(objective) if batched else value_and_grad(objective, has_aux=has_aux)
 
-    def evaluate(theta: Array, batch: Any) -> tuple:
-        value, slope = (both(theta, batch), None) if gradient == "score" else both(theta, batch)
-        loss, aux = value if has_aux else (value, None)
-        return loss, slope, aux
+    def evaluate(points: Iterable[Array], batch: Any) -> list[tuple]:
+        if batched:
+            values, slopes = at(ops.stack(list(points)), batch)
+            return [(values[i], None if slopes is None else slopes[i, ...], None) for i in range(values.shape[0])]
+        found = [at(point, batch) for point in points]
+        return [(value[0], slope, value[1]) if has_aux else (value, slope, None) for value, slope in found]
 
     return evaluate
+
+
+def _of_each(objective: Callable) -> Callable:
+    """Return a function to values (n,) and gradients (n, m) of points (n, m), from one pass backwards."""
+
+    def total(points: Array, batch: Any) -> tuple[Array, Array]:
+        values = objective(points, batch)
+        return ops.sum(values), values
+
+    def at(points: Array, batch: Any) -> tuple[Array, Array]:
+        (_, values), slopes = value_and_grad(total, has_aux=True)(points, batch)
+        return values, slopes
+
+    return at
 
 
 def _score_theta(sample: Sample, theta: Array) -> Array:
