@@ -92,12 +92,12 @@ def continuation(
     """Return Algorithm 2 of the paper, with λ = exp φ, for `objective(theta, batch)`.
 
     A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`, which `estimator`, `num_samples`, `has_aux`, `gradient` and
-    `batched` are for), adds to the latter the pull towards λ = 0, and hands θ and φ to their optimisers. With β = `beta` the pull is
-    βm exp(φ − φ₀), β in units of 1/λ₀, if `relative`, else βmλ (eq. 12). φ starts at φ₀ = `log_lam0` and is held there
-    for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the optimiser would put above is put there, so noise
-    and gradient both belong to the λ that is reported. The baseline of an estimator that takes one is, for one sample,
-    the decayed mean of f in the steps before. With `scaled`, the optimiser's step of θ is multiplied by √(λ/λ₀), so that
-    it narrows as the kernel does. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
+    `batched` are for), adds to the latter the pull towards λ = 0, and hands both to their optimisers. With β = `beta`
+    the pull is βm exp(φ − φ₀), β in units of 1/λ₀, if `relative`, else βmλ (eq. 12). φ starts at φ₀ = `log_lam0` and is
+    held there for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the optimiser would put above is put
+    there, so noise and gradient both belong to the λ that is reported. The baseline of an estimator that takes one is,
+    for one sample, the decayed mean of f in the steps before. With `scaled`, the optimiser's step of θ is multiplied by
+    √(λ/λ₀), so that it narrows as the kernel does. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
 
     `key` must be a different one each step, such as fold_in(run_key, state.steps). A state does not depend on
     `num_samples`: a method of another number goes on with it (`adapt_samples`).

@@ -162,7 +162,8 @@ def evaluator(
 
     def evaluate(points: Iterable[Array], batch: Any) -> list[tuple]:
         if batched:
-            values, slopes = at(ops.stack(list(points)), batch)
+            every = list(points)
+            values, slopes = at(namespace_of(every[0]).stack(every), batch)
             return [(values[i], None if slopes is None else slopes[i, ...], None) for i in range(values.shape[0])]
         found = [at(point, batch) for point in points]
         return [(value[0], slope, value[1]) if has_aux else (value, slope, None) for value, slope in found]

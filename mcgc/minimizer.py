@@ -6,11 +6,10 @@ where that ends makes the result a minimiser of f itself.
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc.arrays import HOST, Array, Device, device_of, is_array, namespace_of, to_device, to_host
-from mcgc.autodiff import ops
 from mcgc.continuation import continuation
 from mcgc.errors import InputError
 from mcgc.estimators import evaluator
@@ -43,12 +42,12 @@ def minimize(
 ) -> Any:
     """Minimise `fun(x, *args)` from `x0`, (m,), by Gaussian continuation and a local search; return an OptimizeResult.
 
-    g(θ, λ) = E f(θ + √λ ε) is minimised by `maxiter` steps of Adam while λ is held at λ₀ = `lam0` for `warmup` steps, by
-    default a quarter of them, and then falls geometrically to λ₀ · `shrink`. √λ₀ is the length over which f is smoothed:
-    of the order of the distance to be searched. The rate of θ is `learning_rate` · √λ, so nothing depends on the unit of
-    x. With a `learning_rate_lam`, φ = log λ descends too, by Adam at that rate with the weight `beta` of its pull, and
-    the geometric path is its upper bound (Iwakiri et al. 2022). From where this ends, L-BFGS-B descends on f itself until
-    no element of ∇f is above `tol` (or f no longer falls by more than its rounding).
+    g(θ, λ) = E f(θ + √λ ε) is minimised by `maxiter` steps of Adam while λ is held at λ₀ = `lam0` for `warmup` steps,
+    by default a quarter of them, and then falls geometrically to λ₀ · `shrink`. √λ₀ is the length over which f is
+    smoothed: of the order of the distance to be searched. The rate of θ is `learning_rate` · √λ, in units of the noise.
+    With a `learning_rate_lam`, φ = log λ descends too, by Adam at that rate with the weight `beta` of its pull, and the
+    geometric path is its upper bound (Iwakiri et al. 2022). From where this ends, L-BFGS-B descends on f itself until
+    no element of ∇f is above `tol`, or f no longer falls by more than its rounding.
 
     `jac` says where ∇f comes from: None or "engine", by mcgc from a `fun` written with mcgc.ops; True, `fun` returns
     (f, ∇f); a function `jac(x, *args)`; "none" or False, from values alone, in which case the local search takes finite
@@ -100,7 +99,7 @@ def minimize(
         except StopIteration:
             stopped = True
             break
-    return search.result(state.theta, to_host(ops.stack(path)), stopped, tol)
+    return search.result(state.theta, to_host(namespace_of(theta).stack(path)), stopped, tol)
 
 
 def continuation_method(
@@ -119,15 +118,15 @@ def continuation_method(
 ) -> Any:
     """`minimize` as a method of SciPy: `scipy.optimize.minimize(fun, x0, method=mcgc.continuation_method)`.
 
-    `options` are those of `minimize`; `tol`, `maxiter` and `callback` are honoured. SciPy passes no strings as `jac`, so
-    `options={"gradient_free": True}` stands for jac="none". A Hessian is not used.
+    `options` are those of `minimize`; `tol`, `maxiter` and `callback` are honoured. SciPy passes no strings as `jac`,
+    so `options={"gradient_free": True}` stands for jac="none". A Hessian is not used.
 
     Raises `InputError` for bounds and constraints, which a Gaussian does not respect, and as `minimize` does.
     """
     if bounds is not None or (constraints is not None and constraints != ()):
         raise InputError(
-            "continuation takes no bounds and no constraints, since its noise would leave them: transform the variables, "
-            "or add a penalty to the function"
+            "continuation takes no bounds and no constraints, since its noise would leave them: transform the "
+            "variables, or add a penalty to the function"
         )
     known = inspect.signature(minimize).parameters
     for name in options:
@@ -219,13 +218,13 @@ class _Search(NamedTuple):
         dtype = "float32" if theta.dtype == place.namespace.float32 else "float64"
 
         def f(x: Any) -> Any:
-            ((value, slope, _),) = self.evaluate([to_device(x, place, dtype)], None)
+            value, slope, _ = self.evaluate([to_device(x, place, dtype)], None)[0]
             value = float(to_host(value))
             return (value, to_host(slope).astype("float64")) if self.has_gradients else value
 
         x, steps = to_host(theta).astype("float64"), len(path)
         found = optimize.OptimizeResult(x=theta, nit=steps, log_lam=path, success=False)
-        first = f(x) if self.has_gradients else (f(x),)
+        first: tuple = f(x) if self.has_gradients else (f(x), None)
         if not (abs(x) < math.inf).all() or not math.isfinite(first[0]):
             found.update(fun=first[0], status=NOT_FINITE)
             found.message = "The function is not finite where the noise took it: take a smaller lam0, or another start."

@@ -7,6 +7,7 @@ takes the optimiser of φ: `continuation(f, adam(1e-3), geometric(0.99), log_lam
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, namespace_of
@@ -53,9 +54,10 @@ def geometric(rate: float) -> Optimizer:
 
 
 def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
-    """Return `optimizer` of φ with the bound λᵢ ≤ λ₀ γⁱ, γ = `rate`: the condition of the O(1/ε⁴) of Iwakiri et al. 2022.
+    """Return `optimizer` of φ with the bound λᵢ ≤ λ₀ γⁱ, γ = `rate`.
 
-    That is their single-loop method in φ; theirs, which learns λ itself, is `bounded(projected(sgd(b)), rate)`.
+    It is the condition of the iteration count O(1/ε⁴) of Iwakiri et al. 2022, whose single-loop method, which learns λ
+    itself, is `bounded(projected(sgd(b)), rate)`.
 
     Raises `InputError` if the rate is not between 0 and 1.
     """
@@ -118,7 +120,7 @@ def follow(
     Raises `InputError` if the numbers do not decrease to 0.
     """
     lams = [float(lam) for lam in lams]
-    if not lams or lams[-1] != 0 or not all(a > b for a, b in zip(lams, lams[1:], strict=False)):
+    if not lams or lams[-1] != 0 or not all(a > b for a, b in pairwise(lams)):
         raise InputError(f"Algorithm 1 needs numbers that decrease to 0, got {lams}")
     path = []
     for lam in lams:

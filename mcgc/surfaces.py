@@ -93,7 +93,7 @@ def _styblinski_tang(dimension: int) -> Surface:
 
 
 def _levy(dimension: int) -> Surface:
-    """With w = 1 + (x − 1)/4: sin² πw₁ + Σ (w − 1)² (1 + 10 sin²(πw + 1)) + (w_d − 1)² (1 + sin² 2πw_d), sum to d − 1."""
+    """Sin² πw₁ + Σ (wᵢ − 1)² (1 + 10 sin²(πwᵢ + 1)) + (w_d − 1)² (1 + sin² 2πw_d), Σ to d − 1, w = 1 + (x − 1)/4."""
 
     def bowl(w: Array, lam: Any, weight: float, frequency: float, phase: float) -> Array:
         """E (w − 1)² (1 + h − h cos(kw + c)) for w + √λ ε, weight h: the product has a closed form of its own."""
