@@ -23,7 +23,17 @@ def quick(tmp_path):
     return ["fit", "--problem", "lorenz", "--device", "cpu", "--rtol", "1e-2", "--atol", "1e-2", *files]
 
 
-@pytest.mark.parametrize("args", [["--help"], ["fit", "--help"], ["--version"], ["fit", "--problem", "x"]])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["--version"],
+        ["fit", "--problem", "x"],
+        ["minimize", "--help"],
+        ["minimize", "x"],
+    ],
+)
 def test_help_version_and_mistakes_import_nothing_heavy(args):
     script = (
         "import sys\nfrom mcgc_cli import main\n"
