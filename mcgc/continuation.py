@@ -170,6 +170,8 @@ def descent(
 
     φ = −∞ in the state, the gradients with respect to it are zero, and the key of a step is not used. `gradient` is
     "engine" or "given", as in `estimate`.
+
+    Raises `InputError` if it is neither.
     """
     if gradient == "score":
         raise InputError("plain descent needs gradients: give 'engine' or 'given' as gradient, not 'score'")

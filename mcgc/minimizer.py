@@ -74,7 +74,8 @@ def minimize(
     calls = {"f": 0, "df": 0}
     objective = _objective(fun, jac, args, theta, batched, calls)
     search = _Search(theta, evaluator(objective, source, False, batched), source != "score", calls)
-    search.check(fun, args, batched)
+    if source == "engine":
+        search.check(fun, args, batched)
     rate = shrink ** (1 / (maxiter - warmup))
     method = continuation(
         objective,
@@ -184,10 +185,16 @@ def _reporter(callback: Callable | None) -> Callable[[Array, Array], None]:
     if callback is None:
         return lambda theta, smoothed: None
     if "intermediate_result" not in inspect.signature(callback).parameters:
-        return lambda theta, smoothed: callback(theta)
+        return lambda theta, smoothed: callback(_copy(theta))
     from scipy.optimize import OptimizeResult
 
-    return lambda theta, smoothed: callback(intermediate_result=OptimizeResult(x=theta, fun=float(to_host(smoothed))))
+    return lambda theta, smoothed: callback(
+        intermediate_result=OptimizeResult(x=_copy(theta), fun=float(to_host(smoothed)))
+    )
+
+
+def _copy(theta: Array) -> Array:
+    return namespace_of(theta).asarray(theta, copy=True)  # the run must not depend on what a callback does to it
 
 
 class _Search(NamedTuple):
@@ -205,7 +212,7 @@ class _Search(NamedTuple):
         except Exception as error:
             fun(self.start[None, :] if batched else self.start, *args)  # an error of its own is more to the point
             raise InputError(
-                f"fun cannot be differentiated or evaluated ({' '.join(str(error).split())}): write it with mcgc.ops, "
+                f"fun cannot be differentiated ({' '.join(str(error).split())}): write it with mcgc.ops, "
                 'give its gradient as jac (a function, or True), or do without by jac="none", which under '
                 'scipy.optimize.minimize is options={"gradient_free": True}'
             ) from error

@@ -79,8 +79,8 @@ def projected(optimizer: Optimizer) -> Optimizer:
     """Return the optimiser of φ that moves λ itself by `optimizer`: Algorithm 2 as printed.
 
     λ ← max(0, λ − b ∂g/∂λ) for `sgd(b)`, with ∂g/∂λ = (∂g/∂φ)/λ. After that division the error of "antithetic" stays
-    bounded as λ → 0, since it tends to ½ εᵀHε; so does that of "antithetic-score" with two or more samples. The error of
-    "pathwise" grows as λ^(−1/2), that of "score" as 1/λ.
+    bounded as λ → 0, since it tends to ½ εᵀHε; so does that of "antithetic-score" with two or more samples. The error
+    of "pathwise" grows as λ^(−1/2), that of "score" as 1/λ.
 
     λ = 0, φ = −∞, is for good: without noise no estimate of ∂g/∂λ is left. There it is ½ tr H exactly (eq. 6), and
     where that is positive, as at a minimum of f, the printed algorithm stays at 0 too.

@@ -139,6 +139,11 @@ def test_an_error_of_the_function_itself_comes_through():
         minimize(broken, [1.0, 1.0])
 
 
+def test_an_error_of_the_gradient_itself_comes_through():
+    with pytest.raises(ZeroDivisionError):
+        minimize(plain_bowl, [1.0, 1.0], jac=lambda x: 1 / 0)
+
+
 def test_a_function_that_is_not_finite_is_reported_and_not_called_a_success():
     with np.errstate(all="ignore"):
         found = minimize(lambda x: ops.sum(ops.sqrt(x)), [1e-3, 1e-3], **QUICK)
@@ -181,7 +186,12 @@ def test_scipys_tol_and_maxiter_are_honoured():
 
 def test_callbacks_see_each_step_and_may_stop_the_run():
     seen = []
-    by_scipy(callback=lambda xk: seen.append(xk.copy()))
+
+    def spoil(xk):
+        seen.append(xk.copy())
+        xk[:] = 1e9
+
+    np.testing.assert_array_equal(by_scipy(callback=spoil).x, by_scipy().x)
     assert len(seen) == 60
     assert not np.array_equal(seen[0], seen[-1])
 
