@@ -85,12 +85,11 @@ def test_functions_are_differentiable_and_keep_dtype_and_device(name, device):
 @pytest.mark.parametrize("lam", [0.0, 0.01, 0.5, 3.0])
 @pytest.mark.parametrize("name", EXACT)
 def test_smoothed_forms_are_what_quadrature_finds(name, lam):
-    for dimension in (1,) if name == "quartic" else (2, 3):
+    # at λ = 3 a ripple of Rastrigin's needs more nodes than a product of three rules can have
+    for dimension in (1,) if name == "quartic" else (2,) if lam == 3 else (2, 3):
         surface = surfaces.get(name, dimension)
         points = np.random.default_rng(3).uniform(-2, 2, size=(2, dimension))
         order = 80 if dimension < 3 else 50
-        if dimension == 3 and lam == 3:
-            continue  # too steep for a product rule of this order
         found = smoothed(surface.function, points, lam, order)
         np.testing.assert_allclose(surface.smoothed(points, lam), found, rtol=1e-8)
 
