@@ -1,8 +1,10 @@
 """Monte Carlo Gaussian continuation: a functional library that trains models that get stuck.
 
 The names here are those of every script: derivatives (`grad` and its kin), the operations that have them (`ops`),
-and random keys. The rest is one module a subject: `mcgc.nets`, `mcgc.losses`, `mcgc.optim`, `mcgc.ode`,
-`mcgc.continuation`, `mcgc.problems`, `mcgc.training`, `mcgc.runs`, `mcgc.arrays`, `mcgc.errors`.
+random keys, and `minimize` for a function of one's own. The rest is one module a subject: `mcgc.nets`, `mcgc.losses`,
+`mcgc.rates`, `mcgc.optim`,
+`mcgc.ode`, `mcgc.fields`, `mcgc.continuation`, `mcgc.estimators`, `mcgc.schedules`, `mcgc.smoothing`, `mcgc.surfaces`,
+`mcgc.problems`, `mcgc.training`, `mcgc.runs`, `mcgc.arrays`, `mcgc.errors`.
 """
 
 from mcgc.autodiff import (
@@ -20,6 +22,7 @@ from mcgc.autodiff import (
     value_and_grad,
     vjp,
 )
+from mcgc.minimizer import continuation_method, minimize
 from mcgc.random import Key, fold_in, split
 
 __version__ = "0.1.0.dev0"
@@ -28,6 +31,7 @@ __all__ = [
     "Key",
     "check_grads",
     "checkpoint",
+    "continuation_method",
     "debug_nonfinite",
     "fold_in",
     "fused",
@@ -35,6 +39,7 @@ __all__ = [
     "hessian",
     "hvp",
     "jacobian",
+    "minimize",
     "ops",
     "primitive",
     "split",

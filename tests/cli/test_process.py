@@ -24,7 +24,16 @@ def quick(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "args", [["--help"], ["fit", "--help"], ["data", "--help"], ["--version"], ["fit", "--problem", "x"]]
+    "args",
+    [
+        ["--help"],
+        ["fit", "--help"],
+        ["--version"],
+        ["fit", "--problem", "x"],
+        ["data", "--help"],
+        ["minimize", "--help"],
+        ["minimize", "x"],
+    ],
 )
 def test_help_version_and_mistakes_import_nothing_heavy(args):
     script = (

@@ -38,7 +38,7 @@ def _erf(x: Array) -> Array:
     xp = namespace_of(x)
     angle = xp.clip(x, -REACH, REACH) * (2 * STEP)
     series = sum(math.exp(-((n * STEP) ** 2)) / n * xp.sin(n * angle) for n in range(1, TERMS))
-    return (angle + 2 * series) / math.pi
+    return xp.where(xp.abs(x) < REACH, (angle + 2 * series) / math.pi, xp.sign(x))
 
 
 relu = unary("relu", lambda out, x: lambda g: where(strip(x) > 0, g, 0), _relu)
