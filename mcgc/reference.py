@@ -5,7 +5,7 @@ of autograd. From the library it takes data: minibatches, the noise ε, and the 
 accepted, since a choice is not differentiated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count, pairwise
 from typing import Any, NamedTuple
 
@@ -41,7 +41,8 @@ class Difference(NamedTuple):
     """How far engine and reference are apart in training step number `step`, from 1 on.
 
     The largest absolute difference relative to the largest element of the reference: of the estimates of the loss
-    and of its gradients, that of φ with and without β, and of θ and φ after the step.
+    and of its gradients, that of θ for the weights and the biases of each layer by themselves, since those of the
+    first layers may be small, and that of φ with and without β; and of θ and φ after the step.
     """
 
     step: int
@@ -108,12 +109,8 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
             Difference(
                 step,
                 _apart(info.smoothed, found.loss),
-                _apart(engine.optimizer[0], found.grad_theta),
-                float(
-                    np.max(
-                        [_apart(getattr(info, name), getattr(found, name)) for name in ("grad_log_lam", "regularised")]
-                    )
-                ),
+                _largest(map(_apart, *(_parts(x, problem.name) for x in (engine.optimizer[0], found.grad_theta)))),
+                _largest(_apart(getattr(info, x), getattr(found, x)) for x in ("grad_log_lam", "regularised")),
                 _apart(engine.theta, state.theta),
                 _apart(engine.log_lam, state.log_lam),
             )
@@ -150,6 +147,14 @@ def _plan(settings: Settings, theta: np.ndarray, batch: Any) -> Plan | None:
 def _apart(ours: Any, reference: Any) -> float:
     scale, apart = np.max(np.abs(reference)), np.max(np.abs(np.asarray(ours) - reference))
     return float(apart / scale) if scale > 0 else (0.0 if apart == 0 else np.inf)
+
+
+def _largest(values: Iterable[float]) -> float:
+    return float(np.max(list(values)))  # of which NaN is the largest
+
+
+def _parts(theta: np.ndarray, problem: str) -> list[np.ndarray]:
+    return [part for layer in _layers(theta, SIZES[problem]) for part in layer]
 
 
 def _step(

@@ -73,7 +73,7 @@ def _numba_cache() -> str:
     """Return the directory where Numba keeps the compiled kernels."""
     from mcgc.kernels.cpu_matmul import matmul
 
-    return matmul.stats.cache_path
+    return str(matmul.stats.cache_path)
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -107,6 +107,19 @@ def test_a_wrong_derivative_of_the_solution_shows_in_the_gradient(monkeypatch):
     assert max(found.loss, found.grad_log_lam) < 1e-10
 
 
+def test_a_wrong_derivative_of_the_first_layer_shows_however_small_it_is(monkeypatch):
+    right = cpu_solve.pull_dense
+
+    def wrong(*args):
+        theta_bar, *others = right(*args)
+        first = np.arange(theta_bar.size) < 5 * 50
+        assert np.abs(theta_bar[first]).max() < 1e-2 * np.abs(theta_bar).max()
+        return (np.where(first, theta_bar * WRONG, theta_bar), *others)
+
+    monkeypatch.setattr(cpu_solve, "pull_dense", wrong)
+    assert largest("lorenz", steps=1).grad_theta == pytest.approx(1e-6, rel=1e-3)
+
+
 def test_a_wrong_derivative_of_the_net_shows_in_the_gradient(monkeypatch):
     monkeypatch.setattr(cpu_dense, "dense_vjp", scaled(cpu_dense.dense_vjp, 0))
     found = largest("mnist", steps=1)
