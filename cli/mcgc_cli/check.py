@@ -28,8 +28,8 @@ COLUMNS = {
 def check(problem: str | None, dataset: str | None, steps: int, seed: int, estimator: str, json: bool) -> None:
     """Compare the engine with HIPS autograd on the first steps of the training, without a warm-up, in float64.
 
-    Shows the largest differences, relative to the largest element of autograd's arrays. The exit status is 1 if one is
-    above 1e-8.
+    Shows the largest differences, relative to the largest element of autograd's arrays, of the gradient layer by
+    layer. The exit status is 1 if one is above 1e-8.
     """
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load, problem_of

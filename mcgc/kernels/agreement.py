@@ -25,8 +25,9 @@ class Agreement(NamedTuple):
     """What came of comparing one kernel, on one device and in one dtype, with its meaning on the host.
 
     `difference` is the largest absolute difference between body and meaning, in ulps of the largest element of the
-    meaning's array, and `allowed` what rounding may make of it; `seconds` is what the first call took: to compile the
-    body, or to read it from Numba's cache, and to run it. `error` is what it raised instead, or None.
+    meaning's array (∞ if integers differ), and `allowed` what rounding may make of it. `seconds` is what the first
+    call took: to compile the body, or to read it from Numba's cache, and to run it. `error` is what it raised instead,
+    or None.
     """
 
     kernel: str
@@ -68,8 +69,9 @@ def _ulps(ours: Any, meaning: Any) -> Array:
     xp = namespace_of(meaning)
     if (ours.shape, ours.dtype) != (meaning.shape, meaning.dtype):
         raise TypeError(f"{ours.dtype} of shape {ours.shape}, where {meaning.dtype} of shape {meaning.shape} is meant")
-    exact = xp.isdtype(meaning.dtype, "integral")
-    unit = 1 if exact else xp.finfo(meaning.dtype).eps * xp.max(xp.abs(meaning))
+    if xp.isdtype(meaning.dtype, "integral"):
+        return xp.asarray(0.0 if xp.all(ours == meaning) else math.inf)
+    unit = xp.finfo(meaning.dtype).eps * xp.max(xp.abs(meaning))
     return xp.max(xp.abs(ours - meaning)) / unit
 
 
@@ -86,7 +88,7 @@ def _perturb(dtype: str, device: Device) -> Case:
 
 
 def _noise_dot(dtype: str, device: Device) -> Case:
-    # the noise itself as the gradient: no term cancels another, and one at a wrong place is missed
+    # the noise itself as the gradient: no term cancels another, and every one that is lost shows
     eps = normal(Key(1), (COUNT,), dtype)
     there = to_device(eps, device)
     return lambda: (kernels_for(there).noise_dot(there, Key(1)),), lambda: (generic.noise_dot(eps, Key(1)),)

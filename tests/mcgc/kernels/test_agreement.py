@@ -96,6 +96,17 @@ def test_another_dtype_or_shape_is_no_agreement(only):
     assert double.agrees
 
 
+def test_a_solution_in_another_number_of_steps_does_not_agree(only, monkeypatch):
+    right = cpu_solve.march_dense
+
+    def one_more(*args):
+        ys, accepted, *others = right(*args)
+        return (ys, accepted + 1, *others)
+
+    monkeypatch.setattr(cpu_solve, "march_dense", one_more)
+    assert [a.difference for a in only("solve", lambda function: function)] == [math.inf] * 2
+
+
 def test_a_solution_that_is_not_compiled_is_not_compared_with_itself(only, monkeypatch):
     monkeypatch.setattr(cpu_solve, "march_dense", lambda *args: None)
     assert not any(a.agrees for a in only("solve", lambda function: function))
