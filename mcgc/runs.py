@@ -28,6 +28,7 @@ _JSON = ("settings", "versions", "dataset")
 _RECORDED = (
     "numpy",
     "numba",
+    "llvmlite",
     "scipy",
     "h5py",
     "array-api-compat",

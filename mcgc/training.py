@@ -10,7 +10,7 @@ from mcgc.arrays import Array, Device, namespace_of, to_host
 from mcgc.autodiff.pytree import flatten, tree_map
 from mcgc.continuation import Continuation, Info, State, continuation, descent
 from mcgc.errors import InputError, SolveError
-from mcgc.optim import adam
+from mcgc.optim import Optimizer, adam
 from mcgc.problems import Problem
 from mcgc.random import Key, fold_in, permutation, split
 from mcgc.settings import Settings, validate
@@ -78,17 +78,36 @@ def fit(
 
     Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails.
     """
+    return _epochs(*begin(settings, data, device, problem))
+
+
+def begin(
+    settings: Settings,
+    data: Any,
+    device: Device,
+    problem: Problem | None = None,
+    optimizer: Optimizer | None = None,
+) -> tuple[Study, list[Member]]:
+    """Return what `fit` starts from; `optimizer` is that of θ, if not the recipe's. Errors are those of `fit`."""
     problem = problems.get(settings.problem) if problem is None else problem
     validate(settings, problem.options)
     root = Key(settings.seed)
     train, test = _parts(problem.examples(data, settings.dtype, device), fold_in(root, SPLIT), device)
     objective = problem.objective(settings)
-    method = _method(objective, settings, -(-_count(train) // settings.batch_size))
+    method = _method(objective, settings, -(-_count(train) // settings.batch_size), optimizer)
     members = []
     for index in range(settings.members):
         init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
         members.append(Member(method.init(problem.init(init_key, settings.dtype, device)), noise, order))
-    return _epochs(Study(problem, settings, device, objective, method, train, test), members)
+    return Study(problem, settings, device, objective, method, train, test), members
+
+
+def minibatches(study: Study, member: Member, epoch: int) -> Iterator[Any]:
+    """Yield the minibatches of the member's epoch, counted from 1."""
+    order = None
+    if study.problem.shuffled:
+        order = permutation(fold_in(member.order, epoch), _count(study.train), study.device)
+    return _batches(study.train, study.settings.batch_size, order)
 
 
 def _parts(examples: Any, key: Key, device: Device) -> tuple[Any, Any]:
@@ -119,8 +138,8 @@ def _batches(examples: Any, size: int, order: Array | None = None) -> Iterator[A
         yield tree_map(lambda x, a=a, b=b: x[a:b, ...], examples) if order is None else _rows(examples, order[a:b])
 
 
-def _method(objective: Callable, settings: Settings, steps_per_epoch: int) -> Continuation:
-    optimizer = adam(settings.learning_rate)
+def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optimizer: Optimizer | None) -> Continuation:
+    optimizer = adam(settings.learning_rate) if optimizer is None else optimizer
     if not settings.continuation:
         return descent(objective, optimizer, has_aux=True)
     return continuation(
@@ -155,11 +174,8 @@ def _epochs(study: Study, members: list[Member]) -> Iterator[tuple[Record, Array
 def _epoch(study: Study, member: Member, epoch: int) -> tuple[State, tuple]:
     """Take one member through all minibatches, and return its state and its entries of the record."""
     problem, settings, train = study.problem, study.settings, study.train
-    order = None
-    if problem.shuffled:
-        order = permutation(fold_in(member.order, epoch), _count(train), study.device)
     state, infos = member.state, []
-    for batch in _batches(train, settings.batch_size, order):
+    for batch in minibatches(study, member, epoch):
         state, info = study.method.step(state, batch, fold_in(member.noise, state.steps))
         infos.append(info)
     loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), problem.accuracy

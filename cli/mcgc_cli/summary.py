@@ -8,7 +8,7 @@ from typing import Any
 
 def as_json(result: dict[str, Any]) -> str:
     """Return `result` as one line of strict JSON, in which a number that is not finite is null."""
-    return json.dumps({key: _strict(value) for key, value in result.items()}, ensure_ascii=False)
+    return json.dumps(_strict(result), ensure_ascii=False)
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -56,6 +56,8 @@ def result_of(settings: Any, records: Sequence[Any], num_examples: int, device: 
 
 
 def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
     if isinstance(value, list):
         return [_strict(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -33,6 +33,9 @@ def quick(tmp_path):
         ["data", "--help"],
         ["minimize", "--help"],
         ["minimize", "x"],
+        ["check", "--help"],
+        ["check", "--steps", "0"],
+        ["doctor", "--help"],
     ],
 )
 def test_help_version_and_mistakes_import_nothing_heavy(args):

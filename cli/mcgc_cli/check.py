@@ -1,0 +1,89 @@
+"""`mcgc check`: steps of the training by the engine and by autograd, and how far they are apart."""
+
+import time
+from typing import Any
+
+import click
+
+from mcgc_cli.sentences import FAILURE, Stopped
+from mcgc_cli.summary import as_json
+
+LIMIT = 1e-8
+COLUMNS = {
+    "loss": "loss",
+    "grad_theta": "theta-gradient",
+    "grad_log_lam": "lambda-gradient",
+    "theta": "theta",
+    "log_lam": "log lambda",
+}
+
+
+@click.command()
+@click.option("--problem", help="Problem to check.  [default: all whose data are there]")
+@click.option("--dataset", metavar="FILE", help="HDF5 file of the data of the problem that it is for.")
+@click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Steps of the training.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+@click.option("--estimator", default="score", show_default=True, help="How the gradient of log lambda is estimated.")
+@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+def check(problem: str | None, dataset: str | None, steps: int, seed: int, estimator: str, json: bool) -> None:
+    """Compare the engine with HIPS autograd on the first steps of the training, without a warm-up, in float64.
+
+    Shows the largest differences, relative to the largest element of autograd's arrays, of the gradient layer by
+    layer. The exit status is 1 if one is above 1e-8.
+    """
+    # imported here, since help and mistakes of spelling should not wait for it
+    from mcgc_datasets import load, problem_of
+
+    from mcgc import problems
+    from mcgc.settings import validate
+
+    files = {}
+    if dataset is not None:
+        files = {(problem_of(dataset) if problem is None else problem): dataset}
+    chosen = [problems.get(name) for name in ([problem] if problem is not None else _available(files))]
+    tasks = []
+    for each in chosen:
+        settings = each.recipe._replace(seed=seed, estimator=estimator, warmup_epochs=0)
+        tasks.append((each, validate(settings, each.options), load(each.name, files.get(each.name))))
+
+    from mcgc.reference import compare
+
+    rows: list[dict[str, Any]] = []
+    for each, settings, data in tasks:
+        began = time.perf_counter()
+        found = [difference._asdict() for difference in compare(each, settings, data, steps)]
+        largest = {name: _largest([difference[name] for difference in found]) for name in COLUMNS}
+        rows.append({"problem": each.name, "steps": steps, **largest, "seconds": time.perf_counter() - began})
+    apart = [f"{COLUMNS[name]} of {row['problem']}" for row in rows for name in COLUMNS if not row[name] <= LIMIT]
+    if json:
+        click.echo(as_json({"agrees": not apart, "limit": LIMIT, "estimator": estimator, "problems": rows}))
+    else:
+        click.echo(_table(rows))
+    if apart:
+        raise Stopped(f"engine and autograd differ by more than {LIMIT:.0e} in {', '.join(apart)}", FAILURE)
+
+
+def _available(files: dict[str, str]) -> list[str]:
+    """Return the problems whose data need no download."""
+    from mcgc_datasets.registry import cached
+
+    from mcgc import problems
+
+    return [name for name in problems.names() if name != "mnist" or name in files or cached(name).exists()]
+
+
+def _largest(values: list[float]) -> float:
+    return next((value for value in values if value != value), max(values))  # NaN is larger than any
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    titles = ["problem", "steps", *COLUMNS.values(), "seconds"]
+    cells = [
+        [row["problem"], str(row["steps"]), *(f"{row[name]:.1e}" for name in COLUMNS), f"{row['seconds']:.1f}"]
+        for row in rows
+    ]
+    return "\n".join(
+        f"{name:<15}"
+        + "".join(f"  {cell:>{max(len(title), 7)}}" for title, cell in zip(titles[1:], others, strict=True))
+        for name, *others in (titles, *cells)
+    )

@@ -1,0 +1,103 @@
+"""`mcgc doctor`: what is installed, on what it runs, and whether the compiled kernels are right here."""
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcgc_cli.sentences import FAILURE, Stopped
+from mcgc_cli.summary import as_json
+
+
+@click.command()
+@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+def doctor(json: bool) -> None:
+    """Describe the installation, and compare every compiled kernel with its meaning.
+
+    The exit status is 1 if a kernel does not compile or does not agree.
+    """
+    # imported here, since help should not wait for it
+    from mcgc.arrays import select_device
+    from mcgc.kernels.agreement import agreements
+    from mcgc.runs import versions
+
+    devices = {name: select_device(name) for name in ("cpu", "auto")}
+    found = [a for device in {place.name: place for place, _ in devices.values()}.values() for a in agreements(device)]
+    result = {
+        "versions": versions(),
+        "processor": _processor(),
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "blas": _blas(),
+        "devices": {name: sentence for name, (_, sentence) in devices.items()},
+        "datasets": _datasets(),
+        "numba_cache": _numba_cache(),
+        "kernels": [a._asdict() | {"agrees": a.agrees} for a in found],
+    }
+    click.echo(as_json(result) if json else _text(result))
+    wrong = [f"{a.kernel} in {a.dtype} on {a.device}" for a in found if not a.agrees]
+    if wrong:
+        raise Stopped(f"not to be trusted on this machine: {', '.join(wrong)}; please report it", FAILURE)
+
+
+def _processor() -> str:
+    """Return the model of the processor, or at least its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or platform.machine())
+
+
+def _blas() -> str:
+    import numpy
+
+    blas = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip()
+
+
+def _datasets() -> dict[str, Any]:
+    """Return the directory of the cached datasets, and the size in bytes of each, or None."""
+    from mcgc_datasets.registry import cached
+
+    from mcgc import problems
+
+    paths = {name: cached(name) for name in problems.names()}
+    sizes = {name: path.stat().st_size if path.is_file() else None for name, path in paths.items()}
+    return {"directory": str(next(iter(paths.values())).parent), "bytes": sizes}
+
+
+def _numba_cache() -> str:
+    """Return the directory where Numba keeps the compiled kernels."""
+    from mcgc.kernels.cpu_matmul import matmul
+
+    return str(matmul.stats.cache_path)
+
+
+def _text(result: dict[str, Any]) -> str:
+    datasets = result["datasets"]
+    sizes = [f"{name} {'not there' if size is None else f'{size} bytes'}" for name, size in datasets["bytes"].items()]
+    return "\n".join(
+        [
+            f"versions     {', '.join(f'{name} {version}' for name, version in result['versions'].items())}",
+            f"processor    {result['processor']}, {result['threads']} threads",
+            f"BLAS         {result['blas']}",
+            *(f"device {name:<5} {sentence}" for name, sentence in result["devices"].items()),
+            f"datasets     {datasets['directory']}: {', '.join(sizes)}",
+            f"Numba cache  {result['numba_cache']}",
+            "",
+            f"{'kernel':<14} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
+            *map(_row, result["kernels"]),
+        ]
+    )
+
+
+def _row(kernel: dict[str, Any]) -> str:
+    verdict = "ok" if kernel["agrees"] else "WRONG"
+    numbers = f"{kernel['difference']:8.3g} {kernel['allowed']:8.4g} {kernel['seconds']:8.3f}"
+    return (
+        f"{kernel['kernel']:<14} {kernel['device']:<7} {kernel['dtype']:<8} {verdict:<6} {numbers}"
+        + f"  {kernel['error'] or ''}".rstrip()
+    )

@@ -1,0 +1,71 @@
+"""`mcgc doctor`: what it describes, and that it fails where a kernel is wrong."""
+
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mcgc as library
+from mcgc.kernels import cpu
+from mcgc.kernels.agreement import CASES
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Give the cache of datasets, in a home of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "mcgc" / "datasets"
+
+
+def test_the_installation_is_described_and_every_kernel_agrees(mcgc, cache):
+    cache.mkdir(parents=True)
+    (cache / "lorenz.h5").write_bytes(b"12345")
+    result = mcgc("doctor", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    versions = {"python": platform.python_version(), "mcgc": library.__version__, "numpy": np.__version__}
+    assert versions.items() <= found["versions"].items()
+    assert {"numba", "llvmlite", "scipy", "h5py"} <= found["versions"].keys()
+    assert found["processor"]
+    assert found["blas"]
+    assert found["threads"] >= 1
+    assert found["devices"]["cpu"] == "running on the CPU (NumPy)"
+    assert found["devices"]["auto"].startswith("running on ")
+    assert found["datasets"] == {
+        "directory": str(cache),
+        "bytes": {"mnist": None, "lotka-volterra": None, "lorenz": 5},
+    }
+    assert [(k["kernel"], k["dtype"]) for k in found["kernels"] if k["device"] == "cpu"] == [
+        (name, dtype) for name in CASES for dtype in ("float32", "float64")
+    ]
+    assert all(k["agrees"] and k["difference"] <= k["allowed"] and k["seconds"] > 0 for k in found["kernels"])
+
+
+def test_the_text_has_a_line_for_everything(mcgc, cache):
+    result = mcgc("doctor")
+    assert result.exit_code == 0, result.stderr
+    assert f"datasets     {cache}: mnist not there, lotka-volterra not there, lorenz not there" in result.stdout
+    (place,) = [line.split(None, 2)[2] for line in result.stdout.splitlines() if line.startswith("Numba cache")]
+    assert any(Path(place).glob("cpu_matmul.*.nbi"))
+    rows = [line.split()[:4] for line in result.stdout.splitlines() if " cpu " in line and "ok" in line]
+    assert rows == [[name, "cpu", dtype, "ok"] for name in CASES for dtype in ("float32", "float64")]
+
+
+def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
+    right = cpu.noise_dot
+
+    def broken(*args):
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr(cpu, "noise_dot", lambda gradient, key: right(gradient, key) * gradient.dtype.type(1.001))
+    monkeypatch.setattr(cpu, "adam", broken)
+    result = mcgc("doctor")
+    assert result.exit_code == 1
+    lines = {tuple(line.split()[:3]): line for line in result.stdout.splitlines()}
+    assert "WRONG" in lines["noise_dot", "cpu", "float64"]
+    assert lines["adam", "cpu", "float32"].endswith("RuntimeError: no such instruction")
+    assert "ok" in lines["perturb", "cpu", "float32"]
+    names = ", ".join(f"{name} in {dtype} on cpu" for name in ("noise_dot", "adam") for dtype in ("float32", "float64"))
+    assert result.stderr == f"mcgc: not to be trusted on this machine: {names}; please report it\n"
