@@ -16,8 +16,9 @@ class Settings(NamedTuple):
     """The options of a run; a problem's recipe is one of these, and `validate` says what each may be.
 
     `beta` is the weight β of the pull on φ, in units of 1/λ₀; `log_lam0` is φ₀; `learning_rate` and
-    `learning_rate_lam` are those of θ and φ. `loss` and what follows it belong to some problems only and are None
-    elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where it is not None.
+    `learning_rate_lam` are those of θ and φ. `on_divergence` says what a member does whose loss is not finite or whose
+    solution fails: go back to its best state, or stop the run. `loss` and what follows it belong to some problems only
+    and are None elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where it is not None.
     """
 
     problem: str
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
     members: int = 1
     seed: int = 0
     dtype: str = "float32"
+    on_divergence: str = "restore"
     loss: str | None = None
     solver: str | None = None
     adjoint: str | None = None
@@ -48,6 +50,7 @@ OF_SOME = ("loss", *SOLVER)  # the settings that a problem has only if its `opti
 CHOICES: Mapping[str, Collection[str]] = {
     "estimator": ESTIMATORS,
     "dtype": DTYPES,
+    "on_divergence": ("restore", "stop"),
     "loss": LOSSES,
     "solver": TABLEAUX,
     "adjoint": ADJOINTS,

@@ -1,8 +1,9 @@
 """fit: an iterator of epoch records over pure training steps."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from mcgc import problems
@@ -20,6 +21,8 @@ ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take mem
 
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
 
+MOST_RESTORES = 10  # of a member in a run; a recipe that needs more of them does not work
+
 Numbers = tuple[float | None, ...]  # one entry a member
 Counts = tuple[int | None, ...]
 
@@ -30,8 +33,9 @@ class Record(NamedTuple):
     `train_loss` and `test_loss` are those of θ itself after the epoch; `smoothed_loss` is the mean over the epoch's
     steps of the loss at the perturbed parameters, and `grad_log_lam` that of the gradient that drove φ, β included;
     `log_lam` is φ after the epoch. `test_accuracy` is the fraction of the test set that θ names rightly. Evaluations
-    and steps of the solver are those of the training steps. `seconds` is what the epoch took, of all members. None
-    stands where there is no such number.
+    and steps of the solver are those of the training steps. `restored` tells that the epoch diverged, and the member
+    went back to its best state. `seconds` is what the epoch took, of all members. None stands where there is no such
+    number.
     """
 
     epoch: int
@@ -44,25 +48,35 @@ class Record(NamedTuple):
     function_evaluations: Counts
     accepted_steps: Counts
     rejected_steps: Counts
+    restored: tuple[bool, ...]
     seconds: float
 
 
 class Member(NamedTuple):
-    """A model in training: its state, and the keys of its noise and of the order of its minibatches."""
+    """A model in training: its state, and the keys of its noise and of the order of its minibatches.
+
+    `best` is its state after the epoch with the lowest training loss, `lowest`; it was taken up again `restores` times.
+    """
 
     state: State
     noise: Key
     order: Key
+    best: State
+    lowest: float = math.inf
+    restores: int = 0
 
 
 class Study(NamedTuple):
-    """What all epochs of all members share: the problem, how it is minimised, and its examples on the device."""
+    """What all epochs of all members share: the problem, how it is minimised, and its examples on the device.
+
+    `method(restores)` is the method of a member that was restored so often: half the learning rate of θ each time.
+    """
 
     problem: Problem
     settings: Settings
     device: Device
     objective: Callable
-    method: Continuation
+    method: Callable[[int], Continuation]
     train: Any
     test: Any
 
@@ -94,11 +108,18 @@ def begin(
     root = Key(settings.seed)
     train, test = _parts(problem.examples(data, settings.dtype, device), fold_in(root, SPLIT), device)
     objective = problem.objective(settings)
-    method = _method(objective, settings, -(-_count(train) // settings.batch_size), optimizer)
+    steps_per_epoch = -(-_count(train) // settings.batch_size)
+
+    @cache
+    def method(restores: int) -> Continuation:
+        rate = settings.learning_rate / 2**restores
+        return _method(objective, settings._replace(learning_rate=rate), steps_per_epoch, optimizer)
+
     members = []
     for index in range(settings.members):
         init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
-        members.append(Member(method.init(problem.init(init_key, settings.dtype, device)), noise, order))
+        state = method(0).init(problem.init(init_key, settings.dtype, device))
+        members.append(Member(state, noise, order, state))
     return Study(problem, settings, device, objective, method, train, test), members
 
 
@@ -161,32 +182,64 @@ def _epochs(study: Study, members: list[Member]) -> Iterator[tuple[Record, Array
         rows: list[tuple] = []
         for index, member in enumerate(members):
             try:
-                state, row = _epoch(study, member, epoch)
+                members[index], row = _survived(study, member, epoch)
             except SolveError as failure:
                 raise SolveError(f"member {index}, epoch {epoch}: {failure}") from failure
-            members[index] = member._replace(state=state)
             rows.append(row)
         columns = dict(zip(Record._fields[1:-1], zip(*rows, strict=True), strict=True))
         record = Record(epoch=epoch, **columns, seconds=time.perf_counter() - began)
         yield record, namespace_of(members[0].state.theta).stack([member.state.theta for member in members])
 
 
+def _survived(study: Study, member: Member, epoch: int) -> tuple[Member, tuple]:
+    """Take one member through an epoch, or back to its best state if the epoch diverges; return its entries too.
+
+    An epoch diverges if a solution fails or a loss is not finite. The best state is the one of the lowest training
+    loss after an epoch. Its θ and φ are taken up again by optimisers that start anew, with half the learning rate of θ
+    and the noise of later steps, so the way on is another.
+
+    Raises `SolveError` if that has happened `MOST_RESTORES` times, or the setting `on_divergence` is "stop".
+    """
+    try:
+        state, row = _epoch(study, member, epoch)
+        failure = SolveError(f"the training loss has become {row[0]}: try a smaller learning rate")
+    except SolveError as error:
+        row, failure = (math.nan,), error
+    if math.isfinite(row[0]):
+        if row[0] < member.lowest:
+            member = member._replace(best=state, lowest=row[0])
+        return member._replace(state=state), (*row, False)
+    if study.settings.on_divergence == "stop" or member.restores == MOST_RESTORES:
+        raise failure
+    best, steps = member.best, epoch * -(-_count(study.train) // study.settings.batch_size)
+    state = study.method(0).init(best.theta)._replace(log_lam=best.log_lam, steps=steps)
+    effort = (0, 0, 0) if "solver" in study.problem.options else (None, None, None)
+    return member._replace(state=state, restores=member.restores + 1), (*_scores(study, state, []), *effort, True)
+
+
 def _epoch(study: Study, member: Member, epoch: int) -> tuple[State, tuple]:
     """Take one member through all minibatches, and return its state and its entries of the record."""
-    problem, settings, train = study.problem, study.settings, study.train
     state, infos = member.state, []
     for batch in minibatches(study, member, epoch):
-        state, info = study.method.step(state, batch, fold_in(member.noise, state.steps))
+        state, info = study.method(member.restores).step(state, batch, fold_in(member.noise, state.steps))
         infos.append(info)
-    loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), problem.accuracy
+    return state, (*_scores(study, state, infos), *_effort(infos))
+
+
+def _scores(study: Study, state: State, infos: list[Info]) -> list[float | None]:
+    """Return the entries of the record from the training loss to the gradient of φ."""
+    loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), study.problem.accuracy
+    smoothed, slope = ([info.smoothed for info in infos], [info.regularised for info in infos])
+    continued = study.settings.continuation
     scores = [
-        _mean_over(loss, train),
-        _average([info.smoothed for info in infos]),
+        _mean_over(loss, study.train),
+        _average(smoothed) if infos else None,
         _mean_over(loss, study.test),
         None if accuracy is None else _mean_over(partial(accuracy, state.theta), study.test),
-        *((state.log_lam, _average([i.regularised for i in infos])) if settings.continuation else (None, None)),
+        state.log_lam if continued else None,
+        _average(slope) if continued and infos else None,
     ]
-    return state, (*_on_host(scores), *_effort(infos))
+    return _on_host(scores)
 
 
 def _mean_over(function: Callable[[Any], Array], examples: Any) -> Array:

@@ -37,7 +37,9 @@ def record(settings, epoch):
     losses = tuple(100.0 / epoch + member for member in members)
     counts = tuple(10 for _ in members)
     none = tuple(None for _ in members)
-    return training.Record(epoch, losses, losses, losses, none, path, path, counts, counts, counts, 0.5)
+    return training.Record(
+        epoch, losses, losses, losses, none, path, path, counts, counts, counts, tuple(False for _ in members), 0.5
+    )
 
 
 @pytest.fixture

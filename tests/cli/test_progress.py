@@ -11,7 +11,9 @@ from mcgc.training import Record
 
 def record(epoch, log_lam=(-1.0, -3.0)):
     pair = (1.0, 2.0)
-    return Record(epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, (1, 1), (1, 1), (1, 1), 0.1)
+    return Record(
+        epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, (1, 1), (1, 1), (1, 1), (False, False), 0.1
+    )
 
 
 def test_a_description_has_the_accuracy_where_there_is_one():
@@ -70,3 +72,11 @@ def test_quiet_shows_nothing(monkeypatch):
     with progress(3, quiet=True) as show:
         show(record(1))
     assert sys.stderr.getvalue() == ""
+
+
+def test_an_epoch_in_which_members_diverged_is_always_shown(capsys):
+    with progress(100, quiet=False) as show:
+        show(record(2))
+        show(record(3)._replace(restored=(True, False)))
+    assert capsys.readouterr().err.count("epoch") == 2
+    assert describe(record(3)._replace(restored=(True, False))).endswith("1 diverged and went back to the best epoch")

@@ -265,3 +265,49 @@ def test_minibatches_are_shuffled_without_implicit_transfers(strict):
     ours, theirs = (list(training.fit(recipe, data, device, problem))[-1] for device in (strict, HOST))
     np.testing.assert_allclose(to_host(ours[1]), theirs[1], rtol=1e-9)
     assert ours[0].test_accuracy == theirs[0].test_accuracy
+
+
+def barrier(starts, **changes):
+    """Run a problem whose loss is not a number for θ ≤ 0, where large steps lead; member i starts at starts[i]."""
+    settings = Settings("barrier", 0.0, -6.0, 1.5, 0.1, epochs=30, batch_size=4, members=len(starts), dtype="float64")
+    left = iter(starts)
+    problem = problems.Problem(
+        "barrier",
+        "θ − log θ, the logarithm with a barrier at 0",
+        settings,
+        examples=lambda data, dtype, device: data,
+        init=lambda key, dtype, device: np.array([next(left)]),
+        objective=lambda settings: lambda theta, rows: (ops.mean(theta - ops.log(theta) + 0 * rows), None),
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return list(training.fit(settings._replace(**changes), np.zeros(8), HOST, problem))
+
+
+@pytest.mark.parametrize("continuation", [True, False])
+def test_a_member_that_diverges_goes_back_to_its_best_epoch_and_on_from_there(continuation):
+    epochs = barrier([4.0, 1.0], continuation=continuation, seed=2)
+    restored = [i for i, (record, _) in enumerate(epochs) if record.restored[0]]
+    assert restored
+    for i in restored:
+        earlier = [record.train_loss[0] for record, _ in epochs[:i]]
+        assert epochs[i][0].train_loss[0] == (min(earlier) if earlier else 4 - np.log(4))
+        assert epochs[i][0].smoothed_loss[0] is None
+    for record, theta in epochs:
+        assert all(np.isfinite(record.train_loss))
+        assert (theta > 0).all()
+    assert continuation or not any(record.restored[1] for record, _ in epochs)  # without noise it stays at its minimum
+
+
+def test_a_member_s_divergence_leaves_the_others_as_they_are():
+    together, alone = barrier([1.0, 4.0], seed=2), barrier([1.0], seed=2)
+    assert any(record.restored[1] for record, _ in together)
+    for (_, theta), (_, theta_alone) in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(theta[0], theta_alone[0])
+
+
+def test_a_divergence_ends_the_run_where_that_is_asked_for_or_after_too_many(monkeypatch):
+    with pytest.raises(SolveError, match=r"member 0, epoch \d+: .*has become nan"):
+        barrier([4.0], on_divergence="stop", seed=2)
+    monkeypatch.setattr(training, "MOST_RESTORES", 0)
+    with pytest.raises(SolveError, match="has become nan"):
+        barrier([4.0], seed=2)
