@@ -101,7 +101,9 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         return nets.init(key, sizes, dtype, device)
 
     def logits(theta: Array, pixels: Array) -> Array:
-        return nets.apply(theta, namespace_of(pixels).astype(pixels, theta.dtype) / 255, sizes, "relu")
+        x = namespace_of(pixels).astype(pixels, theta.dtype)
+        x /= 255
+        return nets.apply(theta, x, sizes, "relu")
 
     def objective(settings: Settings) -> Callable:
         cost = {"cross-entropy": losses.cross_entropy, "softmax-cross-entropy": losses.cross_entropy_of_softmax}

@@ -11,7 +11,7 @@ from numba import njit, types
 from numba.extending import overload, register_jitable
 
 from mcgc import random
-from mcgc.kernels import generic, scalar
+from mcgc.kernels import buffers, generic, scalar
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 _round = register_jitable(scalar.philox_round)
@@ -55,9 +55,8 @@ def _fill(noise, words, tile, k0, k1):
 
 
 @njit(cache=True, error_model="numpy")
-def _perturb(theta, scale, k0, k1):
+def _perturb(out, theta, scale, k0, k1):
     n = theta.size
-    out = np.empty_like(theta)
     noise, words = np.empty((4, LANES), theta.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
     sums = np.zeros(LANES, np.float64)
@@ -71,7 +70,7 @@ def _perturb(theta, scale, k0, k1):
         for w in range(LANES):
             a, b, c, d = noise[0, w], noise[1, w], noise[2, w], noise[3, w]
             sums[w] += a * a + b * b + (c * c + d * d)
-    return out, sums.sum()
+    return sums.sum()
 
 
 @njit(cache=True, error_model="numpy")
@@ -93,15 +92,16 @@ def _noise_dot(gradient, k0, k1):
 
 
 @njit(cache=True, error_model="numpy")
-def _adam(theta, gradient, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon):
-    theta_out, mean_out, square_out = np.empty_like(theta), np.empty_like(theta), np.empty_like(theta)
+def _adam(
+    theta_out, mean_out, square_out, theta, gradient, mean, square,
+    keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
+):  # fmt: skip
     for i in range(theta.size):
         g = gradient[i]
         m = keep_mean * mean[i] + new_mean * g
         v = keep_square * square[i] + new_square * (g * g)
         mean_out[i], square_out[i] = m, v
         theta_out[i] = theta[i] - step * m / (np.sqrt(v / correction) + epsilon)
-    return theta_out, mean_out, square_out
 
 
 def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
@@ -112,7 +112,8 @@ def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
 def perturb(theta: np.ndarray, scale: Any, key: Key) -> tuple[np.ndarray, Any]:
     """Compute `generic.perturb` without storing the noise."""
     kind = theta.dtype.type
-    out, sqnorm = _perturb(theta.ravel(), kind(scale), *_key_words(key))
+    out = buffers.empty(theta.size, theta.dtype)
+    sqnorm = _perturb(out, theta.ravel(), kind(scale), *_key_words(key))
     return out.reshape(theta.shape), kind(sqnorm)
 
 
@@ -145,5 +146,7 @@ def adam(
         epsilon,
     )
     arrays = (x.ravel() for x in (theta, gradient, mean, square))
-    new = _adam(*arrays, *(theta.dtype.type(constant) for constant in constants))
-    return tuple(x.reshape(theta.shape) for x in new)
+    new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
+    _adam(*new, *arrays, *(theta.dtype.type(constant) for constant in constants))
+    theta, mean, square = (x.reshape(theta.shape) for x in new)
+    return theta, mean, square

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from mcgc.errors import InputError
+from mcgc.kernels import buffers
 from mcgc.kernels.cpu_matmul import matmul
 
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
@@ -28,7 +29,9 @@ def dense_forward(
     Returns y (rows, n_L) and, for `dense_vjp`, h_1 … h_{L−1}, z_L, each row-major, in one vector.
     Raises `InputError` if theta or x does not have the size that `sizes` asks for.
     """
-    return _dense_forward(np.ascontiguousarray(theta), np.ascontiguousarray(x), as_array(sizes), activation == "tanh")
+    hidden = buffers.empty(x.shape[0] * sum(sizes[1:]), theta.dtype)
+    theta, x = np.ascontiguousarray(theta), np.ascontiguousarray(x)
+    return _dense_forward(theta, x, hidden, as_array(sizes), activation == "tanh"), hidden
 
 
 def dense_vjp(
@@ -48,7 +51,10 @@ def dense_vjp(
     Returns theta_bar, of the shape of theta, and x_bar, of the shape of x, or None without `with_x`.
     Raises `InputError` if an argument does not have the size that `sizes` asks for.
     """
-    theta_bar, x_bar = _dense_vjp(
+    theta_bar, bars = (buffers.empty(size, theta.dtype) for size in (theta.size, hidden.size))
+    x_bar = _dense_vjp(
+        theta_bar,
+        bars,
         np.ascontiguousarray(theta),
         np.ascontiguousarray(x),
         hidden,
@@ -158,18 +164,17 @@ def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
 
 
 @njit(cache=True)
-def _dense_forward(theta, x, sizes, is_tanh):
+def _dense_forward(theta, x, hidden, sizes, is_tanh):
     rows = x.shape[0]
     parameters, values = lengths(sizes)
     if theta.size != parameters or x.shape[1] != sizes[0]:
         raise InputError("theta or x does not fit the sizes of the dense net: give them its lengths")
-    hidden = np.empty(rows * values, theta.dtype)
     forward_rows(theta, x.reshape(-1), hidden, rows, 0, rows, sizes, is_tanh)
-    return hidden[rows * (values - sizes[-1]) :].copy().reshape(rows, sizes[-1]), hidden
+    return hidden[rows * (values - sizes[-1]) :].copy().reshape(rows, sizes[-1])
 
 
 @njit(cache=True)
-def _dense_vjp(theta, x, hidden, sizes, is_tanh, cotangent, with_x):
+def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, with_x):
     rows = x.shape[0]
     parameters, values = lengths(sizes)
     if (
@@ -180,9 +185,9 @@ def _dense_vjp(theta, x, hidden, sizes, is_tanh, cotangent, with_x):
         or cotangent.shape[1] != sizes[-1]
     ):
         raise InputError("an argument of dense_vjp does not fit the net: give what dense_forward took and returned")
-    bars, theta_bar = np.empty(rows * values, theta.dtype), np.zeros(parameters, theta.dtype)
+    theta_bar[:] = theta.dtype.type(0)
     x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
     bars[rows * (values - sizes[-1]) :] = cotangent.reshape(-1)
     backward_rows(turn(theta, sizes, with_x), hidden, bars, rows, 0, rows, sizes, is_tanh, x_bar, with_x)
     add_weights(theta_bar, x.reshape(-1), hidden, bars, rows, rows, sizes)
-    return theta_bar, x_bar.reshape(-1, sizes[0])
+    return x_bar.reshape(-1, sizes[0])

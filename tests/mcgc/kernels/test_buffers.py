@@ -1,0 +1,56 @@
+"""Arrays of kernels' results: used again when nobody refers to them, and never before."""
+
+import threading
+
+import numpy as np
+
+from mcgc.kernels import buffers
+
+F4 = np.dtype("float32")
+SIZE = 12_345
+
+
+def address(array):
+    return array.__array_interface__["data"][0]
+
+
+def test_arrays_in_use_are_distinct_and_one_that_is_dropped_is_used_again():
+    first, second = buffers.empty(SIZE, F4), buffers.empty(SIZE, F4)
+    assert address(first) != address(second)
+    assert (first.shape, first.dtype) == ((SIZE,), F4)
+    place = address(first)
+    del first
+    assert address(buffers.empty(SIZE, F4)) == place
+
+
+def test_a_view_or_a_memoryview_keeps_its_array_in_use():
+    for hold in (lambda array: array[3:].reshape(2, -1), memoryview):
+        array = buffers.empty(SIZE + 10, F4)
+        place, held = address(array), hold(array)
+        del array
+        others = [buffers.empty(SIZE + 10, F4) for _ in range(2 * buffers.KEPT)]
+        assert place not in {address(other) for other in others}
+        assert len({address(other) for other in others}) == len(others)
+        del held
+
+
+def test_sizes_dtypes_and_threads_do_not_share_arrays():
+    kept = [buffers.empty(SIZE, F4), buffers.empty(SIZE, np.dtype("float64")), buffers.empty(SIZE + 1, F4)]
+    there = []
+    thread = threading.Thread(target=lambda: there.append(buffers.empty(SIZE, F4)))
+    thread.start()
+    thread.join()
+    assert len({address(array) for array in (*kept, *there)}) == 4
+
+
+def test_what_is_kept_is_bounded():
+    buffers._mine.__dict__.clear()
+    for size in range(1, 10 * buffers.KEPT):
+        arrays = [buffers.empty(size, F4) for _ in range(2 * buffers.KEPT)]
+    shelves = buffers._mine.shelves
+    assert len(shelves) <= buffers.KEPT
+    assert all(len(shelf) <= buffers.KEPT for shelf in shelves.values())
+    assert len(arrays) == 2 * buffers.KEPT
+    assert buffers.empty(0, F4).shape == (0,)
+    buffers.empty(buffers.LARGEST, F4)
+    assert (buffers.LARGEST, F4) not in buffers._mine.shelves
