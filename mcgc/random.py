@@ -49,7 +49,10 @@ def words(key: Key) -> tuple[int, int]:
 
 
 def fold_in(key: Key, data: int) -> Key:
-    """Return the key for `data`, an integer in [0, 2⁶⁴), under `key`: one stream for each number."""
+    """Return the key for `data`, an integer in [0, 2⁶⁴), under `key`: one stream for each number.
+
+    Raises `InputError` if `data` or the key is not in this range.
+    """
     _check(data, "data to fold into a key")
     return _derived(key, data, FOLD)
 
@@ -92,6 +95,8 @@ def normal(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devic
     u = (b + ½) 2⁻³². The angle is c in units of 2π 2⁻³², taken as a quadrant and a signed remainder of at most π/4,
     so that nothing is lost where sine or cosine is small. All of it is computed in `dtype`, "float32" or "float64";
     both come from the same words, so they agree to rounding.
+
+    Raises `InputError` if `dtype` is neither.
     """
     xp = device.namespace
     dtype = _float(dtype, device)
@@ -113,7 +118,10 @@ def normal(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devic
 
 
 def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
-    """Return numbers uniform in [0, 1): multiples of 2⁻²⁴ for "float32", of 2⁻⁵³ for "float64"."""
+    """Return numbers uniform in [0, 1): multiples of 2⁻²⁴ for "float32", of 2⁻⁵³ for "float64".
+
+    Raises `InputError` if `dtype` is neither.
+    """
     xp = device.namespace
     dtype = _float(dtype, device)
     n = math.prod(shape)

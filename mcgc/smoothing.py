@@ -79,7 +79,10 @@ def cosine(x: Array, lam: Any, frequency: Any = 1.0, phase: float = 0.0) -> Arra
 
 
 def power(x: Array, lam: Any, n: int) -> Array:
-    """Return E (x + √λ ε)ⁿ = Σⱼ n! / (j! (n − 2j)! 2ʲ) λʲ xⁿ⁻²ʲ, elementwise: the moments of a Gaussian."""
+    """Return E (x + √λ ε)ⁿ = Σⱼ n! / (j! (n − 2j)! 2ʲ) λʲ xⁿ⁻²ʲ, elementwise: the moments of a Gaussian.
+
+    x has any shape, and the result that of x; n is an integer of at least 0.
+    """
     if is_zero(lam):
         return x**n
     lam = placed(lam, x)

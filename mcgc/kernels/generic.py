@@ -15,7 +15,7 @@ def perturb(theta: Array, scale: Array | float, key: Key) -> tuple[Array, Array]
 
 
 def noise_dot(gradient: Array, key: Key) -> Array:
-    """Return ε·∇f for the ε of `perturb` with the same key, made again rather than kept."""
+    """Return ε·∇f for the ε of `perturb` with the same key, made again rather than kept, for ∇f of shape (m,)."""
     return namespace_of(gradient).sum(_noise(gradient, key) * gradient)
 
 
@@ -30,7 +30,10 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
-    """Return θ, μ and ν after update number `count` ≥ 1 of Adam with bias correction (Kingma and Ba 2015)."""
+    """Return θ, μ and ν after update number `count` ≥ 1 of Adam with bias correction (Kingma and Ba 2015).
+
+    Arrays have the shape and dtype of θ; the formula is that of `mcgc.optim.adam`.
+    """
     mean = decay_mean * mean + (1 - decay_mean) * gradient
     square = decay_square * square + (1 - decay_square) * (gradient * gradient)
     corrected = square / (1 - decay_square**count)

@@ -1,0 +1,73 @@
+"""Every block of code in the documentation runs: those of a page in their order, with one another's names and files."""
+
+import io
+import re
+import shlex
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from importlib.metadata import metadata
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "```" in path.read_text(encoding="utf-8"))
+LANGUAGES = {"python", "sh", "text"}  # of which text is for formulas and for what a command prints
+
+
+def blocks(page):
+    """Return the language and the code of each block, and the line where it begins."""
+    text = page.read_text(encoding="utf-8")
+    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    return [(match[1], match[2], text.count("\n", 0, match.start()) + 1) for match in found]
+
+
+def execute(code, names, place):
+    """Run a block, and let an error tell the line of the page that it came from."""
+    with redirect_stdout(io.StringIO()):
+        exec(compile("\n" * place[1] + code, str(place[0]), "exec"), names)
+
+
+def call(line, where):
+    """Run a line of a shell block: an `mcgc` command. A `pip install` is only looked at."""
+    command = shlex.split(line, comments=True)
+    if command[:2] == ["pip", "install"]:
+        extras = re.fullmatch(r"(?:\.|mcgc)(?:\[([\w,]+)\])?", command[2])
+        assert extras, f"{line} does not install mcgc"
+        assert set((extras[1] or "test").split(",")) <= set(metadata("mcgc").get_all("Provides-Extra")), line
+        return
+    assert command[0] == "mcgc", f"{line} is not a command that is run here"
+    done = subprocess.run(
+        [sys.executable, "-m", "mcgc_cli", *command[1:]], cwd=where, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    names = {"__name__": "page"}
+    for language, code, line in blocks(page):
+        assert language in LANGUAGES, f"{page.name}:{line} is in {language!r}"
+        if language == "python":
+            execute(code, names, (page, line))
+        elif language == "sh":
+            for command in code.splitlines():
+                call(command, tmp_path)
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r"[\w/]+\.md", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")))
+    assert listed == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+
+
+def test_a_block_that_is_wrong_is_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("Text.\n\n```python\nx = 1\nassert x == 2\n```\n", encoding="utf-8")
+    ((language, code, line),) = blocks(page)
+    assert (language, line) == ("python", 3)
+    with pytest.raises(AssertionError) as caught:
+        execute(code, {}, (page, line))
+    assert caught.traceback[-1].lineno + 1 == 5
