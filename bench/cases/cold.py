@@ -1,4 +1,4 @@
-"""What a user waits for: the command's help, the import, and the first training step, with and without a kernel cache."""
+"""What a user waits for: help, import, and the first training step, with and without a kernel cache."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""How near mcgc's steps are to what the machine's BLAS can do: bare products of the same shapes, or at the same rate."""
+"""How near mcgc comes to what the BLAS can do: bare products of the same shapes, or at the same rate."""
 
 from itertools import pairwise
 

@@ -56,8 +56,13 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
     return Side(run, STEPS, {"loss": loss, "gradient": gradient})
 
 
-def by_jax(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples: int = 1) -> Side:
-    """Take the steps with JAX and optax, all of them inside one compiled scan; θ is a list of layers."""
+def by_jax(
+    depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples: int = 1, members: int | None = None
+) -> Side:
+    """Take the steps with JAX and optax, all of them inside one compiled scan; θ is a list of layers.
+
+    Members, if there are any, are mapped over (vmap).
+    """
     import jax
     import jax.numpy as jnp
     import optax
@@ -99,12 +104,14 @@ def by_jax(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_sampl
         log_lam = jnp.minimum(log_lam + update, LOG_LAM0 + CAP)
         return (optax.apply_updates(theta, updates), log_lam, inner, inner_lam, key), None
 
-    @jax.jit
-    def epoch(state: tuple) -> tuple:
+    def steps(state: tuple) -> tuple:
         return jax.lax.scan(step, state, (images, labels))[0]
 
     log_lam = jnp.asarray(LOG_LAM0, jnp.float32)
     state = (theta, log_lam, optimizer.init(theta), optimizer_lam.init(log_lam), jax.random.key(0))
+    epoch = jax.jit(steps if members is None else jax.vmap(steps))
+    if members is not None:
+        state = jax.tree.map(lambda x: jnp.stack([x] * members), state)
 
     def run() -> None:
         nonlocal state
@@ -114,8 +121,8 @@ def by_jax(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_sampl
     return Side(run, STEPS, {"loss": np.asarray(loss), "gradient": np.asarray(ravel_pytree(gradient)[0])})
 
 
-def by_torch(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, listed: bool = True, compiled=False) -> Side:
-    """Take the steps with PyTorch, eagerly, with the foreach Adam."""
+def by_torch(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> Side:
+    """Take the steps with PyTorch, eagerly, with the foreach Adam, as most of its users train on a CPU."""
     import torch
     from torch.nn import functional
 
@@ -125,7 +132,9 @@ def by_torch(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, listed:
     m = flat.size
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
     # linear layers of torch hold the transpose
-    theta = [torch.from_numpy(np.ascontiguousarray(x.T)).requires_grad_() for layer in unpack(flat, sizes) for x in layer]
+    theta = [
+        torch.from_numpy(np.ascontiguousarray(x.T)).requires_grad_() for layer in unpack(flat, sizes) for x in layer
+    ]
     log_lam = torch.tensor(LOG_LAM0)
     optimizer = torch.optim.Adam(theta, RATE, foreach=True)
     optimizer_lam = torch.optim.Adam([log_lam], RATE_LAM, foreach=True)
@@ -189,7 +198,11 @@ def by_autograd(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> S
 
     def adam(x: Any, g: Any, state: tuple, rate: float) -> tuple:
         count, mean, square = state
-        count, mean, square = count + 1, DECAYS[0] * mean + (1 - DECAYS[0]) * g, DECAYS[1] * square + (1 - DECAYS[1]) * g**2
+        count, mean, square = (
+            count + 1,
+            DECAYS[0] * mean + (1 - DECAYS[0]) * g,
+            DECAYS[1] * square + (1 - DECAYS[1]) * g**2,
+        )
         corrected = square / (1 - DECAYS[1] ** count)
         return x - rate / (1 - DECAYS[0] ** count) * mean / (np.sqrt(corrected) + EPSILON), (count, mean, square)
 
