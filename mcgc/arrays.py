@@ -85,6 +85,33 @@ def to_device(array: Any, device: Device, dtype: Any = None) -> Array:
     return device.namespace.asarray(array, device=device.handle)
 
 
+def scatter_add(values: Array, places: Array, size: int) -> Array:
+    """Return zeros of shape (size,) with `values` added at `places`, both of shape (k,); repeated places add up.
+
+    Places are integers in [0, size). The order of the additions depends on `places` alone, so that equal inputs give
+    equal bits in every run: without NumPy's ordered loop, values are sorted by place, and neighbours of the same place
+    are added at distances 1, 2, 4, ….
+    """
+    if is_host(values):
+        out = np.zeros(size, dtype=values.dtype)
+        np.add.at(out, places, values)
+        return out
+    xp, k = namespace_of(values), values.shape[0]
+    out = xp.zeros(size, dtype=values.dtype, device=device_of(values))
+    if k == 0:
+        return out
+    order = xp.argsort(places, stable=True)
+    places, sums = xp.take(places, order), xp.take(values, order)
+    for distance in (2**i for i in range((k - 1).bit_length())):
+        same = places[distance:] == places[:-distance]
+        more = xp.where(same, sums[:-distance], xp.zeros_like(sums[:-distance]))
+        sums = xp.concat([sums[:distance], sums[distance:] + more])
+    ends = xp.searchsorted(places, xp.arange(size, device=device_of(values)), side="right")
+    last = xp.maximum(ends - 1, xp.zeros_like(ends))  # the place after which nothing is the same holds all of the sum
+    found = xp.take(places, last) == xp.arange(size, dtype=places.dtype, device=device_of(values))
+    return xp.where(found, xp.take(sums, last), out)
+
+
 def quietly() -> AbstractContextManager:
     """Return a context in which NumPy does not warn of overflow or NaN, for code that looks for them itself."""
     return np.errstate(all="ignore")

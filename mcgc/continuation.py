@@ -1,110 +1,67 @@
-"""Gaussian continuation: the smoothed objective, its gradients by Monte Carlo, and one step of Algorithm 2.
+"""Gaussian continuation: one step of Algorithm 2, on the smoothed objective g(θ, λ) = E f(θ + √λ ε), ε ~ N(0, I).
 
-The smoothed objective of f is g(θ, λ) = E f(θ + √λ ε) with ε ~ N(0, I) (eq. 3, 7). Both θ and φ = log λ descend
-along stochastic estimates of its gradients, each with an optimiser of its own; a term β pulls λ towards zero (eq. 12).
+Both θ and φ = log λ descend along stochastic estimates of the gradients of g (eq. 3, 7; `mcgc.estimators`), each with
+an optimiser of its own; a term β pulls λ towards zero (eq. 12). A schedule that does not learn λ is an optimiser of φ
+that ignores the gradient (`mcgc.schedules`).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, device_of, namespace_of
-from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for
+from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
 from mcgc.optim import Optimizer
-from mcgc.random import Key, fold_in
+from mcgc.random import Key
 
+__all__ = [
+    "ESTIMATORS",
+    "Continuation",
+    "Estimate",
+    "Info",
+    "State",
+    "adapt_samples",
+    "continuation",
+    "descent",
+    "estimate",
+]
 
-class Sample(NamedTuple):
-    """One draw of the noise: f and ∇f at ϑ = θ + √λ ε, with √λ, ‖ε‖² and the key that makes ε again."""
-
-    loss: Array
-    gradient: Array
-    root: Array
-    sqnorm: Array
-    key: Key
-
-
-def _score(sample: Sample) -> Array:
-    return (sample.sqnorm - sample.gradient.shape[0]) / 2 * sample.loss
-
-
-def _pathwise(sample: Sample) -> Array:
-    return sample.root / 2 * kernels_for(sample.gradient).noise_dot(sample.gradient, sample.key)
-
-
-ESTIMATORS: Mapping[str, Callable[[Sample], Array]] = {"score": _score, "pathwise": _pathwise}
-
-
-class Estimate(NamedTuple):
-    """Unbiased estimates: `smoothed` of g, `grad_theta` of ∂g/∂θ, `grad_log_lam` of ∂g/∂φ; and the objective's aux."""
-
-    smoothed: Array
-    grad_theta: Array
-    grad_log_lam: Array
-    aux: list
-
-
-def estimate(
-    objective: Callable, estimator: str = "score", num_samples: int = 1, has_aux: bool = False
-) -> Callable[[Array, Array, Any, Key], Estimate]:
-    """Return a function (θ, φ, batch, key) → `Estimate` of the smoothed objective and its gradients.
-
-    Averages over N = `num_samples` draws, the j-th with noise ε = normal(fold_in(key, j), (m,)) and ϑ = θ + √λ ε:
-
-    - g: f(ϑ), and ∂g/∂θ: ∇f(ϑ);
-    - ∂g/∂φ by "score": (‖ε‖² − m)/2 · f(ϑ) (eq. 8, times λ); by "pathwise": ½ √λ ε·∇f(ϑ).
-
-    `objective(theta, batch)` returns a scalar f, or (f, aux) with `has_aux`; `aux` of the result lists those of all
-    draws. θ has shape (m,), φ is 0-dimensional of the same dtype and device, and so are the results.
-
-    Raises `InputError` if the estimator is unknown or `num_samples` is not a positive integer.
-    """
-    if estimator not in ESTIMATORS:
-        raise InputError(f"unknown estimator {estimator!r}: choose one of {', '.join(ESTIMATORS)}")
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise InputError(f"num_samples must be a positive integer, got {num_samples!r}")
-    evaluate = value_and_grad(objective, has_aux=True) if has_aux else value_and_grad(objective)
-
-    def at(theta: Array, log_lam: Array, batch: Any, key: Key) -> Estimate:
-        root = namespace_of(log_lam).exp(log_lam / 2)
-        drawn, extras = [], []
-        for j in range(num_samples):
-            sample_key = fold_in(key, j)
-            perturbed, sqnorm = kernels_for(theta).perturb(theta, root, sample_key)
-            value, gradient = evaluate(perturbed, batch)
-            loss, aux = value if has_aux else (value, None)
-            sample = Sample(loss, gradient, root, sqnorm, sample_key)
-            drawn.append((loss, gradient, ESTIMATORS[estimator](sample)))
-            extras.append(aux)
-        smoothed, grad_theta, grad_log_lam = (_mean(parts) for parts in zip(*drawn, strict=True))
-        return Estimate(smoothed, grad_theta, grad_log_lam, extras)
-
-    return at
-
-
-def _mean(parts: tuple) -> Array:
-    return parts[0] if len(parts) == 1 else sum(parts[1:], start=parts[0]) / len(parts)
+DECAY = 0.98  # of the running means: they remember about the last 50 steps
 
 
 class State(NamedTuple):
-    """θ (m,), φ = log λ (), the states of both optimisers, and the number of steps taken."""
+    """θ (m,), φ = log λ (), the states of both optimisers, and the number of steps taken.
+
+    `moments` (3,) are the decayed means, from zero, of the estimates of g, of ∂g/∂φ and of its square; `capped` () is
+    the number of steps whose φ met the cap. Plain descent has neither.
+    """
 
     theta: Array
     log_lam: Array
     optimizer: Any
     optimizer_lam: Any
     steps: int
+    moments: Any = ()
+    capped: Any = ()
 
 
 class Info(NamedTuple):
-    """What a step saw: the estimate of g at the state before it, of ∂g/∂φ without and with β, and the aux list."""
+    """What a step saw: the estimate of g at the state before it, of ∂g/∂φ without and with β, and the aux list.
+
+    `ratio` is the signal-to-noise ratio of the estimates of ∂g/∂φ, |mean| / standard deviation over about the last 50
+    steps, this one included (1/√ε of the dtype where there is no spread, as in the first step); `capped` is the number
+    of steps so far whose φ met the cap; `gap` is the estimate of g less f(θ), where that was asked for. All are
+    0-dimensional arrays on the device of θ, or None where there is no such number.
+    """
 
     smoothed: Array
     grad_log_lam: Array
     regularised: Array
     aux: list
+    ratio: Array | None = None
+    capped: Array | None = None
+    gap: Array | None = None
 
 
 class Continuation(NamedTuple):
@@ -127,15 +84,23 @@ def continuation(
     cap: float = 2.0,
     warmup: int = 0,
     has_aux: bool = False,
+    gradient: str = "engine",
+    batched: bool = False,
+    scaled: bool = False,
+    gap: bool = False,
 ) -> Continuation:
     """Return Algorithm 2 of the paper, with λ = exp φ, for `objective(theta, batch)`.
 
-    A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`), adds to the latter the pull towards λ = 0, and hands θ and φ to
-    their optimisers. With β = `beta` the pull is βm exp(φ − φ₀), β in units of 1/λ₀, if `relative`, else βmλ (eq. 12).
-    φ starts at φ₀ = `log_lam0` and is held there for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the
-    optimiser would put above is put there, so noise and gradient both belong to the λ that is reported.
+    A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`, which `estimator`, `num_samples`, `has_aux`, `gradient` and
+    `batched` are for), adds to the latter the pull towards λ = 0, and hands both to their optimisers. With β = `beta`
+    the pull is βm exp(φ − φ₀), β in units of 1/λ₀, if `relative`, else βmλ (eq. 12). φ starts at φ₀ = `log_lam0` and is
+    held there for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the optimiser would put above is put
+    there, so noise and gradient both belong to the λ that is reported. The baseline of an estimator that takes one is,
+    for one sample, the decayed mean of f in the steps before. With `scaled`, the optimiser's step of θ is multiplied by
+    √(λ/λ₀), so that it narrows as the kernel does. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
 
-    `key` must be a different one each step, such as fold_in(run_key, state.steps).
+    `key` must be a different one each step, such as fold_in(run_key, state.steps). A state does not depend on
+    `num_samples`: a method of another number goes on with it (`adapt_samples`).
 
     Raises `InputError` if an option is out of its range.
     """
@@ -144,43 +109,81 @@ def continuation(
             raise InputError(f"{name} must be a number of at least {lowest}, got {value}")
     if not math.isfinite(log_lam0):
         raise InputError(f"log_lam0 must be a finite number, got {log_lam0}")
-    estimate_at = estimate(objective, estimator, num_samples, has_aux)
+    estimate_at = estimate(objective, estimator, num_samples, has_aux, gradient, batched)
+    plain = evaluator(objective, "given" if gradient == "given" else "score", has_aux, batched)
 
     def init(theta: Array) -> State:
-        log_lam = namespace_of(theta).asarray(log_lam0, dtype=theta.dtype, device=device_of(theta))
-        return State(theta, log_lam, optimizer.init(theta), optimizer_lam.init(log_lam), 0)
+        xp, device = namespace_of(theta), device_of(theta)
+        log_lam = xp.asarray(log_lam0, dtype=theta.dtype, device=device)
+        moments, capped = xp.zeros((3,), dtype=theta.dtype, device=device), xp.zeros((), dtype=xp.int32, device=device)
+        return State(theta, log_lam, optimizer.init(theta), optimizer_lam.init(log_lam), 0, moments, capped)
 
     def step(state: State, batch: Any, key: Key) -> tuple[State, Info]:
-        theta, log_lam, optimizer_state, lam_state, steps = state
+        theta, log_lam, optimizer_state, lam_state, steps, moments, capped = state
         xp = namespace_of(theta)
-        found = estimate_at(theta, log_lam, batch, key)
+        baseline = moments[0] / (1 - DECAY**steps) if steps else 0.0
+        found = estimate_at(theta, log_lam, batch, key, baseline)
+        difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
         pull = beta * theta.shape[0] * xp.exp(log_lam - log_lam0 if relative else log_lam)
         regularised = found.grad_log_lam + pull
-        theta, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
+        moved, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
+        theta = theta + xp.exp((log_lam - log_lam0) / 2) * (moved - theta) if scaled else moved
         if steps >= warmup:
             log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
+            capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
             log_lam = xp.clip(log_lam, None, log_lam0 + cap)
-        info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux)
-        return State(theta, log_lam, optimizer_state, lam_state, steps + 1), info
+        seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam])
+        moments = DECAY * moments + (1 - DECAY) * seen
+        ratio = _ratio(moments / (1 - DECAY ** (steps + 1)))
+        info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux, ratio, capped, difference)
+        return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
 
     return Continuation(init, step)
 
 
-def descent(objective: Callable, optimizer: Optimizer, *, has_aux: bool = False) -> Continuation:
+def _ratio(moments: Array) -> Array:
+    """Return |mean| / standard deviation, the variance taken to be no less than its rounding."""
+    xp = namespace_of(moments)
+    mean, square, limits = moments[1], moments[2], xp.finfo(moments.dtype)
+    variance = xp.maximum(square - mean * mean, limits.eps * square + limits.smallest_normal)
+    return xp.abs(mean) / xp.sqrt(variance)
+
+
+def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: int = 64) -> int:
+    """Return the number of samples to go on with: twice `num_samples`, up to `most`, if `ratio` is below `lowest`.
+
+    `ratio` is `Info.ratio`, read to the host where a record is due: a running number, so it is low only if it stayed
+    low. A step never decides this, since that would make every step wait for the device; the caller's loop does, and
+    goes on from the same state with the method of the new number. N samples make the ratio √N times as large.
+
+    Raises `InputError` if `num_samples` or `most` is not a positive integer.
+    """
+    if not (isinstance(num_samples, int) and isinstance(most, int) and num_samples >= 1 and most >= 1):
+        raise InputError(f"num_samples and most must be positive integers, got {num_samples!r} and {most!r}")
+    return max(num_samples, min(2 * num_samples, most)) if ratio < lowest else num_samples
+
+
+def descent(
+    objective: Callable, optimizer: Optimizer, *, has_aux: bool = False, gradient: str = "engine"
+) -> Continuation:
     """Return plain minimisation of `objective(theta, batch)` in the form of `continuation`: λ = 0, and no noise.
 
-    φ = −∞ in the state, the gradients with respect to it are zero, and the key of a step is not used.
+    φ = −∞ in the state, the gradients with respect to it are zero, and the key of a step is not used. `gradient` is
+    "engine" or "given", as in `estimate`.
+
+    Raises `InputError` if it is neither.
     """
-    evaluate = value_and_grad(objective, has_aux=has_aux)
+    if gradient == "score":
+        raise InputError("plain descent needs gradients: give 'engine' or 'given' as gradient, not 'score'")
+    evaluate = evaluator(objective, gradient, has_aux)
 
     def init(theta: Array) -> State:
         log_lam = namespace_of(theta).asarray(-math.inf, dtype=theta.dtype, device=device_of(theta))
         return State(theta, log_lam, optimizer.init(theta), (), 0)
 
     def step(state: State, batch: Any, key: Key) -> tuple[State, Info]:
-        value, gradient = evaluate(state.theta, batch)
-        loss, aux = value if has_aux else (value, None)
-        theta, optimizer_state = optimizer.update(gradient, state.optimizer, state.theta)
+        ((loss, slope, aux),) = evaluate([state.theta], batch)
+        theta, optimizer_state = optimizer.update(slope, state.optimizer, state.theta)
         zero = namespace_of(state.log_lam).zeros_like(state.log_lam)
         info = Info(loss, zero, zero, [aux])
         return state._replace(theta=theta, optimizer=optimizer_state, steps=state.steps + 1), info

@@ -17,27 +17,13 @@ from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
 from mcgc.random import Key, fold_in, normal, uniform
 
-
-def _sigmoid(x: Array) -> Array:
-    return 0.5 * (1 + ops.tanh(0.5 * x))
-
-
-def _gelu(x: Array) -> Array:
-    return 0.5 * x * (1 + ops.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-
-
-def _softplus(x: Array) -> Array:
-    return ops.maximum(x, 0) + ops.log1p(ops.exp(-abs(x)))
-
-
-# gelu is Hendrycks and Gimpel's (2016) form by tanh; silu is x sigmoid(x); softplus is log(1 + exp x)
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
     "tanh": ops.tanh,
-    "silu": lambda x: x * _sigmoid(x),
-    "gelu": _gelu,
-    "softplus": _softplus,
-    "sigmoid": _sigmoid,
+    "silu": ops.silu,
+    "gelu": ops.gelu,
+    "softplus": ops.softplus,
+    "sigmoid": ops.sigmoid,
 }
 
 COMPILED = ("relu", "tanh")  # the activations that the fused kernel knows
@@ -50,8 +36,6 @@ VARIANCES: Mapping[str, Callable[[int, int], float]] = {
 }
 
 SCHEMES = tuple(f"{name}-{law}" for name in VARIANCES for law in ("uniform", "normal"))
-
-FEW_ROWS = 32  # up to here the fused kernel is used: the cost of a call decides, not arithmetic
 
 
 def num_parameters(sizes: Sequence[int]) -> int:
@@ -137,9 +121,8 @@ def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str,
 def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Body | None:
     if skip or activation not in COMPILED:
         return None
-    few = x.ndim == 2 and x.shape[0] <= FEW_ROWS and x.shape[1] == sizes[0]
-    fits = is_host(theta) and is_host(x) and theta.ndim == 1 and theta.dtype == x.dtype
-    return _BODY if few and fits and theta.shape[0] == num_parameters(sizes) else None
+    fits = is_host(theta) and is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
+    return _BODY if fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes) else None
 
 
 def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:
@@ -149,11 +132,11 @@ def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, sk
     return y, (theta, x, hidden, sizes, activation)
 
 
-def _pull(residuals: tuple, cotangent: Array) -> tuple[Array, Array]:
+def _pull(residuals: tuple, places: Sequence[int], cotangent: Array) -> tuple[Array, Array | None]:
     from mcgc.kernels import cpu_dense
 
     theta, x, hidden, sizes, activation = residuals
-    return cpu_dense.dense_vjp(theta, x, hidden, sizes, activation, cotangent)
+    return cpu_dense.dense_vjp(theta, x, hidden, sizes, activation, cotangent, 1 in places)
 
 
 _BODY = Body(_forward, _pull)

@@ -1,32 +1,43 @@
-"""Problems by name: a model, a loss, and the recipe of the paper to train it with."""
+"""Problems by name: a model, a loss, and the recipe of the paper to train it with.
+
+A problem of your own needs no registration: make a `Problem`, and hand it to `training.fit` with its settings.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc import losses, nets
-from mcgc.arrays import Array, Device, to_device
+from mcgc.arrays import Array, Device, namespace_of, to_device
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
+from mcgc.fields import DenseField
 from mcgc.ode import Stats, solve
 from mcgc.random import Key
-from mcgc.settings import Settings
+from mcgc.settings import SOLVER, Settings
 
 
 class Problem(NamedTuple):
     """What a run of `fit` needs to know of a problem.
 
     `examples(data, dtype, device)` places a dataset on a device as a pytree of arrays, one row an example;
-    `init(key, dtype, device)` draws θ; `objective(settings)` returns the loss, (θ, examples) → (loss, Stats).
+    `init(key, dtype, device)` draws θ; `objective(settings)` returns the loss, (θ, examples) → (mean over the
+    examples, `Stats` of the solver or None). `options` names the settings of `settings.OF_SOME` that the loss
+    heeds. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
+    fraction right, is None where there is no such number.
+
+        problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
+        for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
     """
 
     name: str
     summary: str
     recipe: Settings
-    num_states: int
-    num_parameters: int
     examples: Callable[[Any, str, Device], Any]
     init: Callable[[Key, str, Device], Array]
-    objective: Callable[[Settings], Callable[[Array, Any], tuple[Array, Stats]]]
+    objective: Callable[[Settings], Callable[[Array, Any], tuple[Array, Stats | None]]]
+    options: tuple[str, ...] = ()
+    shuffled: bool = False
+    accuracy: Callable[[Array, Any], Array] | None = None
 
 
 class Series(NamedTuple):
@@ -37,7 +48,7 @@ class Series(NamedTuple):
     states: Array
 
 
-def _neural_ode(name: str, summary: str, sizes: tuple[int, ...], num_states: int, recipe: dict) -> Problem:
+def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
     """Return the problem of learning the field of time series: dy/dt = net(y, parameters), from the first state on.
 
     The loss is the mean squared error over the whole series, at all of its times.
@@ -54,58 +65,102 @@ def _neural_ode(name: str, summary: str, sizes: tuple[int, ...], num_states: int
     def init(key: Key, dtype: str, device: Device) -> Array:
         return nets.init(key, sizes, dtype, device)
 
-    def field(t: Array, y: Array, inputs: tuple[Array, Array]) -> Array:
-        theta, parameters = inputs
-        return nets.apply(theta, ops.concat([y, parameters], axis=-1), sizes, "relu")
-
     def objective(settings: Settings) -> Callable:
+        field: Any = DenseField(sizes, "relu")
+        how = {name: getattr(settings, name) for name in SOLVER}
+
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats]:
-            solution = solve(
-                field,
-                batch.states[:, 0, :],
-                batch.times,
-                (theta, batch.parameters),
-                solver=settings.solver,
-                rtol=settings.rtol,
-                atol=settings.atol,
-                step_size=settings.step_size,
-                adjoint=settings.adjoint,
-            )
+            solution = solve(field, batch.states[:, 0, :], batch.times, (theta, batch.parameters), **how)
             return losses.mse(solution.ys, batch.states), solution.stats
 
         return loss
 
-    settings = Settings(problem=name, **recipe)
-    return Problem(name, summary, settings, num_states, sizes[0] - num_states, examples, init, objective)
+    recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
+    return Problem(recipe.problem, summary, recipe, examples, init, objective, options=SOLVER)
 
 
-_LORENZ = _neural_ode(
-    "lorenz",
-    "neural ODE of the chaotic Lorenz system, a plain net of 20 layers (figure 7)",
-    sizes=(5, *(50,) * 19, 3),
-    num_states=3,
-    recipe={
-        "continuation": True,
-        "estimator": "score",
-        "num_samples": 1,
-        "beta": 1e-2,
-        "log_lam0": -10.0,
-        "learning_rate": 3e-3,
-        "learning_rate_lam": 3e-1,
-        "epochs": 200,
-        "warmup_epochs": 10,
-        "batch_size": 4,
-        "members": 1,
-        "seed": 0,
-        "dtype": "float32",
-        "solver": "dopri5",
-        "adjoint": "checkpointed",
-        "rtol": 1e-7,
-        "atol": 1e-9,
-    },
+class Images(NamedTuple):
+    """Labelled images as examples: `pixels` (batch, pixels) from 0 to 255, and `labels` (batch,), both uint8."""
+
+    pixels: Array
+    labels: Array
+
+
+def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
+    """Return the problem of naming what images show: logits = net(pixels / 255).
+
+    Images stay bytes on the device, and only those of a batch become numbers. The loss "cross-entropy" is that of
+    the logits; "softmax-cross-entropy" takes the softmax of the logits as if it were the logits, as the paper does.
+    """
+
+    def examples(data: Any, dtype: str, device: Device) -> Images:
+        count = data.images.shape[0]
+        return Images(to_device(data.images.reshape(count, -1), device), to_device(data.labels, device))
+
+    def init(key: Key, dtype: str, device: Device) -> Array:
+        return nets.init(key, sizes, dtype, device)
+
+    def logits(theta: Array, pixels: Array) -> Array:
+        return nets.apply(theta, namespace_of(pixels).astype(pixels, theta.dtype) / 255, sizes, "relu")
+
+    def objective(settings: Settings) -> Callable:
+        cost = {"cross-entropy": losses.cross_entropy, "softmax-cross-entropy": losses.cross_entropy_of_softmax}
+        return lambda theta, batch: (cost[str(settings.loss)](logits(theta, batch.pixels), batch.labels), None)
+
+    def accuracy(theta: Array, batch: Images) -> Array:
+        return losses.accuracy(logits(theta, batch.pixels), batch.labels)
+
+    return Problem(
+        recipe.problem, summary, recipe, examples, init, objective, options=("loss",), shuffled=True, accuracy=accuracy
+    )
+
+
+_MNIST = _classifier(
+    "handwritten digits named by a plain net of 30 layers (figure 5)",
+    sizes=(784, *(50,) * 29, 10),
+    recipe=Settings(
+        "mnist",
+        beta=1e-3,
+        log_lam0=-13.0,
+        learning_rate=1e-4,
+        learning_rate_lam=1e-2,
+        epochs=200,
+        batch_size=250,
+        loss="softmax-cross-entropy",
+    ),
 )
 
-_PROBLEMS = {problem.name: problem for problem in (_LORENZ,)}
+_LOTKA_VOLTERRA = _neural_ode(
+    "neural ODE of predators and prey, a plain net of 5 layers (figure 6)",
+    sizes=(4, *(50,) * 4, 2),
+    recipe=Settings(
+        "lotka-volterra",
+        beta=1e-1,
+        log_lam0=-10.0,
+        learning_rate=1e-3,
+        learning_rate_lam=3e-1,
+        epochs=400,
+        warmup_epochs=20,
+        batch_size=4,
+    ),
+)
+
+_LORENZ = _neural_ode(
+    "neural ODE of the chaotic Lorenz system, a plain net of 20 layers (figure 7)",
+    sizes=(5, *(50,) * 19, 3),
+    recipe=Settings(
+        "lorenz",
+        beta=1e-2,
+        log_lam0=-10.0,
+        learning_rate=3e-3,
+        learning_rate_lam=3e-1,
+        epochs=200,
+        warmup_epochs=10,
+        batch_size=4,
+    ),
+)
+
+_PROBLEMS = {problem.name: problem for problem in (_MNIST, _LOTKA_VOLTERRA, _LORENZ)}
 
 
 def names() -> tuple[str, ...]:

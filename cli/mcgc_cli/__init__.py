@@ -3,7 +3,9 @@
 import click
 
 from mcgc import __version__
+from mcgc_cli.data import data
 from mcgc_cli.fit import fit
+from mcgc_cli.minimize import minimize
 from mcgc_cli.sentences import Sentences
 
 
@@ -17,3 +19,5 @@ def main(ctx: click.Context) -> None:
 
 
 main.add_command(fit)
+main.add_command(data)
+main.add_command(minimize)

@@ -16,8 +16,12 @@ from mcgc_cli.summary import as_json, as_text, result_of
 
 
 @click.command()
-@click.option("--problem", required=True, help="Problem to train on: lorenz.")
-@click.option("--dataset", metavar="FILE", help="HDF5 file of the data; without it the problem's own are built.")
+@click.option("--problem", required=True, help="Problem to train on: mnist, lotka-volterra, or lorenz.")
+@click.option(
+    "--dataset",
+    metavar="FILE",
+    help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
+)
 @recipe_options
 @click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, or cuda:N.")
 @click.option(
@@ -46,7 +50,7 @@ def fit(
     from mcgc import problems, runs, training
     from mcgc.arrays import select_device, to_host
 
-    settings = settings_of(problems.get(problem).recipe, given)
+    settings = settings_of(problems.get(problem), given)
     place, taken = select_device(device)
     path = output if output is not None else free(f"{problem}-seed{settings.seed}.h5")
     runs.check_writable(path, force)
@@ -72,7 +76,7 @@ def fit(
         runs.save(path, run, force)
     if failure is not None:
         _stop(failure, f"the epochs so far are saved in {path}" if records else "nothing was saved")
-    result = result_of(settings, records, len(data.series), place.name, path)
+    result = result_of(settings, records, data.num_examples, place.name, path)
     click.echo(as_json(result) if json else as_text(result))
 
 

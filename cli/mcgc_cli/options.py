@@ -1,11 +1,12 @@
 """The options that replace a setting of the problem's recipe: one row each."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 if TYPE_CHECKING:
+    from mcgc.problems import Problem
     from mcgc.settings import Settings
 
 
@@ -37,6 +38,9 @@ ROWS = (
     Row("--members", "members", int, "Models trained, each with parameters and noise of its own."),
     Row("--seed", "seed", int, "Seed of everything random."),
     Row("--dtype", "dtype", str, "Precision of the model."),
+    Row(
+        "--loss", "loss", str, "Loss of a classifier; softmax-cross-entropy takes the softmax of the logits as logits."
+    ),
     Row("--solver", "solver", str, "Runge-Kutta method that solves the differential equation."),
     Row("--adjoint", "adjoint", str, "How gradients go through the solver."),
     Row("--rtol", "rtol", float, "Relative tolerance of the solver."),
@@ -51,15 +55,17 @@ class RecipeOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """Return the flag and the help, with what the option may be and its default for every problem."""
         from mcgc import problems
+        from mcgc.settings import CHOICES, OF_SOME
 
         flag, text = super().get_help_record(ctx) or ("", "")
         field = str(self.name)
-        choices = _choices().get(field)
-        notes = [f"one of: {', '.join(choices)}"] if choices else []
+        notes = [f"one of: {', '.join(CHOICES[field])}"] if field in CHOICES else []
         for name in problems.names():
-            default = getattr(problems.get(name).recipe, field)
+            problem = problems.get(name)
+            default = getattr(problem.recipe, field)
             shown = "on" if default is True else "off" if default is False else default
-            notes.append(f"{name}: {shown}")
+            if field not in OF_SOME or field in problem.options:
+                notes.append(f"{name}: {shown}")
         return flag, f"{text}  [{'; '.join(notes)}]"
 
 
@@ -72,10 +78,11 @@ def recipe_options(command: Callable) -> Callable:
     return command
 
 
-def settings_of(recipe: "Settings", given: Mapping[str, Any]) -> "Settings":
-    """Return `recipe` with the options that were given.
+def settings_of(problem: "Problem", given: Mapping[str, Any]) -> "Settings":
+    """Return the recipe of `problem` with the options that were given.
 
-    Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range.
+    Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range, or one that
+    does not apply to the problem.
     """
     import re
 
@@ -83,15 +90,8 @@ def settings_of(recipe: "Settings", given: Mapping[str, Any]) -> "Settings":
     from mcgc.settings import validate
 
     try:
-        return validate(recipe._replace(**{field: value for field, value in given.items() if value is not None}))
+        recipe = problem.recipe._replace(**{field: value for field, value in given.items() if value is not None})
+        return validate(recipe, problem.options)
     except InputError as error:  # the library speaks of fields, the user of flags
         flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
         raise InputError(re.sub(rf"\b({'|'.join(flags)})\b", lambda found: flags[found[0]], str(error))) from None
-
-
-def _choices() -> dict[str, Collection[str]]:
-    from mcgc.arrays import DTYPES
-    from mcgc.continuation import ESTIMATORS
-    from mcgc.ode import ADJOINTS, TABLEAUX
-
-    return {"estimator": ESTIMATORS, "dtype": DTYPES, "solver": TABLEAUX, "adjoint": ADJOINTS}

@@ -49,11 +49,13 @@ def _lines(epochs: int) -> Show:
 
 
 def describe(record: Any) -> str:
-    """Return the losses of `record`, and λ where it has one, as means over the members (of φ, for λ)."""
-    text = f"train {_mean(record.train_loss):.4g}, test {_mean(record.test_loss):.4g}"
-    if None in record.log_lam:
-        return text
-    return f"{text}, lambda {math.exp(_mean(record.log_lam)):.2e}"
+    """Return the losses of `record`, and accuracy and λ where it has them, as means over the members (of φ, for λ)."""
+    parts = [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
+    if None not in record.test_accuracy:
+        parts.append(f"accuracy {_mean(record.test_accuracy):.2%}")
+    if None not in record.log_lam:
+        parts.append(f"lambda {math.exp(_mean(record.log_lam)):.2e}")
+    return ", ".join(parts)
 
 
 def _mean(values: tuple) -> float:

@@ -15,23 +15,26 @@ def as_text(result: dict[str, Any]) -> str:
     """Return `result` for a reader: what was trained, the last losses and λ of each member, and the file."""
     method = f"continuation ({result['estimator']})" if result["continuation"] else "no continuation"
     effort = f"{result['epochs']} epochs, {result['seconds']:.1f} s"
-    lines = [
-        f"{result['problem']}: {method}, seed {result['seed']}, {effort}",
-        f"{'member':>6}  {'train loss':>12}  {'test loss':>12}  {'lambda':>12}",
-    ]
-    rows = zip(result["train_loss"], result["test_loss"], result["log_lam"], strict=True)
-    for member, (train, test, log_lam) in enumerate(rows):
-        lam = "-" if log_lam is None else f"{math.exp(log_lam):.3e}"
-        lines.append(f"{member:>6}  {train:>12.6g}  {test:>12.6g}  {lam:>12}")
-    return "\n".join([*lines, f"saved to {result['output']}"])
+    columns = {
+        "train loss": [f"{loss:.6g}" for loss in result["train_loss"]],
+        "test loss": [f"{loss:.6g}" for loss in result["test_loss"]],
+        "accuracy": [f"{fraction:.2%}" for fraction in result["test_accuracy"] or []],
+        "lambda": ["-" if log_lam is None else f"{math.exp(log_lam):.3e}" for log_lam in result["log_lam"]],
+    }
+    shown = {title: cells for title, cells in columns.items() if cells}
+    rows = [("member", *shown), *((str(member), *row) for member, row in enumerate(zip(*shown.values(), strict=True)))]
+    table = [f"{member:>6}" + "".join(f"  {cell:>12}" for cell in cells) for member, *cells in rows]
+    head = f"{result['problem']}: {method}, seed {result['seed']}, {effort}"
+    return "\n".join([head, *table, f"saved to {result['output']}"])
 
 
-def result_of(settings: Any, records: Sequence[Any], num_series: int, device: str, output: str) -> dict[str, Any]:
+def result_of(settings: Any, records: Sequence[Any], num_examples: int, device: str, output: str) -> dict[str, Any]:
     """Return what the command reports of a finished run: lists have one entry a member."""
     from mcgc.training import TEST_FRACTION
 
     last = records[-1]
-    num_train = num_series - max(1, round(TEST_FRACTION * num_series))
+    evaluations = [count for record in records for count in record.function_evaluations]
+    num_train = num_examples - max(1, round(TEST_FRACTION * num_examples))
     return {
         "problem": settings.problem,
         "members": settings.members,
@@ -46,7 +49,7 @@ def result_of(settings: Any, records: Sequence[Any], num_series: int, device: st
         "test_loss": list(last.test_loss),
         "test_accuracy": None if None in last.test_accuracy else list(last.test_accuracy),
         "log_lam": list(last.log_lam),
-        "function_evaluations": sum(sum(record.function_evaluations) for record in records),
+        "function_evaluations": None if None in evaluations else sum(evaluations),
         "seconds": sum(record.seconds for record in records),
         "output": output,
     }

@@ -1,73 +1,149 @@
-"""The datasets by the name of their problem: found in the cache of the user, or built."""
+"""The datasets by the name of their problem: found in the cache of the user, or made."""
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import h5py
 import platformdirs
 
 from mcgc.errors import DatasetError
-from mcgc_datasets import lorenz
+from mcgc_datasets import checked, integrate, lorenz, lotka_volterra
+from mcgc_datasets.download import fetch
+from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
 from mcgc_datasets.series import Arrays, SeriesData, read_series, series_image
+
+Data = SeriesData | MnistData
 
 
 class Entry(NamedTuple):
-    """A dataset that can be built: its numbers of states and parameters, and its builder."""
+    """A dataset: how its file is read, how its arrays are made or gathered, and what they and the file are called.
 
-    num_states: int
-    num_parameters: int
-    build: Callable[[], Arrays]
-    tolerance: float
+    `image(*arrays)` are the bytes of its file, `kind(*arrays, source, sha256)` is what reading that gives.
+    `gather(path)`, for data that are found and not computed, takes them from what is published.
+    """
+
+    kind: Callable[..., Data]
+    read: Callable[[str | os.PathLike], Data]
+    build: Callable[[], tuple]
+    image: Callable[..., bytes]
+    gather: Callable[[str | os.PathLike], tuple] | None = None
 
 
-_ENTRIES = {"lorenz": Entry(3, 2, lorenz.build, lorenz.TOLERANCE)}
+def _series(problem: str, num_states: int, build: Callable[[], Arrays]) -> Entry:
+    def image(*arrays: Any) -> bytes:
+        return series_image(
+            problem, *arrays, numpy=version("numpy"), scipy=version("scipy"), tolerance=integrate.TOLERANCE
+        )
+
+    read = partial(read_series, problem=problem, num_states=num_states, num_parameters=2)
+    return Entry(SeriesData, read, build, image)
+
+
+_ENTRIES = {
+    "mnist": Entry(MnistData, read_mnist, fetch, mnist_image, gather),
+    "lotka-volterra": _series("lotka-volterra", 2, lotka_volterra.build),
+    "lorenz": _series("lorenz", 3, lorenz.build),
+}
 
 IN_MEMORY = "built in memory"
 
 
-def load(problem: str, path: str | os.PathLike | None = None) -> SeriesData:
-    """Return the dataset of `problem`: the file at `path`, or else the one that is built on first use.
+def load(problem: str, path: str | os.PathLike | None = None) -> Data:
+    """Return the dataset of `problem`: the file at `path`, or else the one that is made on first use.
 
-    A built dataset is kept as mcgc/datasets/<problem>.h5 in the user's cache directory; one that is damaged
-    there is built again, and where that directory cannot be written, `source` is "built in memory".
+    Made means integrated, or for mnist downloaded. It is kept as mcgc/datasets/<problem>.h5 in the user's cache
+    directory; one that is damaged there is made again, and where that directory cannot be written, `source` is
+    "built in memory".
 
-    Raises `DatasetError` if the problem has no dataset of time series, or the file at `path` cannot be used.
+    Raises `DatasetError` if the problem is unknown, the file at `path` cannot be used, or a download fails.
     """
-    entry = _ENTRIES.get(problem)
-    if entry is None:
-        raise DatasetError(f"no dataset of time series is known for {problem!r}: choose one of {', '.join(_ENTRIES)}")
-    columns = entry.num_states, entry.num_parameters
+    entry = _entry(problem)
     if path is not None:
-        return read_series(path, problem, *columns)
-    cached = Path(platformdirs.user_cache_dir("mcgc", appauthor=False), "datasets", f"{problem}.h5")
+        return entry.read(path)
     try:
-        return read_series(cached, problem, *columns)
+        return entry.read(cached(problem))
     except DatasetError:
-        pass  # not there yet, or damaged: either way it is built
+        pass  # not there yet, or damaged: either way it is made
     arrays = entry.build()
-    image = series_image(problem, *arrays, numpy=version("numpy"), scipy=version("scipy"), tolerance=entry.tolerance)
-    source = str(cached)
     try:
-        _replace(cached, image)
+        return _store(entry, arrays, cached(problem))
     except OSError:
-        source = IN_MEMORY
-    return SeriesData(*arrays, source, hashlib.sha256(image).hexdigest())
+        return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.image(*arrays)).hexdigest())
+
+
+def cached(problem: str) -> Path:
+    """Return where the dataset of `problem` is kept."""
+    return Path(platformdirs.user_cache_dir("mcgc", appauthor=False), "datasets", f"{problem}.h5")
+
+
+def make(problem: str, path: str | os.PathLike | None = None) -> Data:
+    """Integrate or download the dataset of `problem` anew, and write it to `path`, or else to the cache.
+
+    Raises `DatasetError` if the problem is unknown or a download fails, `OSError` if the file cannot be written.
+    """
+    entry = _entry(problem)
+    return _store(entry, entry.build(), cached(problem) if path is None else path)
+
+
+def take(problem: str, source: str | os.PathLike, path: str | os.PathLike | None = None) -> Data:
+    """Check what is published as the data of `problem` at `source`, and write it to `path`, or else to the cache.
+
+    For mnist that is a directory with its four idx files, or an HDF5 file.
+
+    Raises `DatasetError` if the problem is unknown or its data are computed, or if those at `source` cannot be used;
+    `OSError` if the file cannot be written.
+    """
+    entry = _entry(problem)
+    if entry.gather is None:
+        raise DatasetError(
+            f"the data of {problem} are computed, not published: make them with 'mcgc data make {problem}', or give "
+            "a file of your own with --dataset"
+        )
+    return _store(entry, entry.gather(source), cached(problem) if path is None else path)
+
+
+def problem_of(path: str | os.PathLike) -> str:
+    """Return the problem that the dataset file at `path` says it is for; one with a group `train` is for mnist.
+
+    Raises `DatasetError` if the file cannot be read, or does not say.
+    """
+
+    def contents(file: h5py.File, name: str) -> str:
+        found = file.attrs.get("problem", None if file.get("train", getlink=True) is None else "mnist")
+        if isinstance(found, str) and found in _ENTRIES:
+            return found
+        raise DatasetError(f"{name} does not say which problem it is for: name it with --problem")
+
+    return checked.read(path, "give a dataset", contents)[0]
+
+
+def _entry(problem: str) -> Entry:
+    if problem not in _ENTRIES:
+        raise DatasetError(f"no dataset is known for {problem!r}: choose one of {', '.join(_ENTRIES)}")
+    return _ENTRIES[problem]
+
+
+def _store(entry: Entry, arrays: tuple, path: str | os.PathLike) -> Data:
+    image = entry.image(*arrays)
+    _replace(Path(os.path.realpath(path)), image)
+    return entry.kind(*arrays, os.fspath(path), hashlib.sha256(image).hexdigest())
 
 
 def _replace(path: Path, content: bytes) -> None:
     """Write `path` so that another process sees all of `content` or nothing of it, even after a power cut."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)

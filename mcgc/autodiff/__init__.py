@@ -3,18 +3,26 @@
 from mcgc.autodiff import ops
 from mcgc.autodiff.check import GradientMismatch, check_grads
 from mcgc.autodiff.engine import Primitive, Traced
+from mcgc.autodiff.higher import checkpoint, hessian, hvp, jacobian
+from mcgc.autodiff.nonfinite import NonFiniteError, debug_nonfinite
 from mcgc.autodiff.pytree import flatten, tree_map, unflatten
 from mcgc.autodiff.transforms import Body, fused, grad, primitive, stop_gradient, value_and_grad, vjp
 
 __all__ = [
     "Body",
     "GradientMismatch",
+    "NonFiniteError",
     "Primitive",
     "Traced",
     "check_grads",
+    "checkpoint",
+    "debug_nonfinite",
     "flatten",
     "fused",
     "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
     "ops",
     "primitive",
     "stop_gradient",

@@ -16,6 +16,7 @@ nothing to restore.
 import heapq
 import itertools
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 from mcgc.arrays import Array, device_of
@@ -25,6 +26,9 @@ _levels = itertools.count(1)
 _numbers = itertools.count()
 
 Pull = Callable[..., Sequence[Any]]  # cotangents of the outputs -> cotangents of the traced arguments, in order
+
+# (name, parents, output, pull) -> pull: sees every operation that is recorded in this context, and may raise
+observer: ContextVar[Callable | None] = ContextVar("observer", default=None)
 
 
 class Node:
@@ -63,7 +67,7 @@ class Traced:
         return self.shape[0]
 
     def __iter__(self):
-        return (_ops().getitem(self, i) for i in range(len(self)))
+        return iter(_ops().unstack(self))
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return _ops()
@@ -76,7 +80,7 @@ class Traced:
     def _refuse(self, what: str) -> TraceError:
         return TraceError(
             f"{what} of a traced array would lose its derivative; keep to mcgc.ops inside the differentiated "
-            "function, return the value as aux, or take it out with mcgc.ops.stop_gradient"
+            "function, return the value as aux, or take it out with mcgc.stop_gradient"
         )
 
     def __array__(self, *args: Any, **options: Any) -> Any:
@@ -132,12 +136,15 @@ def unwrap(x: Any, level: int) -> Any:
     return x.value if type(x) is Traced and x.level == level else x
 
 
-def record(level: int, parents: Sequence[Traced], out: Any, pull: Pull) -> Any:
-    """Put one operation on the tape: `out`, an array or a tuple of arrays, came from `parents`.
+def record(name: str, level: int, parents: Sequence[Traced], out: Any, pull: Pull) -> Any:
+    """Put the operation `name` on the tape: `out`, an array or a tuple of arrays, came from `parents`.
 
     `pull` takes one cotangent for each array of `out`, None standing for zero where there are several, and returns
     one for each parent, None standing for zero.
     """
+    observe = observer.get()
+    if observe is not None:
+        pull = observe(name, parents, out, pull)
     if isinstance(out, tuple):
         node = Node(parents, pull, len(out))
         return tuple(Traced(value, level, node, slot) for slot, value in enumerate(out))
@@ -188,10 +195,14 @@ class Primitive:
         level = newest_level(args)
         if not level:
             return self.forward(*args, **options)
-        values = [unwrap(arg, level) for arg in args]
+        values, places, parents = list(args), [], []
+        for i, arg in enumerate(args):
+            if type(arg) is Traced and arg.level == level:
+                values[i] = arg.value
+                places.append(i)
+                parents.append(arg)
         out = self(*values, **options)
-        places = [i for i, arg in enumerate(args) if arg is not values[i]]
-        return record(level, [args[i] for i in places], out, self._linearise(places, out, values, options))
+        return record(self.__name__, level, parents, out, self._linearise(places, out, values, options))
 
     def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
         pulls = []

@@ -49,6 +49,7 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
 
     def pullback(cotangent: Any) -> Any:
         cotangents, cotangent_structure = flatten(cotangent)
+        cotangents = [arrays.scalar(given) if type(given) is float else given for given in cotangents]
         if cotangent_structure != out_structure:
             raise TraceError("the cotangent must have the structure of the function's output")
         for given, value in zip(cotangents, values, strict=True):
@@ -111,24 +112,29 @@ def value_and_grad(function: Callable, argnums: int | Sequence[int] = 0, has_aux
 
     The returned function raises `TraceError` if f's value is not a float scalar, or an argument is not float.
     """
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def evaluate(*args: Any, **options: Any) -> tuple:
-        if any(not 0 <= i < len(args) for i in chosen):
-            raise TraceError(f"argnums {argnums} names an argument that is not there: the call has {len(args)}")
-
-        def of_chosen(*parts: Any) -> Any:
-            full = list(args)
-            for i, part in zip(chosen, parts, strict=True):
-                full[i] = part
-            return function(*full, **options)
-
-        value, pullback, *aux = vjp(of_chosen, *(args[i] for i in chosen), has_aux=has_aux)
+        value, pullback, *aux = vjp(*of_places(function, argnums, args, options), has_aux=has_aux)
         gradients = pullback(_one(value))
         gradient = gradients[0] if isinstance(argnums, int) else gradients
         return ((value, *aux) if has_aux else value), gradient
 
     return evaluate
+
+
+def of_places(function: Callable, argnums: int | Sequence[int], args: Sequence[Any], options: dict) -> tuple:
+    """Return `function` as a function of the arguments that `argnums` names, the others fixed; then those arguments."""
+    places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if any(not 0 <= i < len(args) for i in places):
+        raise TraceError(f"argnums {argnums} names an argument that is not there: the call has {len(args)}")
+
+    def of_parts(*parts: Any) -> Any:
+        full = list(args)
+        for i, part in zip(places, parts, strict=True):
+            full[i] = part
+        return function(*full, **options)
+
+    return of_parts, *(args[i] for i in places)
 
 
 def _one(value: Any) -> Any:
@@ -181,7 +187,7 @@ def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Call
 
 
 class Body(NamedTuple):
-    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`, `pull(residuals, *g) -> gs`."""
+    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`, and its `pull` (see `fused`)."""
 
     forward: Callable
     pull: Callable
@@ -192,7 +198,8 @@ def fused(definition: Callable, select: Callable[..., Body | None]) -> Callable:
 
     `select(*args, **options)` is asked with plain arrays and returns a `Body`, or None to run the definition.
     `body.forward(*args, **options)` returns the output (an array or a tuple of arrays) and residuals;
-    `body.pull(residuals, *cotangents)` returns one cotangent for each positional argument.
+    `body.pull(residuals, places, *cotangents)` returns one cotangent for each positional argument, of which only
+    those at `places` are looked at.
 
     The definition stays the meaning: it runs for arrays without a kernel, and is what higher orders differentiate.
     """
@@ -211,10 +218,10 @@ def fused(definition: Callable, select: Callable[..., Body | None]) -> Callable:
         def pull(*cotangents: Any) -> list:
             if newest_level(cotangents):
                 return _pull_by_definition(definition, values, options, places, cotangents)
-            every = body.pull(residuals, *cotangents)
+            every = body.pull(residuals, places, *cotangents)
             return [every[i] for i in places]
 
-        return record(level, [args[i] for i in places], out, pull)
+        return record(definition.__name__, level, [args[i] for i in places], out, pull)
 
     call.__name__ = call.__qualname__ = definition.__name__
     call.__doc__ = definition.__doc__
@@ -224,13 +231,7 @@ def fused(definition: Callable, select: Callable[..., Body | None]) -> Callable:
 def _pull_by_definition(
     definition: Callable, values: list, options: dict, places: list[int], cotangents: Sequence[Any]
 ) -> list:
-    def of_places(*parts: Any) -> Any:
-        full = list(values)
-        for i, part in zip(places, parts, strict=True):
-            full[i] = part
-        return definition(*full, **options)
-
-    out, pullback = vjp(of_places, *(values[i] for i in places))
+    out, pullback = vjp(*of_places(definition, places, values, options))
     if not isinstance(out, tuple):
         return list(pullback(cotangents[0]))
     filled = [_or_zeros(g, value) for g, value in zip(cotangents, out, strict=True)]

@@ -38,7 +38,9 @@ def _literal(value: Any) -> int:
 
 
 @intrinsic(prefer_literal=True)
-def _tile(typing, rows, vectors, c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k):
+def _tile(
+    typing, rows, vectors, c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k
+):
     """Write the tile c = max(floor, d + a b) of `rows` × `vectors`, or less of it: m rows from 1, n columns.
 
     Element (i, j) of c is at c_at + i c_row + j, and likewise in d; (i, p) of a is at a_at + i a_row + p a_step, and
@@ -94,7 +96,7 @@ def _tile(typing, rows, vectors, c, c_at, c_row, d, d_at, d_row, floor, a, a_at,
         builder.position_at_end(loop)
         counters = [builder.phi(_i64) for _ in range(3)]
         sums = [builder.phi(vector) for _ in starts]
-        p, a_p, b_p = counters
+        _, a_p, b_p = counters
         columns = [load(13, b_p, v) for v in range(num_vectors)]
         totals = []
         for r, line in enumerate(a_lines):

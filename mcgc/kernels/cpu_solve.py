@@ -6,34 +6,38 @@ a store of stated size; when it is full it is begun anew, and the way back compu
 filling again. The gradient of the weights is formed once a filling, over all its stages.
 """
 
-from typing import Any, NamedTuple
+# mypy: disable-error-code="call-arg"
+# (mypy takes a compiled function for one without arguments)
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from mcgc.kernels.cpu_dense import add_weights, as_array, backward_rows, forward_rows, lengths, turn
 from mcgc.ode import control
-from mcgc.ode.plan import SNAP
+from mcgc.ode.plan import SNAP, Method, timeline
 from mcgc.ode.tableaux import Tableau
 
-STORE = 2**22  # bytes of the values that are kept for the way back, and as many again for their cotangents
+STORE = 2**20  # bytes of the values that are kept for the way back, and as many again for their cotangents
 
 _SAFETY, _SHRINK, _GROW = control.SAFETY, control.SHRINK, control.GROW
 _INTEGRAL, _PROPORTIONAL = control.INTEGRAL, control.PROPORTIONAL
 
 
 class Log(NamedTuple):
-    """What the way back needs of a march; the first three have one entry a trial step, the others one a trajectory in it.
+    """What the way back needs of a march.
 
-    `begins`: where its entries begin; `slots`: its first row of the store; `fillings`: the trial steps at which the
-    store was begun. `index`: the trajectory; `h`: the signed size, 0 where the step was rejected; `y`, `k1`: the state
-    and the field before it. `when`, (batch, times): the trial step in which a requested time lies; `fraction`: where.
+    Of each trial step, `begins`: where its entries begin, and `slots`: its first row of the store. Of each trajectory
+    in it, one entry of `which`: its number; `h`: the signed size, 0 where the step was rejected; `y`, `k1`: the state
+    and the field before it. `fillings`: the trial steps at which the store was begun. `when`, (batch, times): the
+    trial step in which a requested time lies; `fraction`: where in it.
     """
 
     begins: np.ndarray
     slots: np.ndarray
     fillings: np.ndarray
-    index: np.ndarray
+    which: np.ndarray
     h: np.ndarray
     y: np.ndarray
     k1: np.ndarray
@@ -47,38 +51,45 @@ def march_dense(
     activation: str,
     y0: np.ndarray,
     inputs: np.ndarray,
-    elapsed: np.ndarray,
-    sign: np.ndarray,
-    smallest: np.ndarray,
-    tableau: Tableau,
-    rtol: float,
-    atol: float,
-    max_steps: int,
+    ts: np.ndarray,
+    method: Method,
     keep: bool,
 ) -> tuple | None:
     """Solve dy/dt = net(y, inputs) for every trajectory, the net that of `dense_forward`.
 
-    `y0` (batch, states) and `inputs` (batch, n₀ − states) have the dtype of theta. `elapsed` (batch, times), float64,
-    is the time since the start; `sign` (batch,), ±1, its direction; `smallest` (batch,) bounds the step size from below.
-
+    `y0` (batch, states) and `inputs` (batch, n₀ − states) have the dtype of theta; `ts` is (batch, times), float64.
     Returns the states (batch, times, states), the accepted and rejected steps (batch,), the number of trial steps,
-    and, if `keep`, what `pull_dense` needs. Returns None if a step size becomes too small or `max_steps` trial steps
-    are not enough.
+    and, if `keep`, what `pull_dense` needs. Returns None if the times are not in order, a step size becomes too
+    small, or more than `max_steps` trial steps are needed.
     """
-    constants = _constants(tableau, theta.dtype)
-    stages, values = len(tableau.c), sum(sizes)
-    batch = y0.shape[0]
+    start, sign, elapsed = (np.ascontiguousarray(x) for x in timeline(ts, theta.dtype))
+    if not (elapsed[:, 1:] > elapsed[:, :-1]).all():
+        return None
+    smallest = 16 * np.finfo(ts.dtype).eps * (np.abs(start[:, 0]) + elapsed[:, -1])
+    constants = _constants(method.tableau, theta.dtype)
+    stages, values, batch = len(method.tableau.c), sum(sizes), y0.shape[0]
     room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if keep else batch
-    plain = [np.ascontiguousarray(array) for array in (theta, y0, inputs, elapsed, sign, smallest)]
-    theta, y0, inputs, elapsed, sign, smallest = plain
-    tolerances = theta.dtype.type(rtol), theta.dtype.type(atol)
+    theta, y0, inputs = (np.ascontiguousarray(x) for x in (theta, y0, inputs))
     net = as_array(sizes), activation == "tanh"
     done, ys, accepted, rejected, trials, store, log = _march(
-        theta, *net, y0, inputs, elapsed, sign, smallest, *constants, *tolerances, max_steps, room, keep
+        theta,
+        *net,
+        y0,
+        inputs,
+        elapsed,
+        sign[:, 0],
+        smallest,
+        *constants,
+        method.rtol,
+        method.atol,
+        method.max_steps,
+        room,
+        keep,
     )
     if not done:
         return None
-    return ys, accepted, rejected, trials, (theta, net, y0, inputs, constants, room, store, log) if keep else None
+    residuals = theta, net, y0, inputs, constants, room, store, Log(*log)
+    return ys, accepted, rejected, trials, residuals if keep else None
 
 
 def pull_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -93,22 +104,23 @@ def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
     a = np.zeros((stages, stages), dtype)
     for stage, row in enumerate(tableau.a):
         a[stage, : len(row)] = row
-    return a, np.asarray(tableau.error, dtype), np.asarray(tableau.dense, dtype), tableau.order
+    (error,) = tableau.error
+    return a, np.asarray(error, dtype), np.asarray(tableau.dense, dtype), tableau.order
 
 
 @njit(cache=True)
 def _norm(x, y, rtol, atol):
     """Compute `control.scaled_norm` of one trajectory."""
-    total = x.dtype.type(0)
+    total = 0.0
     for d in range(x.size):
-        ratio = x[d] / (atol + rtol * abs(y[d]))
+        ratio = np.float64(x[d]) / (atol + rtol * abs(np.float64(y[d])))
         total += ratio * ratio
-    return np.sqrt(total / x.dtype.type(x.size))
+    return np.sqrt(total / x.size)
 
 
 @njit(cache=True)
 def _evaluate(theta, sizes, is_tanh, x, hidden, room, first, m, points, inputs, index, fields):
-    """Put the field at `points`, for the trajectories `index`, into `fields`; its values are rows `first` … of the store."""
+    """Put the field at `points`, for the trajectories `index`, into `fields`; its values fill rows from `first` on."""
     states, width, n = points.shape[1], sizes[0], sizes[-1]
     for i in range(m):
         row = (first + i) * width
@@ -137,48 +149,42 @@ def _stages(theta, sizes, is_tanh, x, hidden, room, first, stride, m, y, h, inpu
 
 
 @njit(cache=True)
-def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, inputs, index, order, rtol, atol):
-    """Compute `control.first_step`."""
+def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, inputs, index, order, rtol, atol):
+    """Compute `control.first_step`, of trajectories of the given `length` of time."""
     kind, batch = theta.dtype.type, y.shape[0]
-    points, k2, h0 = np.empty_like(y), np.empty_like(y), np.empty(batch, theta.dtype)
+    points, k2, found = np.empty_like(y), np.empty_like(y), np.empty(batch, theta.dtype)
     for i in range(batch):
         size, slope = _norm(y[i], y[i], rtol, atol), _norm(k1[i], y[i], rtol, atol)
-        h0[i] = kind(1e-6) if size < 1e-5 or slope < 1e-5 else kind(0.01) * size / slope
+        found[i] = min(kind(1e-6 if size < 1e-5 or slope < 1e-5 else 0.01 * size / slope), length[i])
         for d in range(y.shape[1]):
-            points[i, d] = y[i, d] + h0[i] * sign[i] * k1[i, d]
+            points[i, d] = y[i, d] + found[i] * sign[i] * k1[i, d]
     _evaluate(theta, sizes, is_tanh, x, hidden, room, 0, batch, points, inputs, index, k2)
-    found = np.empty_like(h0)
     for i in range(batch):
-        slope = _norm(k1[i], y[i], rtol, atol)
-        curvature = _norm(k2[i] - k1[i], y[i], rtol, atol) / h0[i]
-        steepest = slope if slope > curvature else curvature
-        if steepest <= 1e-15:
-            h1 = h0[i] * kind(1e-3) if h0[i] > 1e-3 else kind(1e-6)
-        else:
-            h1 = (kind(0.01) / steepest) ** kind(1 / order)
-        found[i] = h1 if h1 < kind(100) * h0[i] else kind(100) * h0[i]
+        h0 = np.float64(found[i])
+        steepest = max(_norm(k1[i], y[i], rtol, atol), _norm(k2[i] - k1[i], y[i], rtol, atol) / h0)
+        growth = np.floor((0.01 / max(steepest, 1e-15)) ** (1 / order) * 1024 / h0) / 1024
+        found[i] = min(kind(min(max(growth, 1 / 1024), 100)) * found[i], length[i])
     return found
 
 
 @njit(cache=True)
 def _adapt(norm, last, was_rejected, order):
     """Compute `control.adapt` for one trajectory: accepted, factor, last error."""
-    kind = type(norm)
     finite = np.isfinite(norm)
-    norm = min(max(norm, kind(1e-10)), kind(1e10)) if finite else kind(1e10)
+    norm = min(max(norm, 1e-10), 1e10) if finite else 1e10
     accepted = finite and norm <= 1
-    factor = kind(_SAFETY) * norm ** kind(-_INTEGRAL / order)
+    factor = _SAFETY * norm ** (-_INTEGRAL / order)
     if accepted:
-        factor *= last ** kind(_PROPORTIONAL / order)
-        last = min(max(norm, kind(1e-4)), kind(1))
-    highest = kind(1) if was_rejected and accepted else kind(_GROW)
-    return accepted, min(max(factor, kind(_SHRINK)), highest), last
+        factor *= last ** (_PROPORTIONAL / order)
+        last = min(max(norm, 1e-4), 1.0)
+    highest = 1.0 if was_rejected and accepted else _GROW
+    return accepted, min(max(np.floor(1024 * factor) / 1024, _SHRINK), highest), last
 
 
 @njit(cache=True)
 def _weight(coefficients, fraction):
     """Return the polynomial of the dense output of one stage."""
-    weight = fraction * type(fraction)(0)
+    weight = coefficients[0] * type(fraction)(0)
     for j in range(coefficients.size - 1, -1, -1):
         weight = (weight + coefficients[j]) * fraction
     return weight
@@ -208,9 +214,12 @@ def _march(
     index, m = np.arange(batch), batch
     k, points, error = np.empty((stages, batch, states), theta.dtype), np.empty_like(y0), np.empty(states, theta.dtype)
     _evaluate(theta, sizes, is_tanh, x, hidden, room, 0, batch, y0, inputs, index, k[0])
-    size = _first_sizes(theta, sizes, is_tanh, x, hidden, room, y0, k[0], sign, inputs, index, order, rtol, atol)
+    length = elapsed[:, -1].astype(theta.dtype)
+    size = _first_sizes(
+        theta, sizes, is_tanh, x, hidden, room, y0, k[0], sign, length, inputs, index, order, rtol, atol
+    )
     y, h, now = y0.copy(), np.empty_like(size), np.zeros(batch)
-    last, was_rejected = np.full(batch, kind(1e-4)), np.zeros(batch, np.bool_)
+    last, was_rejected = np.full(batch, 1e-4), np.zeros(batch, np.bool_)
     accepted, rejected = np.zeros(batch, np.int64), np.zeros(batch, np.int64)
     next_time = np.ones(batch, np.int64)
 
@@ -227,7 +236,9 @@ def _march(
             fillings[filled] = trial
             filled, used = filled + 1, 0
         for i in range(m):
-            h[i] = size[i] * sign[index[i]]
+            r = index[i]
+            size[i] = min(size[i], kind(elapsed[r, times - 1] - now[r]))
+            h[i] = size[i] * sign[r]
         stride = m if keep else 0
         _stages(theta, sizes, is_tanh, x, hidden, room, used, stride, m, y, h, inputs, index, a, k, points)
         if keep:
@@ -265,17 +276,20 @@ def _march(
                     part = kind((elapsed[r, j] - now[r]) / size[i])
                     when[r, j], fraction[r, j] = trial, part
                     for d in range(states):
-                        total = kind(0)
-                        for s in range(stages):
-                            total += _weight(dense[s], part) * k[s, i, d]
-                        ys[r, j, d] = y[i, d] + h[i] * total
+                        change = kind(0)
+                        for power in range(dense.shape[1] - 1, -1, -1):
+                            total = kind(0)
+                            for s in range(stages):
+                                total += dense[s, power] * k[s, i, d]
+                            change = (change + h[i] * total) * part
+                        ys[r, j, d] = y[i, d] + change
                     next_time[r] += 1
                 now[r] = after
             else:
                 rejected[r] += 1
             if keep:
                 log_h[entries + i] = h[i] if good else kind(0)
-            new_size = size[i] * factor
+            new_size = size[i] * kind(factor)
             if now[r] < end:
                 failed = failed or not new_size > smallest[r]
                 index[moving], size[moving] = r, new_size

@@ -1,4 +1,4 @@
-"""Ordinary differential equations: explicit Runge–Kutta solvers with dense output and exact adjoints."""
+"""Ordinary differential equations: explicit Runge–Kutta solvers with dense output and three adjoints."""
 
 from mcgc.ode.plan import Stats
 from mcgc.ode.solve import ADJOINTS, Solution, solve

@@ -5,22 +5,25 @@ the solution as a function of its inputs is the replay of these steps (see adjoi
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcgc import arrays
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError, SolveError
 from mcgc.ode import control
-from mcgc.ode.step import error, interpolate, stages
+from mcgc.ode.step import Field, errors, interpolate, stages
 from mcgc.ode.tableaux import Tableau
+
+Visit = Callable[[Array, Array, Array, list[Array]], None]
 
 SNAP = 1e-3  # a step that ends within this fraction of its size from the last requested time ends there
 
 
-class Tolerance(NamedTuple):
-    """How the step sizes are found: by tolerances, or all of about `step_size` if that is not None; and how many."""
+class Method(NamedTuple):
+    """How to solve: the solver, the step sizes by tolerances, or of about `step_size` if not None, and how many."""
 
+    tableau: Tableau
     rtol: float
     atol: float
     step_size: float | None
@@ -57,28 +60,38 @@ class Plan(NamedTuple):
     """The solution at the requested times, (batch, times, states), and how it was reached."""
 
     ys: Array
+    method: Method
     steps: list[Step]
     checkpoints: list[Checkpoint]
     stats: Stats
 
 
-def timeline(ts: Array) -> tuple[Array, Array, Array]:
-    """Return the start (batch, 1), the direction ±1 (batch, 1), and the time elapsed since the start (batch, times)."""
+class Timeline(NamedTuple):
+    """The start and the direction ±1, both (batch, 1), and the time elapsed at the requested times (batch, times)."""
+
+    start: Array
+    sign: Array
+    elapsed: Array
+
+
+def timeline(ts: Array, dtype: Any) -> Timeline:
+    """Return the timeline of the requested times `ts`, with the direction in the dtype of the states."""
     start = ts[:, :1]
-    sign = ops.sign(ts[:, -1:] - start)
-    return start, sign, (ts - start) * sign
+    sign = ops.astype(ops.sign(ts[:, -1:] - start), dtype)
+    return Timeline(start, sign, (ts - start) * sign)
 
 
-def emit(tableau: Tableau, elapsed: Array, sign: Array, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
+def emit(tableau: Tableau, field: Field, line: Timeline, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
     """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None."""
     low, high = step.window
     if low >= high:
         return
-    moved = step.size > 0
-    size = ops.where(moved, step.size, 1)
-    fraction = ops.astype((elapsed[:, low:high] - step.elapsed) / size, y.dtype)
-    states = interpolate(tableau, fraction, step.size * sign, y, ks)
-    inside = moved & (elapsed[:, low:high] > step.elapsed) & (elapsed[:, low:high] <= _end_of(step, elapsed))
+    h = step.size * line.sign
+    _, ks = stages(tableau, field, line.start + line.sign * step.elapsed, h, y, ks, dense=True)
+    moved, elapsed = step.size > 0, line.elapsed[:, low:high]
+    fraction = ops.astype((elapsed - step.elapsed) / ops.where(moved, step.size, 1), y.dtype)
+    states = interpolate(tableau, fraction, h, y, ks)
+    inside = moved & (elapsed > step.elapsed) & (elapsed <= _end_of(step, line.elapsed))
     for i in range(low, high):
         held = 0.0 if out[i] is None else out[i]
         out[i] = ops.where(inside[:, i - low, None], states[:, i - low, :], held)
@@ -90,40 +103,33 @@ def _end_of(step: Step, elapsed: Array) -> Array:
     return ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
 
 
-def march(
-    tableau: Tableau,
-    field: Callable[[Array, Array], Array],
-    ts: Array,
-    y: Array,
-    tolerance: Tolerance,
-    keep: int,
-) -> Plan:
+def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visit: Visit | None = None) -> Plan:
     """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
 
     All trajectories step together, each with a step size of its own; one that is done, or whose step was rejected,
     stays where it is. At most `keep` checkpoints are stored, at even distances: when there are more, every second
-    one is dropped and the distance doubles. There is one read from the device a step.
+    one is dropped and the distance doubles. `visit(t, h, y, ks)` is called with each step: the time and state before
+    it, its signed size (0 for a trajectory that stays), and its stages. There is one read from the device a step.
 
     Raises `SolveError` if a step size becomes too small to advance the time, a state is not finite, or a trajectory
     needs more than `max_steps` steps; `InputError` if `ts` is not strictly monotonic.
     """
     xp = namespace_of(y)
-    start, sign, elapsed = timeline(ts)
-    sign = xp.astype(sign, y.dtype)
+    tableau, rtol, atol, step_size, max_steps = method
+    start, sign, elapsed = line = timeline(ts, y.dtype)
     end = elapsed[:, -1:]
     smallest = 16 * xp.finfo(ts.dtype).eps * (xp.abs(start) + end)
     ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=-1, keepdims=True)
-    rtol, atol, step_size, max_steps = tolerance
 
     k1 = field(xp.astype(start, y.dtype), y)
     evaluations = 1
     if step_size is None:
-        at = lambda h, z: field(xp.astype(start + h[:, None], y.dtype), z)
-        size = control.first_step(at, y, k1, sign[:, 0], tableau.order, rtol, atol)[:, None]
+        after = lambda h, z: field(xp.astype(start + h, y.dtype), z)
+        size = control.first_step(after, y, k1, xp.astype(sign * end, y.dtype), tableau.order, rtol, atol)
         evaluations += 1
     else:
         size = xp.astype(end / xp.ceil(end / step_size - SNAP), y.dtype)
-    size = xp.where(ordered, size, xp.full_like(size, float("nan")))  # caught by the first step's read
+    size = ops.where(ordered, size, xp.nan)  # caught by the first step's read
 
     active = ordered | True
     now = xp.zeros_like(end)
@@ -135,18 +141,19 @@ def march(
     stride = 1
     out: list = [y] + [None] * (ts.shape[1] - 1)
     for _ in range(max_steps):
-        tried = xp.where(active, size, xp.zeros_like(size))
-        y1, ks = stages(tableau, field, start + sign * now, tried * sign, y, k1)
+        size = ops.where(active, xp.minimum(size, xp.astype(end - now, y.dtype)), 0)
+        t, h = start + sign * now, sign * size
+        y1, ks = stages(tableau, field, t, h, y, [k1])
         evaluations += len(ks) - 1
         if step_size is None:
             scale = xp.maximum(xp.abs(y), xp.abs(y1))
-            norm = control.scaled_norm(error(tableau, tried, ks), scale, rtol, atol)
+            norm = control.error_norm(errors(tableau, size, ks), scale, rtol, atol)
             good, factor, memory = control.adapt(norm, memory, tableau.order)
-            good, factor = good[:, None], factor[:, None]
+            good, factor = good[:, None], xp.astype(factor, y.dtype)[:, None]
         else:
             good, factor = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), 1.0
         moves = active & good
-        step = Step(now, xp.where(moves, tried, xp.zeros_like(tried)), (0, 0))
+        step = Step(now, ops.where(moves, size, 0), (0, 0))
         now = _end_of(step, elapsed)
         size = size * factor
         before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
@@ -156,19 +163,22 @@ def march(
         failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
         going, lost, moving, low, high = _read(active, failed, moves, before, reached)
         if lost:
-            raise _failure(ordered, failed, start + sign * now, size, step_size)
+            raise _failure(ordered, failed, start + sign * now, size, method)
         if moving:
             if keep and len(steps) % stride == 0:
                 checkpoints.append(Checkpoint(len(steps), y, k1 if steps else None))
             step = step._replace(window=(low, high))
-            emit(tableau, elapsed, sign, step, y, ks, out)
+            emit(tableau, field, line, step, y, ks, out)
+            evaluations += tableau.extra if low < high else 0
+            if visit:
+                visit(t, sign * step.size, y, ks)
             steps.append(step)
             if len(checkpoints) > keep > 0:
                 checkpoints, stride = checkpoints[::2], 2 * stride
             y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
         if not going:
-            return Plan(ops.stack(out, axis=1), steps, checkpoints, Stats(accepted, rejected, evaluations))
-    raise _too_many(now, end, start + sign * now, size, tolerance)
+            return Plan(ops.stack(out, axis=1), method, steps, checkpoints, Stats(accepted, rejected, evaluations))
+    raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
 
 
 def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Array) -> tuple:
@@ -182,27 +192,21 @@ def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Ar
     return bool(going), bool(lost), bool(moving), first, last
 
 
-def _failure(ordered: Array, failed: Array, t: Array, size: Array, step_size: float | None) -> Exception:
+def _failure(ordered: Array, badness: Array, t: Array, dt: Array, method: Method, spent: bool = False) -> Exception:
     if not arrays.to_host(ordered).all():
         return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
-    worst = int(arrays.to_host(failed)[:, 0].argmax())
-    where = _where(t, size, worst)
-    if step_size is not None:
-        return SolveError(f"the state is no longer finite {where}: try a smaller step_size")
-    return SolveError(
-        f"the step size has become too small to advance {where}: the field is not finite there, or is too stiff or too "
-        "rough for these tolerances; try a larger rtol and atol, float64, or a field that stays finite"
-    )
-
-
-def _too_many(now: Array, end: Array, t: Array, size: Array, tolerance: Tolerance) -> SolveError:
-    worst = int((arrays.to_host(now) / arrays.to_host(end))[:, 0].argmin())
-    return SolveError(
-        f"the solution needs more than max_steps = {tolerance.max_steps} steps {_where(t, size, worst)}: try a larger "
-        f"max_steps, or a larger {'rtol and atol' if tolerance.step_size is None else 'step_size'}"
-    )
-
-
-def _where(t: Array, size: Array, worst: int) -> str:
-    t, size = (float(arrays.to_host(x)[worst, 0]) for x in (t, size))
-    return f"at t = {t:.6g} with dt = {size:.3g} (worst: trajectory {worst})"
+    worst = int(arrays.to_host(badness)[:, 0].argmax())
+    t, dt = (float(arrays.to_host(x)[worst, 0]) for x in (t, dt))
+    where = f"at t = {t:.6g} with dt = {dt:.3g} (worst: trajectory {worst})"
+    step_size, max_steps = method.step_size, method.max_steps
+    if spent:
+        larger = "rtol and atol" if step_size is None else "step_size"
+        message = f"more than max_steps = {max_steps} steps are needed {where}: try a larger max_steps or {larger}"
+    elif step_size is not None:
+        message = f"the state is no longer finite {where}: try a smaller step_size"
+    else:
+        message = (
+            f"the step size has become too small to advance {where}: the field is not finite there, or is too stiff "
+            "or too rough for these tolerances; try a larger rtol and atol, float64, or a field that stays finite"
+        )
+    return SolveError(message)

@@ -1,7 +1,7 @@
 """solve: a batch of initial value problems, adaptive and differentiable."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, namespace_of, quietly
@@ -10,12 +10,13 @@ from mcgc.autodiff.engine import Traced, strip
 from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, TraceError
-from mcgc.ode.adjoint import checkpointed, direct
-from mcgc.ode.plan import Stats, Tolerance, march
+from mcgc.ode.adjoint import backsolve, checkpointed, direct
+from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
 from mcgc.ode.tableaux import TABLEAUX
 
-ADJOINTS = ("checkpointed", "direct")
+_PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
+ADJOINTS = (*_PULLS, "direct")
 
 
 class Solution(NamedTuple):
@@ -48,22 +49,26 @@ def solve(
     or (times, states).
 
     With tolerances, each trajectory has its own step size: a step is accepted where the root mean square of its
-    error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Steps are not shortened to meet a requested time:
-    values in between come from the solver's dense output, so f is evaluated a little beyond the last one. With
-    `step_size`, in units of t, the steps are equal and of at most that size; a solver without an error estimate
-    (rk4) needs it. Times are kept in float64 whatever the dtype of y0.
+    error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Steps are shortened to end at the last requested
+    time, not for those in between: these values come from the solver's dense output. With `step_size`, in units of t,
+    the steps are equal and of at most that size; a solver without an error estimate (euler, midpoint, heun, rk4)
+    needs it. Times are kept in float64 whatever the dtype of y0.
 
-    Differentiable in y0, ts and params: the derivative is that of the steps taken, with their sizes as constants
-    (discretise, then differentiate). `adjoint="checkpointed"` stores at most `checkpoints` states and two numbers a
-    step and trajectory, and replays the solution backwards in segments of at most 2 · steps / checkpoints steps;
-    `"direct"` keeps every stage of every step on the tape. Higher derivatives are those of `direct`.
+    Differentiable in y0, ts and params. `adjoint="checkpointed"` and `"direct"` give the derivative of the steps
+    taken, with their sizes as constants (discretise, then differentiate). The first stores at most `checkpoints`
+    states and two numbers a step and trajectory, and replays the solution backwards in segments of at most
+    2 · steps / checkpoints steps; the second keeps every stage of every step on the tape. `"backsolve"` stores no
+    state but the requested ones, and solves the adjoint equation and the solution again backwards between them:
+    its derivative has an error of its own, of the order of the tolerances, or larger by the factor by which errors
+    grow backwards in time. Where the solution contracts strongly that factor is large, and the derivative may be
+    wrong without a sign of it (Gholami et al. 2019). Higher derivatives are those of `direct`.
 
     Raises `SolveError`, with t, dt, the worst trajectory and a remedy, if a step fails or `max_steps` are not
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
     `params`.
     """
-    tolerance = _checked(solver, rtol, atol, step_size, adjoint, max_steps, checkpoints)
-    tableau = TABLEAUX[solver]
+    _check_options(solver, adjoint, rtol, atol, step_size, max_steps, checkpoints)
+    method = Method(TABLEAUX[solver], rtol, atol, step_size, max_steps)
     single = y0.ndim == 1
     if single:
         y0 = y0[None, :]
@@ -71,6 +76,7 @@ def solve(
     ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
     leaves, structure = flatten(params)
     inputs = [y0, ts, *leaves]
+    plain = [strip(x) for x in inputs]
     places = [i for i, x in enumerate(inputs) if type(x) is Traced]
 
     def field_of(*rest: Any) -> Field:
@@ -79,78 +85,64 @@ def solve(
             return lambda t, y: f(t[0, 0], y[0, :], tree)[None, :]
         return lambda t, y: f(t, y, tree)
 
-    plain = [strip(x) for x in inputs]
     keep = checkpoints if places and adjoint == "checkpointed" else 0
+    by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
+    able = adjoint == "checkpointed" and 1 not in places and not single
+    whole = getattr(f, "solve_whole", None) if able else None
     with quietly():
-        plan = march(tableau, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], tolerance, keep)
-
-    def filled(chosen: tuple) -> list:
-        full = list(inputs)
-        for i, x in zip(places, chosen, strict=True):
-            full[i] = x
-        return full
+        solved = whole(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if whole else None
+        plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Array:
-        return direct(tableau, field_of, plan, *filled(chosen))
+        return direct(field_of, by_steps() if solved else plan, *_put(inputs, places, chosen))
 
-    def pull(residuals: Any, cotangent: Array) -> list:
+    def pull(residuals: Any, _: Any, cotangent: Array) -> list:
         varied = [i for i in places if i >= 2]  # y0 and ts take part in any case
-
-        def field_of_varied(*some: Any) -> Field:
-            full = plain[2:]
-            for i, x in zip(varied, some, strict=True):
-                full[i - 2] = x
-            return field_of(*full)
-
-        bars = checkpointed(tableau, field_of_varied, plan, plain[1], [plain[i] for i in varied], cotangent)
+        field_of_varied = lambda *some: field_of(*_put(plain, varied, some)[2:])
+        with quietly():
+            if solved:
+                return [bar for i, bar in enumerate(solved.pull(cotangent)) if i in places]
+            bars = _PULLS[adjoint](field_of_varied, plan, plain[1], [plain[i] for i in varied], cotangent)
         found = dict(zip([0, 1, *varied], bars, strict=True))
         return [found[i] for i in places]
 
-    if not places:
-        ys = plan.ys
-    elif adjoint == "direct":
+    ys, stats = plan.ys, plan.stats
+    if places and adjoint == "direct":
         ys = definition(*(inputs[i] for i in places))
-    else:
+    elif places:
         body = Body(lambda *chosen: (plan.ys, None), pull)
         ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in places))
-    stats = plan.stats
     if single:
         ys, stats = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations)
     return Solution(ys, stats)
 
 
-def _checked(
-    solver: str,
-    rtol: float,
-    atol: float,
-    step_size: float | None,
-    adjoint: str,
-    max_steps: int,
-    checkpoints: int,
-) -> Tolerance:
-    if solver not in TABLEAUX:
-        raise InputError(f"unknown solver {solver!r}: choose one of {', '.join(TABLEAUX)}")
-    if adjoint not in ADJOINTS:
-        raise InputError(f"unknown adjoint {adjoint!r}: choose one of {', '.join(ADJOINTS)}")
-    for name, value in {"rtol": rtol, "atol": atol}.items():
+def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
+    """Return `inputs` with `values` at the given places."""
+    given = dict(zip(places, values, strict=True))
+    return [given.get(i, x) for i, x in enumerate(inputs)]
+
+
+def _check_options(
+    solver: str, adjoint: str, rtol: float, atol: float, step_size: float | None, max_steps: int, checkpoints: int
+) -> None:
+    for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
+        if name not in known:
+            raise InputError(f"unknown {kind} {name!r}: choose one of {', '.join(known)}")
+    for name, value in (("rtol", rtol), ("atol", atol), ("step_size", 1 if step_size is None else step_size)):
         if not 0 < value < math.inf:
             raise InputError(f"{name} must be a positive number, got {value}")
-    if step_size is not None and not 0 < step_size < math.inf:
-        raise InputError(f"step_size must be a positive number, got {step_size}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
     if max_steps < 1 or checkpoints < 2:
         raise InputError(f"max_steps must be at least 1 and checkpoints at least 2, got {max_steps} and {checkpoints}")
-    return Tolerance(rtol, atol, step_size, max_steps)
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:
     if y0.ndim != 2 or 0 in y0.shape or not namespace_of(strip(y0)).isdtype(y0.dtype, "real floating"):
         raise InputError(f"y0 must be float of shape (batch, states) or (states,), got {y0.dtype} {tuple(y0.shape)}")
     if ts.ndim not in (1, 2) or ts.shape[-1] < 2 or (ts.ndim == 2 and ts.shape[0] != y0.shape[0]):
-        raise InputError(
-            f"ts must have shape (times,) or (batch, times) with two times at least, got {tuple(ts.shape)}"
-        )
+        raise InputError(f"ts must have shape (times,) or (batch, times), of two times or more, got {tuple(ts.shape)}")
 
 
 def _plain_field(field: Field, y0: Array) -> Field:

@@ -12,11 +12,8 @@ Field = Callable[[Array, Array], Array]  # t (batch, 1), y (batch, states) -> dy
 
 
 def _weighted(weights: Sequence[float], ks: Sequence[Array]) -> Any:
-    total = None
-    for weight, k in zip(weights, ks, strict=True):
-        if weight:
-            total = weight * k if total is None else total + weight * k
-    return total
+    first, *others = [weight * k for weight, k in zip(weights, ks, strict=True) if weight] or [0.0]
+    return sum(others, start=first)
 
 
 def _combine_rule(out: Array, y: Array, *ks: Array, h: Array, weights: Sequence[float]) -> Callable:
@@ -35,47 +32,25 @@ def combine(y: Array, h: Array, weights: Sequence[float], ks: Sequence[Array]) -
     return _combine(y, *ks, h=h, weights=weights)
 
 
-def stages(tableau: Tableau, field: Field, t: Array, h: Array, y: Array, k1: Array) -> tuple[Array, list[Array]]:
-    """Take one step of signed size `h` (batch, 1) from `y` (batch, states) at times `t` (batch, 1), with k₁ given.
+def stages(
+    tableau: Tableau, field: Field, t: Array, h: Array, y: Array, ks: Sequence[Array], *, dense: bool = False
+) -> tuple[Array, list[Array]]:
+    """Take one step of signed size `h` (batch, 1) from `y` (batch, states) at times `t` (batch, 1), given k₁.
 
-    Returns the new state and all stages k₁ … k_s, of which the last is the field at the new state.
+    Returns the new state and the stages k₁ … k_s, of which the last is the field at the new state. With `dense`,
+    `ks` are these, and the tableau's extra stages follow.
     """
-    times = [ops.astype(t + c * h, y.dtype) for c in tableau.c]
-    ks = [k1]
-    for time, weights in zip(times[1:], tableau.a[1:], strict=True):
+    stop = len(tableau.a) - (0 if dense else tableau.extra)
+    point, ks = y, list(ks)
+    for c, weights in zip(tableau.c[len(ks) : stop], tableau.a[len(ks) : stop], strict=True):
         point = combine(y, h, weights, ks)
-        ks.append(field(time, point))
+        ks.append(field(ops.astype(t + c * h, y.dtype), point))
     return point, ks
 
 
-def error(tableau: Tableau, h: Array, ks: Sequence[Array]) -> Array:
-    """Return the estimate h Σ eᵢ kᵢ of the step's local error, shape (batch, states)."""
-    return h * _weighted(tableau.error, ks)
-
-
-def _blend_forward(y: Array, *ks_and_weights: Array, h: Array) -> Array:
-    ks, weights = _halves(ks_and_weights)
-    total = sum((w[:, :, None] * k[:, None, :] for k, w in zip(ks, weights, strict=True)), start=0.0)
-    return y[:, None, :] + h[:, :, None] * total
-
-
-def _blend_rule(out: Array, y: Array, *ks_and_weights: Array, h: Array) -> Callable:
-    ks, weights = _halves(ks_and_weights)
-
-    def pull(g: Array) -> tuple:
-        scaled = g * h[:, :, None]
-        k_bars = (ops.sum(scaled * w[:, :, None], axis=1) for w in weights)
-        w_bars = (ops.sum(scaled * k[:, None, :], axis=2) for k in ks)
-        return (ops.sum(g, axis=1), *k_bars, *w_bars)
-
-    return pull
-
-
-def _halves(arrays: Sequence[Array]) -> tuple[Sequence[Array], Sequence[Array]]:
-    return arrays[: len(arrays) // 2], arrays[len(arrays) // 2 :]
-
-
-_blend = primitive("blend", _blend_forward, joint=_blend_rule)
+def errors(tableau: Tableau, h: Array, ks: Sequence[Array]) -> list[Array]:
+    """Return the estimates h Σ eᵢ kᵢ of the step's local error, one or two, each of shape (batch, states)."""
+    return [h * _weighted(weights, ks) for weights in tableau.error]
 
 
 def interpolate(tableau: Tableau, fraction: Array, h: Array, y: Array, ks: Sequence[Array]) -> Array:
@@ -83,11 +58,7 @@ def interpolate(tableau: Tableau, fraction: Array, h: Array, y: Array, ks: Seque
 
     It is y + h Σᵢ wᵢ(θ) kᵢ with the polynomials wᵢ of the tableau's dense output.
     """
-    used = [(row, k) for row, k in zip(tableau.dense, ks, strict=True) if any(row)]
-    weights = []
-    for row, _ in used:
-        weight: Any = 0.0
-        for coefficient in reversed(row):
-            weight = (weight + coefficient) * fraction
-        weights.append(weight)
-    return _blend(y, *(k for _, k in used), *weights, h=h)
+    theta, change = fraction[:, :, None], 0.0
+    for weights in reversed(list(zip(*tableau.dense, strict=True))):
+        change = (change + combine(0.0, h, weights, ks)[:, None, :]) * theta
+    return y[:, None, :] + change

@@ -4,6 +4,7 @@ import json
 import os
 
 import pytest
+from mcgc_datasets import download, registry
 
 from mcgc import problems, runs
 from mcgc.errors import SolveError
@@ -64,11 +65,12 @@ def test_an_option_replaces_its_setting_and_no_other(mcgc, fake_fit, options, fi
         ("--estimator magic", "--estimator must be one of score, "),
         ("--dtype float16", "--dtype must be one of float32, float64, got 'float16'"),
         ("--solver rk4", "--step-size"),
+        ("--loss cross-entropy", "--loss does not apply to the problem 'lorenz': leave it out"),
         ("--device tpu", "unknown device 'tpu'"),
         ("--device cuda:x", "unknown device 'cuda:x'"),
         ("--bad", "No such option"),
         ("--lr", "requires an argument"),
-        ("--problem nothing", "unknown problem 'nothing': choose one of lorenz"),
+        ("--problem nothing", "unknown problem 'nothing': choose one of mnist, lotka-volterra, lorenz"),
         ("-o no/such/new.h5", "No such file or directory"),
         ("-o have.h5", "exists: choose another name, or replace it with --force"),
         ("-o dir.h5", "is a directory"),
@@ -86,6 +88,20 @@ def test_a_mistake_gets_one_sentence_and_no_work_is_done(mcgc, fake_fit, data, t
     assert result.stdout == ""
     assert fake_fit.calls == data == []
     assert sorted(os.listdir()) == ["dir.h5", "have.h5"]
+
+
+@pytest.mark.parametrize("option", ["--solver dopri5", "--adjoint direct", "--rtol 1", "--atol 1", "--step-size 1"])
+def test_options_of_the_solver_do_not_apply_to_images(mcgc, fake_fit, option):
+    result = mcgc("fit", "--problem", "mnist", *option.split())
+    assert result.exit_code == 2
+    sentence = f"{option.split()[0]} does not apply to the problem 'mnist': leave it out"
+    assert result.stderr == f"mcgc: {sentence}\n"
+    assert fake_fit.calls == []
+
+
+def test_the_loss_of_images_can_be_chosen(mcgc, fake_fit):
+    assert mcgc("fit", "--problem", "mnist", "--loss", "cross-entropy").exit_code == 0
+    assert fake_fit.calls == [problems.get("mnist").recipe._replace(loss="cross-entropy")]
 
 
 def test_without_a_problem_the_missing_option_is_named(mcgc):
@@ -106,6 +122,19 @@ def test_a_bad_dataset_is_one_sentence_and_no_file(mcgc, tmp_path):
     assert result.exit_code == 2
     assert result.stderr == "mcgc: dataset file 'junk.h5' is not an HDF5 file: give one of the format mcgc-series\n"
     assert os.listdir() == ["junk.h5"]
+
+
+def test_mnist_without_a_network_is_one_sentence_with_the_ways_out(mcgc, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    entry = registry._ENTRIES["mnist"]._replace(build=lambda: download.fetch(["http://mirror.invalid/"]))
+    monkeypatch.setitem(registry._ENTRIES, "mnist", entry)
+    result = mcgc("fit", "--problem", "mnist", "-o", "new.h5")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("mcgc: MNIST is not in the cache and cannot be downloaded (mirror.invalid: ")
+    assert "'mcgc data import mnist --from DIRECTORY'" in result.stderr
+    assert "--dataset" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert os.listdir() == []
 
 
 def test_the_dataset_given_is_the_one_loaded(mcgc, fake_fit, data):

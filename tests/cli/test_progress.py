@@ -14,6 +14,11 @@ def record(epoch, log_lam=(-1.0, -3.0)):
     return Record(epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, (1, 1), (1, 1), (1, 1), 0.1)
 
 
+def test_a_description_has_the_accuracy_where_there_is_one():
+    known = record(1)._replace(test_accuracy=(0.5, 0.75))
+    assert describe(known) == "train 1.5, test 4, accuracy 62.50%, lambda 1.35e-01"
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

@@ -14,6 +14,7 @@ RESULT = {
     "seconds": 1.25,
     "train_loss": [math.nan, 0.5],
     "test_loss": [math.inf, 1.0],
+    "test_accuracy": None,
     "log_lam": [None, None],
     "output": "läuft.h5",
 }
@@ -31,3 +32,9 @@ def test_text_shows_numbers_that_are_not_finite_and_no_lambda_without_continuati
     lines = as_text(RESULT).splitlines()
     assert lines[0].startswith("lorenz: no continuation, seed 1, ")
     assert [line.split() for line in lines[2:4]] == [["0", "nan", "inf", "-"], ["1", "0.5", "1", "-"]]
+
+
+def test_text_has_an_accuracy_where_there_is_one():
+    lines = as_text(RESULT | {"test_accuracy": [0.125, 1.0]}).splitlines()
+    assert lines[1].split() == ["member", "train", "loss", "test", "loss", "accuracy", "lambda"]
+    assert [line.split()[3] for line in lines[2:4]] == ["12.50%", "100.00%"]

@@ -1,8 +1,22 @@
-"""Datasets by name: the cache, and what happens without one."""
+"""Datasets by name: the cache, what happens without one, and what is made or taken into it."""
 
+import stat
+
+import h5py
 import numpy as np
 import pytest
-from mcgc_datasets import load, lorenz, read_series, registry, write_series
+from mcgc_datasets import (
+    load,
+    lorenz,
+    make,
+    mnist_image,
+    problem_of,
+    read_mnist,
+    read_series,
+    registry,
+    take,
+    write_series,
+)
 
 from mcgc.errors import DatasetError
 
@@ -66,3 +80,82 @@ def test_a_given_path_is_read_and_the_cache_left_alone(cached, tmp_path):
 def test_an_unknown_problem_is_an_error_that_lists_the_known_ones():
     with pytest.raises(DatasetError, match=r"'nothing': choose one of .*lorenz"):
         load("nothing")
+
+
+def digits(count=3):
+    images = np.arange(count * 784, dtype=np.uint8).reshape(count, 28, 28)
+    return images, np.arange(count, dtype=np.uint8), images[:1], np.zeros(1, np.uint8)
+
+
+@pytest.fixture
+def published(monkeypatch):
+    """Make the download of MNIST give three images; return a list with one entry a download."""
+    downloads = []
+    entry = registry._ENTRIES["mnist"]._replace(build=lambda: downloads.append(1) or digits())
+    monkeypatch.setitem(registry._ENTRIES, "mnist", entry)
+    return downloads
+
+
+def test_mnist_is_downloaded_once_and_then_read_from_the_cache(cached, published):
+    first, second = load("mnist"), load("mnist")
+    assert len(published) == 1
+    assert first.source == second.source == str(cached.with_name("mnist.h5"))
+    assert first.sha256 == second.sha256
+    np.testing.assert_array_equal(first.images, second.images)
+    assert first.num_examples == 3
+
+
+def test_what_is_taken_into_the_cache_is_loaded_without_a_download(cached, published, tmp_path):
+    (tmp_path / "mine.h5").write_bytes(mnist_image(*digits(5)))
+    taken = take("mnist", tmp_path / "mine.h5")
+    assert taken.source == str(cached.with_name("mnist.h5"))
+    assert load("mnist").num_examples == 5
+    assert published == []
+
+
+def test_data_that_are_computed_cannot_be_taken(cached, tmp_path):
+    with pytest.raises(DatasetError, match="mcgc data make lorenz"):
+        take("lorenz", tmp_path)
+
+
+def test_unusable_data_are_not_taken(cached, tmp_path):
+    (tmp_path / "mine.h5").write_bytes(b"junk")
+    with pytest.raises(DatasetError, match="not an HDF5 file"):
+        take("mnist", tmp_path / "mine.h5")
+    assert not cached.parent.exists()
+
+
+@pytest.mark.parametrize("problem", ["mnist", "lotka-volterra", "lorenz"])
+def test_a_made_file_is_read_and_says_its_problem(cached, published, tmp_path, problem):
+    made = make(problem, tmp_path / "made.h5")
+    assert problem_of(tmp_path / "made.h5") == problem
+    read = load(problem, tmp_path / "made.h5")
+    assert read.sha256 == made.sha256
+    for ours, theirs in zip(made[:-2], read[:-2], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not cached.parent.exists()
+
+
+def test_making_follows_a_link_and_heeds_the_umask(cached, published, tmp_path):
+    (tmp_path / "link.h5").symlink_to(tmp_path / "there.h5")
+    make("mnist", tmp_path / "link.h5")
+    assert (tmp_path / "link.h5").is_symlink()
+    assert read_mnist(tmp_path / "there.h5").num_examples == 3
+    (tmp_path / "plain").touch()
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("there.h5", "plain")]
+    assert modes[0] == modes[1]
+
+
+def test_a_file_in_place_of_a_directory_is_an_os_error(published, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        make("mnist", tmp_path / "file" / "made.h5")
+
+
+@pytest.mark.parametrize("problem", [None, "unheard-of", 3])
+def test_a_file_that_does_not_say_its_problem_is_refused(tmp_path, problem):
+    with h5py.File(tmp_path / "mute.h5", "w") as file:
+        if problem is not None:
+            file.attrs["problem"] = problem
+    with pytest.raises(DatasetError, match="name it with --problem"):
+        problem_of(tmp_path / "mute.h5")

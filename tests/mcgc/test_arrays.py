@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, select_device, to_device, to_host
+from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, scatter_add, select_device, to_device, to_host
 from mcgc.errors import DeviceError, InputError
 
 
@@ -87,3 +87,21 @@ def test_a_gpu_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
     with pytest.raises(DeviceError, match="no GPU 3, the driver lists 1"):
         select_device("cuda:3")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_scatter_add_adds_up_repeated_places_alike_on_every_device(device, dtype):
+    places = (np.arange(1000) ** 2) % 37
+    values = np.sin(np.arange(1000)).astype(dtype)
+    expected = np.zeros(40)
+    np.add.at(expected, places, values.astype("float64"))
+    added = scatter_add(to_device(values, device), to_device(places, device), 40)
+    assert to_host(added).dtype == dtype
+    np.testing.assert_allclose(to_host(added), expected, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-5)
+
+
+def test_scatter_add_of_nothing_and_of_infinity_leaves_the_other_places_zero(device):
+    empty, places = to_device(np.zeros(0), device), to_device(np.zeros(0, np.int64), device)
+    np.testing.assert_array_equal(to_host(scatter_add(empty, places, 3)), np.zeros(3))
+    values, places = to_device([np.inf, 1.0, 2.0], device), to_device([1, 2, 2], device)
+    np.testing.assert_array_equal(to_host(scatter_add(values, places, 4)), [0, np.inf, 3, 0])

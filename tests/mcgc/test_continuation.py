@@ -1,4 +1,4 @@
-"""Continuation: estimators against closed forms by z-scores, and each rule of a step by itself."""
+"""Continuation: each rule of a step by itself."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
-from mcgc.continuation import ESTIMATORS, continuation, descent, estimate
+from mcgc.continuation import DECAY, ESTIMATORS, adapt_samples, continuation, descent, estimate
 from mcgc.errors import InputError
 from mcgc.optim import adam, sgd
 from mcgc.random import Key, fold_in, normal
@@ -15,7 +15,6 @@ from mcgc.random import Key, fold_in, normal
 THETA = np.array([0.3, -0.5, 0.8])
 A = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.5]])
 B = np.array([1.0, -1.0, 0.5])
-K = np.array([0.7, -1.1, 0.4])
 
 
 def quadratic(theta, batch=None):
@@ -24,97 +23,6 @@ def quadratic(theta, batch=None):
 
 def bell(theta, batch=None):
     return ops.exp(-0.5 * ops.sum(ops.square(theta - B)))
-
-
-def wave(theta, batch=None):
-    return ops.cos(ops.sum(K * theta))
-
-
-def smoothed_quadratic(lam):
-    return quadratic(THETA) + lam * np.trace(A) / 2, A @ THETA + B, np.trace(A) / 2
-
-
-def smoothed_bell(lam):
-    r, d = np.sum((THETA - B) ** 2), len(THETA)
-    g = (1 + lam) ** (-d / 2) * math.exp(-r / (2 * (1 + lam)))
-    return g, -(THETA - B) / (1 + lam) * g, g * (r / (2 * (1 + lam) ** 2) - d / (2 * (1 + lam)))
-
-
-def smoothed_wave(lam):
-    damping, k2 = math.exp(-lam * K @ K / 2), K @ K
-    return (
-        damping * math.cos(K @ THETA),
-        -damping * math.sin(K @ THETA) * K,
-        -k2 / 2 * damping * math.cos(K @ THETA),
-    )
-
-
-CLOSED_FORMS = {quadratic: smoothed_quadratic, bell: smoothed_bell, wave: smoothed_wave}
-
-
-@pytest.mark.parametrize("lam", [1.0, 1e-2, 1e-4])
-@pytest.mark.parametrize("objective", CLOSED_FORMS)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_estimates_are_unbiased_on_closed_forms(estimator, objective, lam):
-    draws = 2000
-    at = estimate(objective, estimator)
-    key = fold_in(Key(7), sorted(ESTIMATORS).index(estimator))
-    log_lam = np.float64(math.log(lam))
-    found = [at(THETA, log_lam, None, fold_in(key, i)) for i in range(draws)]
-    g, grad_theta, grad_lam = CLOSED_FORMS[objective](lam)
-
-    def z(values, expected):
-        values = np.asarray(values)
-        return (values.mean(axis=0) - expected) / (values.std(axis=0, ddof=1) / math.sqrt(draws))
-
-    assert abs(z([e.grad_log_lam for e in found], lam * grad_lam)) < 4  # ∂g/∂φ = λ ∂g/∂λ
-    assert abs(z([e.smoothed for e in found], g)) < 4
-    assert np.all(np.abs(z([e.grad_theta for e in found], grad_theta)) < 4)
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_the_test_of_bias_would_see_a_wrong_factor(estimator):
-    at = estimate(quadratic, estimator)
-    values = np.array([at(THETA, np.float64(0.0), None, fold_in(Key(8), i)).grad_log_lam for i in range(3000)])
-    wrong = 1.5 * smoothed_quadratic(1.0)[2]
-    assert abs((values.mean() - wrong) / (values.std() / math.sqrt(3000))) > 4
-
-
-@pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_the_estimate_is_the_formula_on_the_noise_of_its_key(estimator):
-    key, log_lam = Key(9), np.float64(-1.0)
-    found = estimate(quadratic, estimator, num_samples=3)(THETA, log_lam, None, key)
-    smoothed, grads, lams = [], [], []
-    for j in range(3):
-        eps = normal(fold_in(key, j), (3,), "float64")
-        point = THETA + math.exp(-0.5) * eps
-        f, df = quadratic(point), A @ point + B
-        smoothed.append(f)
-        grads.append(df)
-        lams.append((eps @ eps - 3) / 2 * f if estimator == "score" else math.exp(-0.5) / 2 * eps @ df)
-    np.testing.assert_allclose(found.smoothed, np.mean(smoothed), rtol=1e-12)
-    np.testing.assert_allclose(found.grad_theta, np.mean(grads, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(found.grad_log_lam, np.mean(lams), rtol=1e-11)
-
-
-def test_more_samples_have_less_variance():
-    def variance(n):
-        at = estimate(bell, "pathwise", n)
-        return np.var([at(THETA, np.float64(0.0), None, fold_in(Key(n), i)).grad_log_lam for i in range(600)])
-
-    # the variance of an estimated variance of these heavy tails is within a fifth at this size
-    assert variance(1) / variance(4) == pytest.approx(4, rel=0.35)
-
-
-def test_the_trace_identity_holds_for_the_estimates():
-    # eq. 6: tr ∂²g/∂θ² = 2 ∂g/∂λ, here by finite differences of the closed form's θ-gradient against λ's
-    lam, h = 0.3, 1e-5
-    g = lambda theta: (1 + lam) ** -1.5 * math.exp(-np.sum((theta - B) ** 2) / (2 * (1 + lam)))
-    laplacian = sum(g(THETA + h * e) - 2 * g(THETA) + g(THETA - h * e) for e in np.eye(3)) / h**2
-    assert laplacian == pytest.approx(2 * smoothed_bell(lam)[2], rel=1e-4)
-
-
-# ---- one step, rule by rule ----
 
 
 def method(**options):
@@ -236,8 +144,124 @@ def test_descent_is_the_optimiser_on_the_plain_objective():
         ({"cap": math.nan}, "cap"),
         ({"warmup": -1}, "warmup"),
         ({"log_lam0": math.inf}, "log_lam0"),
+        ({"gradient": "score", "estimator": "pathwise"}, "choose score, score-baseline, antithetic-score"),
+        ({"gradient": "nowhere"}, "engine, given, score"),
+        ({"batched": True, "has_aux": True}, "aux"),
     ],
 )
 def test_options_out_of_range_are_one_sentence(options, words):
     with pytest.raises(InputError, match=words):
         method(**options)
+
+
+# ---- what a step tells ----
+
+
+def run(algorithm, steps, state=None, seed=1):
+    state = algorithm.init(THETA) if state is None else state
+    infos = []
+    for i in range(steps):
+        state, info = algorithm.step(state, None, fold_in(Key(seed), i))
+        infos.append(info)
+    return state, infos
+
+
+def test_the_ratio_is_that_of_the_decayed_moments_of_the_estimates():
+    _, infos = run(method(), 60)
+    seen = np.array([info.grad_log_lam for info in infos])
+    weights = DECAY ** np.arange(60)[::-1]
+    mean, square = (np.average(values, weights=weights) for values in (seen, seen**2))
+    assert infos[-1].ratio == pytest.approx(abs(mean) / math.sqrt(square - mean**2), rel=1e-9)
+
+
+def test_one_estimate_has_no_spread_and_the_largest_ratio():
+    _, (info,) = run(method(), 1)
+    assert info.ratio == pytest.approx(1 / math.sqrt(np.finfo(np.float64).eps), rel=1e-6)
+
+
+def test_the_baseline_of_a_single_sample_is_the_decayed_mean_of_the_steps_before():
+    algorithm = method(estimator="score-baseline")
+    state, infos = run(algorithm, 5)
+    losses = [info.smoothed for info in infos]
+    baseline = np.average(losses, weights=DECAY ** np.arange(5)[::-1])
+    _, info = algorithm.step(state, None, Key(9))
+    eps = normal(fold_in(Key(9), 0), (3,), "float64")
+    assert info.grad_log_lam == pytest.approx((eps @ eps - 3) / 2 * (info.smoothed - baseline), rel=1e-10)
+
+
+def test_the_hits_of_the_cap_are_counted():
+    f = lambda theta, batch: -1e6 * ops.sum(ops.square(theta))
+    algorithm = continuation(f, sgd(1e-9), sgd(1.0), log_lam0=-1.0, cap=2.0, estimator="pathwise", warmup=2)
+    _, infos = run(algorithm, 5)
+    assert [int(info.capped) for info in infos] == [0, 0, 1, 2, 3]
+
+
+def test_the_gap_is_the_smoothed_less_the_plain_loss_and_costs_an_evaluation_only_when_asked():
+    calls = []
+
+    def counted(theta, batch):
+        calls.append(theta)
+        return quadratic(theta)
+
+    for gap, evaluations in ((False, 1), (True, 2)):
+        calls.clear()
+        algorithm = continuation(counted, sgd(0.1), sgd(0.5), log_lam0=-1.0, gap=gap)
+        _, info = algorithm.step(algorithm.init(THETA), None, Key(3))
+        assert len(calls) == evaluations
+    assert info.gap == pytest.approx(info.smoothed - quadratic(THETA), rel=1e-12)
+
+
+def test_more_samples_are_taken_where_the_ratio_stays_low_and_the_run_goes_on_from_its_state():
+    wave = lambda theta, batch: ops.cos(ops.sum(3 * theta)) + ops.sum(ops.square(theta))
+    number, state, numbers, ratios = 1, None, [], []
+    for _ in range(5):
+        algorithm = continuation(wave, sgd(1e-6), sgd(1e-6), log_lam0=0.0, num_samples=number)
+        state, infos = run(algorithm, 60, state, number)
+        numbers.append(number)
+        ratios.append(float(infos[-1].ratio))
+        number = adapt_samples(number, ratios[-1], lowest=1.0, most=16)
+    assert numbers[:3] == [1, 2, 4]
+    assert ratios[-1] > 1.5 * ratios[0]
+
+
+def test_samples_are_doubled_up_to_the_most_and_never_taken_away():
+    assert adapt_samples(3, 0.05) == 6
+    assert adapt_samples(3, 0.2) == 3
+    assert adapt_samples(48, 0.0) == 64
+    assert adapt_samples(100, 0.0) == 100
+    with pytest.raises(InputError, match="positive integers"):
+        adapt_samples(0, 0.0)
+
+
+def test_scaled_steps_narrow_with_the_kernel():
+    (whole, _), (scaled, _) = (
+        algorithm.step(algorithm.init(THETA)._replace(log_lam=np.float64(-3.0)), None, Key(3))
+        for algorithm in (method(), method(scaled=True))
+    )
+    np.testing.assert_allclose(scaled.theta - THETA, math.exp(-1.0) * (whole.theta - THETA), rtol=1e-10)
+
+
+@pytest.mark.parametrize("estimator", ["score", "antithetic"])
+def test_given_gradients_and_batches_of_points_change_nothing(estimator):
+    given = lambda theta, batch: (quadratic(theta), A @ theta + B)
+    rows = lambda points, batch: 0.5 * ops.sum(points * (points @ A), axis=-1) + ops.sum(B * points, axis=-1)
+    rows_given = lambda points, batch: (rows(points, batch), points @ A + B)
+    options = {"log_lam0": -1.0, "estimator": estimator, "num_samples": 2, "gap": True}
+    expected, info = run(continuation(quadratic, adam(0.1), adam(0.1), **options), 3)
+    for objective, how in (
+        (given, {"gradient": "given"}),
+        (rows, {"batched": True}),
+        (rows_given, {"batched": True, "gradient": "given"}),
+    ):
+        state, infos = run(continuation(objective, adam(0.1), adam(0.1), **options, **how), 3)
+        np.testing.assert_allclose(state.theta, expected.theta, rtol=1e-12)
+        np.testing.assert_allclose(state.log_lam, expected.log_lam, rtol=1e-12)
+        np.testing.assert_allclose(infos[-1].gap, info[-1].gap, rtol=1e-10)
+
+
+def test_descent_takes_given_gradients_and_refuses_to_do_without():
+    algorithm = descent(lambda theta, batch: (quadratic(theta), A @ theta + B), sgd(0.1), gradient="given")
+    state, _ = algorithm.step(algorithm.init(THETA), None, Key(0))
+    np.testing.assert_allclose(state.theta, THETA - 0.1 * (A @ THETA + B), rtol=1e-14)
+    with pytest.raises(InputError, match="needs gradients"):
+        descent(quadratic, sgd(0.1), gradient="score")

@@ -19,7 +19,7 @@ ACTIVATIONS = {
     "relu": lambda z: np.maximum(z, 0),
     "tanh": np.tanh,
     "silu": lambda z: z / (1 + np.exp(-z)),
-    "gelu": lambda z: z * scipy.special.expit(np.sqrt(8 / np.pi) * (z + 0.044715 * z**3)),
+    "gelu": lambda z: z * scipy.special.ndtr(z),
     "softplus": lambda z: np.logaddexp(0, z),
     "sigmoid": scipy.special.expit,
 }

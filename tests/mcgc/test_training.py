@@ -1,15 +1,18 @@
 """Training: what a record says, what members share, and that the same settings give the same bits."""
 
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from mcgc import problems, training
-from mcgc.arrays import HOST, to_host
+from mcgc.arrays import HOST, to_device, to_host
+from mcgc.autodiff import ops
 from mcgc.errors import InputError, SolveError
 from mcgc.ode import solve
-from mcgc.settings import Settings, validate
+from mcgc.random import Key, fold_in
+from mcgc.settings import Settings
 
 
 class SeriesData(NamedTuple):
@@ -27,6 +30,11 @@ def spirals(count=10):
         for p in parameters
     ]
     return SeriesData(times, parameters, np.stack(states))
+
+
+class Labelled(NamedTuple):
+    images: np.ndarray
+    labels: np.ndarray
 
 
 DATA = spirals()
@@ -57,10 +65,10 @@ def test_losses_are_those_of_the_yielded_parameters():
     record, theta = run()[-1]
     problem = problems.get("lorenz")
     examples = problem.examples(DATA, "float32", HOST)
-    parts = training._parts(examples, training.fold_in(training.Key(0), training.SPLIT), 4)
+    train, test = training._parts(examples, fold_in(Key(0), training.SPLIT), HOST)
     objective = problem.objective(QUICK)
-    assert record.train_loss[0] == pytest.approx(float(objective(theta[0], parts.train)[0]), rel=1e-6)
-    assert record.test_loss[0] == pytest.approx(float(objective(theta[0], parts.test)[0]), rel=1e-6)
+    assert record.train_loss[0] == pytest.approx(float(objective(theta[0], train)[0]), rel=1e-6)
+    assert record.test_loss[0] == pytest.approx(float(objective(theta[0], test)[0]), rel=1e-6)
 
 
 def test_training_lowers_the_loss():
@@ -96,12 +104,13 @@ def test_without_continuation_there_is_no_lambda():
 
 def test_a_tenth_of_the_series_is_held_out_and_batches_keep_their_order():
     examples = problems.get("lorenz").examples(DATA, "float64", HOST)
-    parts = training._parts(examples, training.Key(5), 4)
-    assert parts.test.states.shape[0] == 1
-    assert [batch.states.shape[0] for batch in parts.batches] == [4, 4, 1]
-    np.testing.assert_array_equal(np.concatenate([batch.parameters for batch in parts.batches]), parts.train.parameters)
-    assert (np.diff(parts.train.parameters[:, 0]) > 0).all()
-    everything = np.concatenate([parts.train.parameters, parts.test.parameters])
+    train, test = training._parts(examples, Key(5), HOST)
+    batches = list(training._batches(train, 4))
+    assert test.states.shape[0] == 1
+    assert [batch.states.shape[0] for batch in batches] == [4, 4, 1]
+    np.testing.assert_array_equal(np.concatenate([batch.parameters for batch in batches]), train.parameters)
+    assert (np.diff(train.parameters[:, 0]) > 0).all()
+    everything = np.concatenate([train.parameters, test.parameters])
     np.testing.assert_array_equal(np.sort(everything[:, 0]), DATA.parameters[:, 0])
 
 
@@ -151,6 +160,7 @@ def test_too_few_examples_are_one_sentence():
         ({"solver": "rk4"}, "step_size"),
         ({"step_size": -1.0}, "step_size"),
         ({"adjoint": "x"}, "checkpointed, direct"),
+        ({"loss": "cross-entropy"}, "loss does not apply to the problem 'lorenz'"),
     ],
 )
 def test_settings_out_of_range_are_one_sentence(changes, words):
@@ -158,19 +168,100 @@ def test_settings_out_of_range_are_one_sentence(changes, words):
         run(**changes)
 
 
-def test_the_recipes_are_valid_and_lorenz_is_the_paper_s():
-    for name in problems.names():
-        assert isinstance(validate(problems.get(name).recipe), Settings)
-    recipe = problems.get("lorenz").recipe
-    assert (recipe.learning_rate, recipe.learning_rate_lam, recipe.beta, recipe.log_lam0) == (
-        3e-3,
-        3e-1,
-        1e-2,
-        -10,
+class Means(NamedTuple):
+    """A problem of one's own, the mean of numbers 0 … n − 1, and the rows that its loss was given."""
+
+    problem: problems.Problem
+    seen: list
+
+
+def means(shuffled=True):
+    seen = []
+
+    def objective(settings):
+        def loss(theta, rows):
+            seen.append(rows.tolist())
+            return ops.mean(ops.square(theta[0] - rows)), None
+
+        return loss
+
+    return Means(
+        problems.Problem(
+            "means",
+            "the mean of numbers",
+            Settings("means", 0.0, 0.0, 0.1, 0.1, epochs=2, batch_size=7, continuation=False),
+            examples=lambda data, dtype, device: to_device(data, device, dtype),
+            init=lambda key, dtype, device: to_device([0.0], device, dtype),
+            objective=objective,
+            shuffled=shuffled,
+            accuracy=lambda theta, rows: to_device((rows > 10).mean(), HOST, rows.dtype),
+        ),
+        seen,
     )
-    assert (recipe.epochs, recipe.batch_size, recipe.warmup_epochs, recipe.num_samples) == (200, 4, 10, 1)
 
 
-def test_an_unknown_problem_is_answered_with_the_list():
-    with pytest.raises(InputError, match="choose one of lorenz"):
-        problems.get("lorentz")
+def steps_of(own, numbers, **changes):
+    """Return the minibatches of every epoch."""
+    recipe = own.problem.recipe._replace(**changes)
+    list(training.fit(recipe, numbers, HOST, own.problem))
+    per_epoch = len(own.seen) // recipe.epochs
+    evaluations = 2  # of the training and the test set, after the steps
+    return [own.seen[i * per_epoch : (i + 1) * per_epoch - evaluations] for i in range(recipe.epochs)]
+
+
+def joined(batches):
+    return list(chain.from_iterable(batches))
+
+
+def test_shuffled_minibatches_are_the_training_set_in_an_order_of_their_own_each_epoch():
+    first, second = map(joined, steps_of(means(), range(40)))
+    assert len(first) == 36
+    assert sorted(first) == sorted(second)
+    assert first != second
+    assert sorted(first) not in (first, second)
+    (other,) = map(joined, steps_of(means(), range(40), seed=1, epochs=1))
+    assert other != first
+
+
+def test_the_order_of_minibatches_depends_on_seed_member_and_epoch_alone():
+    once, again = steps_of(means(), range(40)), steps_of(means(), range(40))
+    assert once == again
+    both = steps_of(means(), range(40), members=2, epochs=1)[0]
+    assert both[: len(once[0])] == once[0]
+    theirs = both[len(once[0]) + 2 :]  # after the two evaluations of the first member
+    assert joined(theirs) != joined(once[0])
+    assert sorted(joined(theirs)) == sorted(joined(once[0]))
+
+
+def test_minibatches_in_order_are_the_same_each_epoch():
+    first, second = steps_of(means(shuffled=False), range(40))
+    assert first == second
+    assert joined(first) == sorted(joined(first))
+
+
+def test_scores_are_means_over_all_examples_though_few_are_evaluated_at_once(monkeypatch):
+    monkeypatch.setattr(training, "ROWS_AT_ONCE", 5)
+    own = means()
+    record, theta = list(training.fit(own.problem.recipe, range(58), HOST, own.problem))[-1]
+    evaluated = own.seen[-(11 + 2) :]  # 52 examples to train on and 6 to test on
+    assert max(map(len, evaluated)) == 5
+    train, test = np.concatenate(evaluated[:11]), np.concatenate(evaluated[11:])
+    assert sorted([*train, *test]) == list(range(58))
+    assert record.train_loss[0] == pytest.approx(np.mean((theta[0, 0] - train) ** 2), rel=1e-6)
+    assert record.test_loss[0] == pytest.approx(np.mean((theta[0, 0] - test) ** 2), rel=1e-6)
+    assert record.test_accuracy[0] == pytest.approx(np.mean(test > 10), rel=1e-6)
+
+
+def test_a_problem_without_a_solver_has_no_effort():
+    own = means()
+    record, _ = next(training.fit(own.problem.recipe, range(9), HOST, own.problem))
+    assert record.function_evaluations == record.accepted_steps == record.rejected_steps == (None,)
+
+
+def test_minibatches_are_shuffled_without_implicit_transfers(strict):
+    problem = problems._classifier("", (6, 4, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
+    data = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
+    recipe = problem.recipe._replace(dtype="float64")
+    ours, theirs = (list(training.fit(recipe, data, device, problem))[-1] for device in (strict, HOST))
+    np.testing.assert_allclose(to_host(ours[1]), theirs[1], rtol=1e-9)
+    assert ours[0].test_accuracy == theirs[0].test_accuracy

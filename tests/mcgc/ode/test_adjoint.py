@@ -8,6 +8,8 @@ import pytest
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import check_grads, grad, ops
+from mcgc.autodiff.pytree import flatten
+from mcgc.errors import SolveError
 from mcgc.ode import ADJOINTS, TABLEAUX, solve
 
 Y0 = np.array([[1.0, 0.5], [0.3, -0.4], [2.0, 1.0]])
@@ -24,20 +26,27 @@ def loss(y0, ts, p, **options):
     return ops.mean(ops.square(solve(pendulum, y0, ts, p, **options).ys))
 
 
-def gradients(**options):
-    return grad(lambda y0, ts, p: loss(y0, ts, p, **options), (0, 1, 2))(Y0, TS, P)
+def gradients(ts=TS, **options):
+    return grad(lambda y0, ts, p: loss(y0, ts, p, **options), (0, 1, 2))(Y0, ts, P)
 
 
-@pytest.mark.parametrize("options", [{}, {"step_size": 0.2}, {"step_size": 0.2, "solver": "rk4"}])
+def difference(ours, theirs):
+    return max(np.max(abs(a - b)) for a, b in zip(flatten(ours)[0], flatten(theirs)[0], strict=True))
+
+
+@pytest.mark.parametrize(
+    "options", [{"solver": n} if TABLEAUX[n].error else {"solver": n, "step_size": 0.2} for n in TABLEAUX]
+)
 @pytest.mark.parametrize("checkpoints", [2, 3, 64])
 def test_checkpointed_equals_direct(options, checkpoints):
+    options = {"rtol": 1e-5, "atol": 1e-5, **options}
     direct = gradients(adjoint="direct", **options)
     ours = gradients(adjoint="checkpointed", checkpoints=checkpoints, **options)
-    for a, b in [*zip(direct[:2], ours[:2], strict=True), *((direct[2][k], ours[2][k]) for k in P)]:
+    for a, b in zip(flatten(direct)[0], flatten(ours)[0], strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-10, atol=1e-15)
 
 
-@pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize("adjoint", ["checkpointed", "direct"])
 @pytest.mark.parametrize("name", TABLEAUX)
 def test_derivatives_of_given_steps_equal_finite_differences(adjoint, name):
     f = lambda y0, p: solve(pendulum, y0, TS, p, solver=name, step_size=0.21, adjoint=adjoint, checkpoints=3).ys
@@ -45,19 +54,74 @@ def test_derivatives_of_given_steps_equal_finite_differences(adjoint, name):
 
 
 @pytest.mark.parametrize("adjoint", ADJOINTS)
-def test_derivatives_of_adaptive_solutions_equal_finite_differences(adjoint):
+@pytest.mark.parametrize("solver", ["dopri5", "tsit5", "dopri8"])
+def test_derivatives_of_adaptive_solutions_equal_finite_differences(adjoint, solver):
     # the steps change a little with the inputs, so the difference also holds the solution's own error
-    f = lambda y0, p: solve(pendulum, y0, TS, p, rtol=1e-10, atol=1e-12, adjoint=adjoint).ys
+    f = lambda y0, p: solve(pendulum, y0, TS, p, solver=solver, rtol=1e-10, atol=1e-12, adjoint=adjoint).ys
     check_grads(f, Y0, P, order=1, rtol=1e-6)
 
 
-def test_second_derivatives_equal_finite_differences():
-    f = lambda y0: solve(pendulum, y0, TS[:3], P, step_size=0.3).ys
+TIMES = {
+    "forward": np.array([0.0, 0.1, 0.7, 0.8, 2.0]),
+    "backward": np.array([0.5, 0.4, -0.4, -1.1, -1.2]),
+    "of each trajectory's own": np.array([[0.0, 0.5, 0.6, 2.0], [1.0, 0.7, -0.2, -0.3], [0.0, 0.1, 0.2, 0.4]]),
+}
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize("times", TIMES)
+def test_derivatives_in_all_inputs_equal_finite_differences_for_times(adjoint, times):
+    options = {"solver": "dopri8", "rtol": 1e-11, "atol": 1e-13, "adjoint": adjoint}
+    check_grads(lambda y0, ts, p: solve(pendulum, y0, ts, p, **options).ys, Y0, TIMES[times], P, order=1, rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", [name for name, tableau in TABLEAUX.items() if tableau.error])
+@pytest.mark.parametrize("times", TIMES)
+def test_backsolve_converges_to_the_others_with_the_tolerance(solver, times):
+    ts = TIMES[times]
+    exact = gradients(ts, solver="dopri8", rtol=1e-12, atol=1e-13, adjoint="direct")
+    for tol in (1e-4, 1e-6) if solver == "bosh3" else (1e-4, 1e-6, 1e-9):
+        ours = gradients(ts, solver=solver, rtol=tol, atol=tol, adjoint="backsolve")
+        assert difference(ours, exact) < 10 * tol
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4"])
+def test_backsolve_converges_with_the_order_of_the_solver(solver):
+    exact = gradients(solver="dopri8", rtol=1e-12, atol=1e-13)
+    sizes = [2.0**-k for k in range(4, 7)]
+    errors = [difference(gradients(solver=solver, step_size=h, adjoint="backsolve"), exact) for h in sizes]
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert slope > TABLEAUX[solver].order - 0.2
+
+
+def test_backsolve_is_linear_in_the_cotangent():
+    tiny = grad(lambda y0, p: 1e-20 * loss(y0, TS, p, adjoint="backsolve"), (0, 1))(Y0, P)
+    ours = grad(lambda y0, p: loss(y0, TS, p, adjoint="backsolve"), (0, 1))(Y0, P)
+    for a, b in zip(flatten(tiny)[0], flatten(ours)[0], strict=True):
+        np.testing.assert_allclose(1e20 * a, b, rtol=1e-12)
+    one = grad(lambda y0: ops.sum(solve(pendulum, y0, TS, P, adjoint="backsolve").ys[0, :, :]))(Y0)
+    np.testing.assert_array_equal(one[1:], 0)
+    assert np.all(one[0] != 0)
+
+
+def test_backsolve_that_cannot_go_back_names_the_way_out():
+    decay = lambda t, y, p: -y * y * y  # backwards, it explodes in finite time
+    y0 = np.array([[1e5], [2e5], [3e5], [4e5]])
+    with pytest.raises(SolveError, match=r"backwards in time.* trajectory .*adjoint='checkpointed'"):
+        grad(lambda y0: ops.sum(solve(decay, y0, np.array([0.0, 1.0]), adjoint="backsolve").ys[:, 1, :]))(y0)
+
+
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_second_derivatives_equal_finite_differences(adjoint):
+    tolerances = {"rtol": 1e-10, "atol": 1e-12} if adjoint == "backsolve" else {"step_size": 0.3}
+    f = lambda y0: solve(pendulum, y0, TS[:3], P, adjoint=adjoint, **tolerances).ys
     check_grads(f, Y0[:, :], order=2, rtol=1e-6)
 
 
-def test_derivatives_of_a_linear_equation_have_their_closed_form():
-    f = lambda y0, rate: solve(lambda t, y, p: p * y, y0, np.array([0.0, 2.0]), rate, rtol=1e-10, atol=1e-12).ys[-1, 0]
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_derivatives_of_a_linear_equation_have_their_closed_form(adjoint):
+    options = {"rtol": 1e-10, "atol": 1e-12, "adjoint": adjoint}
+    f = lambda y0, rate: solve(lambda t, y, p: p * y, y0, np.array([0.0, 2.0]), rate, **options).ys[-1, 0]
     y0, rate = np.array([1.5]), -0.7
     d_y0, d_rate = grad(f, (0, 1))(y0, rate)
     np.testing.assert_allclose(d_y0, np.exp(2 * rate), rtol=1e-8)
@@ -84,17 +148,20 @@ def test_the_derivative_in_a_requested_time_is_the_field_there(adjoint):
     assert grad(lambda ts: run(ts)[2, 1])(ts)[0] == pytest.approx((moved[0] - moved[1]) / (2 * step), rel=1e-6)
 
 
-def test_rejected_and_finished_trajectories_do_not_disturb_the_others():
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_rejected_and_finished_trajectories_do_not_disturb_the_others(adjoint):
     fast = {"damping": np.array([[0.0], [0.1], [0.0]]), "stiffness": np.array([[1.0], [900.0], [30.0]])}
-    together = grad(lambda y0: loss(y0, TS, fast))(Y0)
-    assert solve(pendulum, Y0, TS, fast).stats.rejected.sum() > 0
+    together = grad(lambda y0, p: loss(y0, TS[:4], p, adjoint=adjoint), (0, 1))(Y0, fast)
+    assert solve(pendulum, Y0, TS[:4], fast).stats.rejected.sum() > 0
     for i in range(3):
         one = {name: value[i : i + 1] for name, value in fast.items()}
-        alone = grad(lambda y0, one=one: loss(y0, TS, one))(Y0[i : i + 1])
-        np.testing.assert_allclose(together[i], alone[0] / 3, rtol=1e-10)
+        alone = grad(lambda y0, p: loss(y0, TS[:4], p, adjoint=adjoint), (0, 1))(Y0[i : i + 1], one)
+        np.testing.assert_allclose(together[0][i], alone[0][0] / 3, rtol=1e-10)
+        for name in fast:
+            np.testing.assert_allclose(together[1][name][i], alone[1][name][0] / 3, rtol=1e-10)
 
 
-@pytest.mark.parametrize("adjoint", ADJOINTS)
+@pytest.mark.parametrize("adjoint", ADJOINTS[:4])
 def test_derivatives_run_on_a_device_without_implicit_transfers(device, adjoint):
     y0, ts = (to_device(x, device, "float64") for x in (Y0, TS))
     p = {name: to_device(value, device, "float64") for name, value in P.items()}
@@ -105,16 +172,19 @@ def test_derivatives_run_on_a_device_without_implicit_transfers(device, adjoint)
     np.testing.assert_allclose(to_host(ours[2]["stiffness"]), theirs[2]["stiffness"], rtol=1e-12)
 
 
-def test_float32_derivatives_stay_float32():
+@pytest.mark.parametrize("adjoint", ADJOINTS)
+def test_float32_derivatives_stay_float32(adjoint):
     p = {name: value.astype(np.float32) for name, value in P.items()}
-    d_y0, d_p = grad(lambda y0, p: loss(y0, TS, p, rtol=1e-4), (0, 1))(Y0.astype(np.float32), p)
+    d_y0, d_p = grad(lambda y0, p: loss(y0, TS, p, rtol=1e-4, adjoint=adjoint), (0, 1))(Y0.astype(np.float32), p)
     assert {d_y0.dtype, d_p["damping"].dtype} == {np.dtype(np.float32)}
     np.testing.assert_allclose(d_p["damping"], gradients()[2]["damping"], rtol=1e-3)
 
 
-def test_a_hundred_solves_leave_memory_flat():
+@pytest.mark.parametrize("options", [{"checkpoints": 2}, {"adjoint": "backsolve"}, {"solver": "dopri8"}])
+def test_a_hundred_solves_leave_memory_flat(options):
     def run():
-        grad(lambda y0, p: loss(y0, TS[:4], p, rtol=1e-3, checkpoints=2), (0, 1))(Y0, P)
+        decay = lambda y0, p: ops.sum(solve(lambda t, y, p: -p * y, y0, TS[:3], p, rtol=1e-2, atol=1e-2, **options).ys)
+        grad(decay, (0, 1))(Y0, np.array([[0.5], [1.0], [2.0]]))
 
     run()
     gc.collect()
@@ -136,10 +206,10 @@ def test_a_hundred_solves_leave_memory_flat():
     assert growth < 50_000  # 500 bytes a solve
 
 
-def test_checkpointing_holds_less_at_once_than_the_whole_tape():
+def test_checkpointing_holds_less_at_once_than_the_whole_tape_and_backsolve_less_yet():
     def peak(**options):
         y0 = np.ones((50, 40))
-        evaluate = grad(lambda y0: ops.sum(solve(lambda t, y, p: -y * y, y0, TS, step_size=0.01, **options).ys))
+        evaluate = grad(lambda y0: ops.sum(solve(lambda t, y, p: -y * y, y0, TS, step_size=0.02, **options).ys))
         tracemalloc.start()
         evaluate(y0)
         held = tracemalloc.get_traced_memory()[1]
@@ -147,3 +217,4 @@ def test_checkpointing_holds_less_at_once_than_the_whole_tape():
         return held
 
     assert peak(checkpoints=16) < peak(adjoint="direct") / 4
+    assert peak(adjoint="backsolve") < peak(checkpoints=16) / 2

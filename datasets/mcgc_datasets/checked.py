@@ -1,0 +1,117 @@
+"""Reading HDF5 files that may be anything: in bounded memory, and with one sentence for all that cannot be used."""
+
+import hashlib
+import math
+import os
+import stat
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, TypeVar
+
+import h5py
+import numpy as np
+
+from mcgc.errors import DatasetError
+
+MAX_BYTES = 2**30  # what reading a file may take of memory
+
+T = TypeVar("T")
+
+
+def read(path: str | os.PathLike, wanted: str, contents: Callable[[h5py.File, str], T]) -> tuple[T, str]:
+    """Return `contents(file, name)` of the HDF5 file at `path`, and the SHA-256 of its bytes.
+
+    `name` begins the sentences of the errors; `wanted` ends the one for a file that is not HDF5. Raises
+    `DatasetError` if the file is missing, not a regular file, not HDF5, or damaged.
+    """
+    name = f"dataset file {os.fspath(path)!r}"
+    check_file(path, name)
+    try:
+        with open(path, "rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        if not h5py.is_hdf5(path):
+            raise DatasetError(f"{name} is not an HDF5 file: {wanted}")
+        with h5py.File(path, "r") as file:
+            return contents(file, name), sha256
+    except DatasetError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:  # what HDF5 raises for damaged files
+        raise DatasetError(
+            f"{name} cannot be read, so it is damaged or cut short ({line(error)}): copy it again"
+        ) from None
+
+
+def check_file(path: str | os.PathLike, name: str) -> None:
+    """Raise `DatasetError` unless `path` is a regular file that may be read; sentences begin with `name`."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise DatasetError(f"{name} does not exist: check the path") from None
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{name} cannot be reached ({line(error)}): check the path") from None
+    if stat.S_ISDIR(mode):
+        raise DatasetError(f"{name} is a directory: give the path of a file in it")
+    if not stat.S_ISREG(mode):  # opening a FIFO would wait for ever
+        raise DatasetError(f"{name} is not a regular file: copy the data to one and give that")
+    if not os.access(path, os.R_OK):
+        raise DatasetError(f"{name} may not be read by this user: change its permissions")
+
+
+def line(error: BaseException) -> str:
+    """Return the first line of what `error` says."""
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+def check_attributes(file: h5py.File, name: str, expected: Mapping[str, Any]) -> None:
+    """Raise `DatasetError` if an attribute that the file has is not as expected."""
+    for attribute, value in expected.items():
+        found = file.attrs.get(attribute, value)
+        if isinstance(found, np.ndarray) or found != value:
+            raise DatasetError(f"{name} has the {attribute} {found!r}, not {value!r}: give a file made for that")
+
+
+def datasets(file: h5py.File, name: str, keys: Sequence[str], dtype: str, remedy: str) -> dict[str, h5py.Dataset]:
+    """Return the datasets `keys`, all of which can be read as `dtype` within `MAX_BYTES`.
+
+    Raises `DatasetError` if one is missing, not of real numbers, reached through a link or kept in another file, or
+    if together they are too large; `remedy` ends that sentence.
+    """
+    found = {key: _dataset(file, name, key) for key in keys}
+    needed = sum(_bytes_to_read(dataset, np.dtype(dtype).itemsize) for dataset in found.values())
+    if needed > MAX_BYTES:
+        raise DatasetError(f"{name} would take {needed} bytes to read, more than {MAX_BYTES}: {remedy}")
+    return found
+
+
+def array(dataset: h5py.Dataset, dtype: str) -> np.ndarray:
+    """Return the numbers of `dataset`, as `dtype`."""
+    numbers = np.empty(dataset.shape, dtype)
+    dataset.read_direct(numbers)
+    return numbers
+
+
+def _dataset(file: h5py.File, name: str, key: str) -> h5py.Dataset:
+    for place in accumulate(key.split("/"), "{}/{}".format):
+        link = file.get(place, getlink=True)
+        if link is None:
+            raise DatasetError(f"{name} has no dataset {key!r}: add it")
+        if not isinstance(link, h5py.HardLink):
+            raise DatasetError(
+                f"{name}: {place!r} is a link, and links are not followed: store the numbers in this file"
+            )
+    dataset = file[key]
+    if not isinstance(dataset, h5py.Dataset):
+        raise DatasetError(
+            f"{name}: {key!r} is a {type(dataset).__name__.lower()}, not a dataset: store an array there"
+        )
+    if dataset.is_virtual or dataset.external:
+        raise DatasetError(f"{name}: {key!r} keeps its numbers in other files: store them in this file")
+    if dataset.dtype.kind not in "fiu":
+        raise DatasetError(f"{name}: {key!r} has the dtype {dataset.dtype}, not a real number: store it as one")
+    return dataset
+
+
+def _bytes_to_read(dataset: h5py.Dataset, itemsize: int) -> int:
+    """Return a bound of the memory that reading takes: HDF5 unpacks whole chunks, however small the array."""
+    counts = math.prod(dataset.shape or ()), math.prod(dataset.chunks or ())
+    return max(itemsize, dataset.dtype.itemsize) * max(counts)

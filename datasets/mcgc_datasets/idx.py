@@ -1,0 +1,75 @@
+"""The four idx files that MNIST is published as, packed by gzip or not."""
+
+import gzip
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from typing import BinaryIO
+
+import numpy as np
+
+from mcgc.errors import DatasetError
+from mcgc_datasets import checked
+
+RANKS = {  # of the arrays: images and labels to train on, and to test on
+    "train-images-idx3-ubyte": 3,
+    "train-labels-idx1-ubyte": 1,
+    "t10k-images-idx3-ubyte": 3,
+    "t10k-labels-idx1-ubyte": 1,
+}
+MAX_BYTES = 2**26  # of a file, unpacked: the largest of the four has 47 million
+
+Four = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+def read_directory(directory: str | os.PathLike) -> Four:
+    """Return the arrays of the four files, in the order of `RANKS`, each with its own name or that and .gz.
+
+    Raises `DatasetError` if one is missing, not a regular file, damaged, or too large.
+    """
+    return arrays_of(_read(os.path.join(directory, name)) for name in RANKS)
+
+
+def arrays_of(contents: Iterable[bytes]) -> Four:
+    """Return the arrays of the four files from their unpacked bytes. Raises `DatasetError` if one is not idx."""
+    images, labels, test_images, test_labels = map(_parse, contents, RANKS, RANKS.values())
+    return images, labels, test_images, test_labels
+
+
+def unpack(file: BinaryIO, name: str) -> bytes:
+    """Return the bytes of `file`, unpacked if they are gzip's.
+
+    Raises `DatasetError`, in a sentence that begins with `name`, if they are damaged or more than `MAX_BYTES`.
+    """
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    try:
+        content = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DatasetError(f"{name} is damaged or cut short ({checked.line(error)}): copy it again") from None
+    if len(content) > MAX_BYTES:
+        raise DatasetError(f"{name} unpacks to more than {MAX_BYTES} bytes: it is not a file of MNIST, get another")
+    return content
+
+
+def _read(path: str) -> bytes:
+    path = path if os.path.exists(path) else f"{path}.gz"
+    name = f"dataset file {path!r}"
+    checked.check_file(path, name)
+    with open(path, "rb") as file:
+        return unpack(file, name)
+
+
+def _parse(content: bytes, name: str, rank: int) -> np.ndarray:
+    """Return the array in an idx file: 0, 0, 8 for bytes, the rank, the sizes as big-endian words, the bytes."""
+    begin = 4 + 4 * rank
+    if content[:4] != bytes([0, 0, 8, rank]) or len(content) < begin:
+        raise DatasetError(f"{name} is not an idx file of bytes of rank {rank}: get the published one")
+    shape = struct.unpack(f">{rank}I", content[4:begin])
+    if len(content) != begin + math.prod(shape):
+        raise DatasetError(
+            f"{name} has {len(content) - begin} bytes for an array of shape {shape}: it is cut short, copy it again"
+        )
+    return np.frombuffer(content[begin:], np.uint8).reshape(shape)

@@ -1,0 +1,114 @@
+"""The HDF5 format of MNIST: the images of handwritten digits that the problem `mnist` learns from.
+
+Datasets `train/images` (N, 28, 28) and `train/labels` (N,), uint8, labels from 0 to 9, and if there is a group
+`test` its `images` and `labels` likewise. Whatever else a file holds is ignored.
+LeCun, Cortes and Burges 1998.
+"""
+
+import os
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from mcgc.errors import DatasetError
+from mcgc_datasets import checked
+from mcgc_datasets.idx import Four, read_directory
+
+FORMAT, VERSION = "mcgc-images", 1
+SHAPE, CLASSES = (28, 28), 10
+
+_NO_TEST = np.empty((0, *SHAPE), np.uint8), np.empty(0, np.uint8)
+
+
+class MnistData(NamedTuple):
+    """Images, uint8 (N, 28, 28), 0 for the background, with labels (N,), and the file they came from.
+
+    The `test` set is the file's own, empty if it has none; training does not use it.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    source: str
+    sha256: str
+
+    @property
+    def num_examples(self) -> int:
+        """The number N of images to train on."""
+        return len(self.images)
+
+
+def mnist_image(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray) -> bytes:
+    """Return the bytes of a dataset file, equal for equal arguments."""
+    with h5py.File("image", "w", driver="core", backing_store=False) as file:
+        file.attrs.update(format=FORMAT, version=VERSION, problem="mnist")
+        for part, pair in (("train", (images, labels)), ("test", (test_images, test_labels))):
+            for key, array in zip(("images", "labels"), pair, strict=True):
+                if len(array):
+                    file.create_dataset(f"{part}/{key}", data=array, compression="gzip", compression_opts=1)
+        file.flush()
+        return file.id.get_file_image()
+
+
+def read_mnist(path: str | os.PathLike) -> MnistData:
+    """Read and check the dataset file at `path`.
+
+    Raises `DatasetError`, one sentence with the file, what is wrong and what to do, if the file cannot be read (see
+    `checked.read`) or its arrays are not as the format says.
+    """
+
+    def contents(file: h5py.File, name: str) -> Four:
+        checked.check_attributes(file, name, {"format": FORMAT, "version": VERSION, "problem": "mnist"})
+        parts = ["train"] if file.get("test", getlink=True) is None else ["train", "test"]
+        keys = [f"{part}/{key}" for part in parts for key in ("images", "labels")]
+        found = checked.datasets(file, name, keys, "uint8", "give fewer images")
+        for part in parts:
+            _check_shapes(name, part, found[f"{part}/images"], found[f"{part}/labels"])
+        images, labels, *test = (checked.array(dataset, "uint8") for dataset in found.values())
+        test_images, test_labels = test or _NO_TEST
+        _check_labels(name, "train", labels)
+        _check_labels(name, "test", test_labels)
+        return images, labels, test_images, test_labels
+
+    arrays, sha256 = checked.read(path, "give one with train/images and train/labels", contents)
+    return MnistData(*arrays, os.fspath(path), sha256)
+
+
+def gather(path: str | os.PathLike) -> Four:
+    """Return the arrays of the HDF5 file at `path`, or of the four idx files in the directory there.
+
+    Raises `DatasetError`, one sentence, if they cannot be used.
+    """
+    if not os.path.isdir(path):
+        return read_mnist(path)[:4]
+    arrays, name = read_directory(path), f"the dataset in {os.fspath(path)!r}"
+    for part, images, labels in (("train", *arrays[:2]), ("test", *arrays[2:])):
+        _check_shapes(name, part, images, labels)
+        _check_labels(name, part, labels)
+    return arrays
+
+
+def _check_shapes(name: str, part: str, images: Any, labels: Any) -> None:
+    count, least = (images.shape or (0,))[0], 2 if part == "train" else 1
+    wanted = {"images": (images, (count, *SHAPE), "(N, 28, 28)"), "labels": (labels, (count,), "(N,)")}
+    for key, (array, shape, symbols) in wanted.items():
+        if array.dtype != np.uint8:
+            raise DatasetError(f"{name}: '{part}/{key}' has the dtype {array.dtype}, not uint8: store it as that")
+        if array.shape != shape:
+            raise DatasetError(
+                f"{name}: '{part}/{key}' has the shape {array.shape}, but mnist needs {symbols} = {shape}: "
+                "lay it out so"
+            )
+    if count < least:
+        raise DatasetError(f"{name} holds {count} images in '{part}': give at least {least}")
+
+
+def _check_labels(name: str, part: str, labels: np.ndarray) -> None:
+    wrong = labels >= CLASSES
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        raise DatasetError(
+            f"{name}: '{part}/labels' is {labels[index]} at index {index}: give labels from 0 to {CLASSES - 1}"
+        )

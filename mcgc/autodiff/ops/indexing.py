@@ -1,0 +1,100 @@
+"""Selecting elements: indexing, taking by numbers or masks, sorting.
+
+Whatever selects elements also selects their positions. One rule therefore serves every selection: make it on the
+numbers 0 … n − 1 in place of the n elements, and add each cotangent at the position found, repeated ones up.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from mcgc.arrays import Array, device_of, namespace_of, scatter_add
+from mcgc.autodiff.engine import Primitive, strip
+from mcgc.autodiff.ops.rows import constant, unary
+from mcgc.errors import TraceError
+
+
+def selection(name: str, select: Callable) -> Primitive:
+    """Make the operation `select(x, **options)`, which returns some of the elements of `x`, in any order and number."""
+
+    def add_up(g: Array, shape: tuple[int, ...], options: dict) -> Array:
+        xp = namespace_of(g)
+        size = xp.zeros(shape, dtype=g.dtype, device=device_of(g)).size
+        places = select(xp.reshape(xp.arange(size, device=device_of(g)), shape), **options)
+        return xp.reshape(scatter_add(xp.reshape(g, (-1,)), xp.reshape(places, (-1,)), size), shape)
+
+    back = unary(f"{name}_back", lambda out, g, shape, options: lambda h: operation(h, **options), add_up)
+    operation = unary(name, lambda out, x, **options: lambda g: back(g, shape=x.shape, options=options), select)
+    return operation
+
+
+# ---- by a key ----
+
+
+def getitem(x: Array, key: Any, /) -> Array:
+    """Return `x[key]`, for any key that the arrays' own library takes.
+
+    With integers, slices, None and an ellipsis this is a view, as there. Arrays of integers may repeat a position,
+    and the derivative adds up; arrays of booleans are masks.
+    """
+    key = key if isinstance(key, tuple) else (key,)
+    for entry in key:
+        if not (entry is None or entry is ... or isinstance(entry, int | slice)):
+            return _gather(x, key=key)
+    return _getitem(x, key=key if ... in key else (*key, ...))
+
+
+def _embed(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
+    out = namespace_of(g).zeros(shape, dtype=g.dtype, device=device_of(g))
+    place = tuple(entry for entry in key if entry is not None)  # assignment takes no new axes
+    out[place] = namespace_of(g).reshape(g, out[place].shape)
+    return out
+
+
+_getitem = unary(
+    "getitem", lambda out, x, key: lambda g: _getitem_back(g, key=key, shape=x.shape), lambda x, key: x[key]
+)
+_getitem_back: Primitive = unary("getitem_back", lambda out, g, key, shape: lambda h: _getitem(h, key=key), _embed)
+_gather = selection("getitem", lambda x, key: x[key])
+
+# ---- by place ----
+
+_take = selection("take", lambda x, indices, axis: namespace_of(x).take(x, indices, axis=axis))
+_take_along_axis = selection(
+    "take_along_axis", lambda x, indices, axis: namespace_of(x).take_along_axis(x, indices, axis=axis)
+)
+
+
+def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
+    """Return the elements at `indices`, integers of shape (k,), along `axis`, which a vector need not name."""
+    if axis is None and x.ndim != 1:
+        raise TraceError(f"take from an array of {x.ndim} axes needs to be told along which: give axis")
+    return _take(x, indices=indices, axis=0 if axis is None else axis)
+
+
+def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
+    """Return the elements at `indices` along `axis`, for each place along the other axes its own, as argsort gives."""
+    return _take_along_axis(x, indices=indices, axis=axis)
+
+
+_diagonal = selection("diagonal", lambda x, offset: namespace_of(x).linalg.diagonal(x, offset=offset))
+
+
+def diagonal(x: Array, /, *, offset: int = 0) -> Array:
+    """Return xᵢᵢ of matrices of shape (..., n, m), on the diagonal `offset` places above the main one."""
+    return _diagonal(x, offset=offset)
+
+
+# ---- in order ----
+
+_argsort = constant("argsort")
+
+
+def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
+    """Return the integers that sort `x` along `axis`; equal elements keep their order."""
+    x = strip(x)
+    return _argsort(-x if descending else x, axis=axis, stable=stable)
+
+
+def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
+    """Return `x` sorted along `axis`; of equal elements the derivative is that of the one that came first, first."""
+    return take_along_axis(x, argsort(x, axis=axis, descending=descending, stable=stable), axis=axis)

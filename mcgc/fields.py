@@ -1,0 +1,60 @@
+"""Dense nets as the fields of differential equations, which `mcgc.ode.solve` solves in one compiled call on the CPU."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mcgc import nets
+from mcgc.arrays import Array, is_host
+from mcgc.autodiff import ops
+from mcgc.ode.plan import Method, Stats
+
+
+class Solved(NamedTuple):
+    """A solution: `ys` (batch, times, states), `stats`, and `pull`, from its cotangent to those of y0, ts, *params."""
+
+    ys: Array
+    stats: Stats
+    pull: Callable[[Array], list]
+
+
+class DenseField(NamedTuple):
+    """dy/dt = net(y, inputs): a net of `sizes` and `activation` (see `mcgc.nets`), for `mcgc.ode.solve`.
+
+    Its params are (θ, inputs): θ of shape (m,), and inputs (batch, n₀ − states), constant numbers of each trajectory
+    that the net takes after the state (batch, states); sizes[-1] is the number of states.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+
+    def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
+        """Return dy/dt, of the shape of y."""
+        theta, inputs = params
+        return nets.apply(theta, ops.concat([y, inputs], axis=-1), self.sizes, self.activation)
+
+    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, keep: bool) -> Solved | None:
+        """Return the solution of `mcgc.ode.plan.march` by one compiled call, or None where that cannot be.
+
+        `keep` says whether its `pull` is wanted. None where there is no such call (other devices, dtypes that differ,
+        methods with steps of equal size or with stages for the dense output alone), and where the solution fails.
+        """
+        theta, inputs = params
+        arrays, tableau = (theta, inputs, y0), method.tableau
+        simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
+        fits = simple and all(is_host(x) and x.dtype == theta.dtype for x in arrays)
+        shaped = (theta.ndim, inputs.ndim) == (1, 2) and inputs.shape == (y0.shape[0], self.sizes[0] - y0.shape[1])
+        known = self.activation in nets.COMPILED and nets.num_parameters(self.sizes) == theta.size
+        if not (fits and shaped and known and self.sizes[-1] == y0.shape[1]):
+            return None
+        from mcgc.kernels import cpu_solve
+
+        found = cpu_solve.march_dense(theta, self.sizes, self.activation, y0, inputs, ts, method, keep)
+        if found is None:
+            return None
+        ys, accepted, rejected, trials, residuals = found
+
+        def pull(cotangent: Array) -> list:
+            theta_bar, y0_bar, inputs_bar = cpu_solve.pull_dense(residuals, cotangent)
+            return [y0_bar, None, theta_bar, inputs_bar]
+
+        return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), pull)
