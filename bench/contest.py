@@ -73,7 +73,7 @@ def contest(
         timings = measure(module, sides, options or {}, threads, plan.rounds, plan.seconds)
         check(case, timings, tolerances)
         for side, timing in timings.items():
-            target = targets.get(side) if threads == 1 and not plan.quick else None
+            target = targets.get(side) if threads == 1 else None
             if timing is None:
                 rows.append(Row(case, threads, side, target=target, note="not installed"))
                 continue

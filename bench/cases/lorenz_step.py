@@ -18,7 +18,10 @@ BATCH, EPOCHS = 4, 30
 DRAWS = 4  # steps a run, all from the same θ: what a solution takes depends on the draw of the noise
 TIGHT = 1e-10
 STAGES = 6  # evaluations a step of dopri5, whose last stage is the next step's first
-TOLERANCES = {"loss": 1e-3, "gradient": 1e-2}
+TOLERANCES = {
+    "loss": 1e-4,
+    "gradient": 5e-2,
+}  # the kinks of the net and float32 leave the gradients 0.4 % to 1.5 % apart
 TARGETS = {"diffrax": 4.0, "torchdiffeq": 12.0}
 
 
