@@ -13,6 +13,8 @@ from numba import njit
 from mcgc.errors import InputError
 from mcgc.kernels.cpu_matmul import matmul
 
+BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
+
 
 def dense_forward(
     theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str
@@ -142,7 +144,9 @@ def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
     for layer in range(sizes.size - 1):
         k, n = sizes[layer], sizes[layer + 1]
         c = theta_bar
-        matmul(c, w_at, n, c, w_at, n, none, a, a_at, 1, k, bars, start, n, k, n, rows)
+        for p in range(0, rows, BLOCK):
+            m = min(BLOCK, rows - p)
+            matmul(c, w_at, n, c, w_at, n, none, a, a_at + p * k, 1, k, bars, start + p * n, n, k, n, m)
         bias = c[w_at + k * n : w_at + (k + 1) * n]
         for p in range(rows):
             bar = bars[start + p * n : start + (p + 1) * n]
