@@ -20,7 +20,7 @@ IMPORT = ("-c", "import mcgc")
 HELP = ("-m", "mcgc_cli", "--help")
 
 
-def _run(arguments: Sequence[str], variables: Mapping[str, str]) -> float:
+def taken_by(arguments: Sequence[str], variables: Mapping[str, str]) -> float:
     """Return the seconds that a new interpreter takes: the processor's, of all its threads, held to one core."""
     process = subprocess.Popen(
         [sys.executable, *arguments], env=os.environ | environment(1) | variables, stdout=subprocess.DEVNULL
@@ -37,10 +37,10 @@ def rows(plan: Plan) -> list[Row]:
     table = []
     with tempfile.TemporaryDirectory() as kept:
         for side, arguments, target in (("mcgc --help", HELP, None), ("import mcgc", IMPORT, 0.3)):
-            taken = [_run(arguments, {}) for _ in range(plan.rounds)]
+            taken = [taken_by(arguments, {}) for _ in range(plan.rounds)]
             table.append(Row("cold", 1, side, spread(taken), None, target))
-        empty = [_run(("-c", STEP), {"NUMBA_CACHE_DIR": kept})]
-        warm = [_run(("-c", STEP), {"NUMBA_CACHE_DIR": kept}) for _ in range(plan.rounds)]
+        empty = [taken_by(("-c", STEP), {"NUMBA_CACHE_DIR": kept})]
+        warm = [taken_by(("-c", STEP), {"NUMBA_CACHE_DIR": kept}) for _ in range(plan.rounds)]
         table.append(Row("cold", 1, "first step, warm cache", spread(warm), None, 2.0))
         table.append(Row("cold", 1, "first step, empty cache", spread(empty), None, 30.0, "one compilation"))
     return table
