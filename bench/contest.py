@@ -25,6 +25,7 @@ class Row(NamedTuple):
     """A line of the table: what a side takes, and its time over mcgc's, or another quotient that `note` names.
 
     `target` is what the quotient should at least be; in a row without a quotient, the seconds it may at most take.
+    On one thread both are of the processor's clock, and `wall` is the quotient by the wall's.
     """
 
     case: str
@@ -34,6 +35,7 @@ class Row(NamedTuple):
     ratio: Spread | None = None
     target: float | None = None
     note: str = ""
+    wall: Spread | None = None
 
     @property
     def met(self) -> bool | None:
@@ -77,9 +79,12 @@ def contest(
             if timing is None:
                 rows.append(Row(case, threads, side, target=target, note="not installed"))
                 continue
-            taken, ours = timing.seconds(threads), timings[OURS].seconds(threads)
-            quotient = None if side == OURS else ratio(taken, ours)
-            rows.append(Row(case, threads, side, spread(taken), quotient, target, _evaluations(timing, spread(taken))))
+            taken, ours = spread(timing.seconds(threads)), timings[OURS]
+            row = Row(case, threads, side, taken, None, target, _evaluations(timing, taken))
+            if side != OURS:
+                quotient = ratio(timing.seconds(threads), ours.seconds(threads))
+                row = row._replace(ratio=quotient, wall=ratio(timing.wall, ours.wall))
+            rows.append(row)
     return rows
 
 

@@ -17,7 +17,7 @@ from bench.contest import Plan, Row
 from bench.timing import Spread, cores
 
 PACKAGES = ["mcgc", "numpy", "scipy", "numba", "autograd", "jax", "diffrax", "optax", "torch", "torchdiffeq", "joblib"]
-COLUMNS = ("case", "threads", "side", "time", "ratio", "target", "met", "note")
+COLUMNS = ("case", "threads", "side", "time", "ratio", "by wall", "target", "met", "note")
 
 
 def machine() -> dict[str, Any]:
@@ -51,7 +51,9 @@ def table(rows: Sequence[Row]) -> Table:
     """Return the rows as a table in Markdown: medians, with quartiles in brackets."""
     shown = Table(*COLUMNS, box=box.MARKDOWN)
     for row in rows:
-        shown.add_row(row.case, str(row.threads), row.side, _seconds(row.seconds), _ratio(row.ratio), *_judged(row))
+        wall = f"{row.wall.median:.3g}" if row.wall else ""
+        figures = _seconds(row.seconds), _ratio(row.ratio), wall
+        shown.add_row(row.case, str(row.threads), row.side, *figures, *_judged(row), row.note)
     return shown
 
 
@@ -72,16 +74,16 @@ def _ratio(quotient: Spread | None) -> str:
     return "{:.3g} [{:.3g}, {:.3g}]".format(*quotient) if quotient else ""
 
 
-def _judged(row: Row) -> tuple[str, str, str]:
+def _judged(row: Row) -> tuple[str, str]:
     target = (
         "" if row.target is None else f"≥ {row.target:g}" if row.seconds is None or row.ratio else f"≤ {row.target:g} s"
     )
-    return target, {True: "yes", False: "no", None: ""}[row.met], row.note
+    return target, {True: "yes", False: "no", None: ""}[row.met]
 
 
 def write(path: Path, plan: Plan, rows: Sequence[Row]) -> None:
     """Write the machine, the plan and all rows to `path`, as JSON; times are in seconds."""
-    spreads = ("seconds", "ratio")
+    spreads = ("seconds", "ratio", "wall")
     listed = [
         {key: x._asdict() if key in spreads and x else x for key, x in row._asdict().items()} | {"met": row.met}
         for row in rows

@@ -33,7 +33,7 @@ def taken_by(arguments: Sequence[str], variables: Mapping[str, str]) -> float:
 
 
 def rows(plan: Plan) -> list[Row]:
-    """Time each in processes of its own, in processor time: what an idle machine would show."""
+    """Time each in processes of its own, in processor time: that of an idle machine. Quickly, no compilation."""
     table = []
     with tempfile.TemporaryDirectory() as kept:
         for side, arguments, target in (("mcgc --help", HELP, None), ("import mcgc", IMPORT, 0.3)):

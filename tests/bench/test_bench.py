@@ -67,6 +67,7 @@ def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_
 
 def test_a_contest_gives_a_row_a_side_with_its_ratio_and_target(plan):
     ours, half, missing = contest(plan, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+    assert half.wall.low <= half.wall.median <= half.wall.high
     assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
     assert (half.target, half.met, half.ratio.low <= half.ratio.median <= half.ratio.high) == (1.2, True, True)
     assert (missing.seconds, missing.met, missing.note) == (None, None, "not installed")
