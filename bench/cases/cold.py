@@ -39,6 +39,8 @@ def rows(plan: Plan) -> list[Row]:
         for side, arguments, target in (("mcgc --help", HELP, None), ("import mcgc", IMPORT, 0.3)):
             taken = [taken_by(arguments, {}) for _ in range(plan.rounds)]
             table.append(Row("cold", 1, side, spread(taken), None, target))
+        if plan.quick:
+            return table
         empty = [taken_by(("-c", STEP), {"NUMBA_CACHE_DIR": kept})]
         warm = [taken_by(("-c", STEP), {"NUMBA_CACHE_DIR": kept}) for _ in range(plan.rounds)]
         table.append(Row("cold", 1, "first step, warm cache", spread(warm), None, 2.0))
