@@ -4,6 +4,7 @@ The net is 784–(29 × 50)–10, the batch 250 rows, the loss the cross-entropy
 Pixels and labels are random: their values do not change the work.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -122,55 +123,45 @@ def by_jax(
 
 
 def by_torch(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> Side:
-    """Take the steps with PyTorch, eagerly, with the foreach Adam, as most of its users train on a CPU."""
+    """Take the steps with PyTorch, eagerly, as most of its users train on a CPU.
+
+    θ is one tensor and the layers are views of it, with the fused Adam: a fifth faster here than a list of layers
+    with foreach operations.
+    """
     import torch
     from torch.nn import functional
 
     from mcgc.nets import unpack
 
     sizes, flat, images, labels = start(depth, width, batch)
-    m = flat.size
+    shapes = [x.shape for layer in unpack(flat, sizes) for x in layer]
+    lengths, m = [math.prod(shape) for shape in shapes], flat.size
+    theta, log_lam = torch.tensor(flat), torch.tensor(LOG_LAM0)
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
-    # linear layers of torch hold the transpose
-    theta = [
-        torch.from_numpy(np.ascontiguousarray(x.T)).requires_grad_() for layer in unpack(flat, sizes) for x in layer
-    ]
-    log_lam = torch.tensor(LOG_LAM0)
-    optimizer = torch.optim.Adam(theta, RATE, foreach=True)
-    optimizer_lam = torch.optim.Adam([log_lam], RATE_LAM, foreach=True)
+    optimizer = torch.optim.Adam([theta], RATE, fused=True)
+    optimizer_lam = torch.optim.Adam([log_lam], RATE_LAM, fused=True)
 
-    def objective(theta: Any, x: Any, classes: Any) -> Any:
-        for w, b in zip(theta[:-2:2], theta[1:-2:2], strict=True):
-            x = functional.linear(x, w, b).relu()
-        outputs = functional.linear(x, theta[-2], theta[-1]).softmax(-1)
-        return functional.cross_entropy(outputs, classes)
+    def evaluate(theta: Any, x: Any, classes: Any) -> tuple:
+        theta.requires_grad_()
+        parts = [part.view(shape) for part, shape in zip(theta.split(lengths), shapes, strict=True)]
+        for w, b in zip(parts[:-2:2], parts[1:-2:2], strict=True):
+            x = torch.addmm(b, x, w).relu()
+        outputs = torch.addmm(parts[-1], x, parts[-2]).softmax(-1)
+        loss = functional.cross_entropy(outputs, classes)
+        return loss.detach(), torch.autograd.grad(loss, theta)[0]
 
-    def step(x: Any, classes: Any) -> None:
-        with torch.no_grad():
-            noise = torch.randn(m)
-            eps = [part.view_as(p) for part, p in zip(noise.split([p.numel() for p in theta]), theta, strict=True)]
-            root = torch.exp(log_lam / 2)
-            perturbed = torch._foreach_add(theta, torch._foreach_mul(eps, root))
-        for p in perturbed:
-            p.requires_grad_()
-        loss = objective(perturbed, x, classes)
-        gradients = torch.autograd.grad(loss, perturbed)
-        with torch.no_grad():
-            for p, g in zip(theta, gradients, strict=True):
-                p.grad = g
-            score = (torch.dot(noise, noise) - m) / 2 * loss
+    def run() -> None:
+        for x, classes in zip(images, labels, strict=True):
+            eps = torch.randn(m)
+            loss, theta.grad = evaluate(torch.add(theta, eps * torch.exp(log_lam / 2)), x, classes)
+            score = (torch.dot(eps, eps) - m) / 2 * loss
             log_lam.grad = score + BETA * m * torch.exp(log_lam - LOG_LAM0)
             optimizer.step()
             optimizer_lam.step()
             log_lam.clamp_(max=LOG_LAM0 + CAP)
 
-    def run() -> None:
-        for x, classes in zip(images, labels, strict=True):
-            step(x, classes)
-
-    loss = objective(theta, images[0], labels[0])
-    gradients = [g.numpy().T.ravel() for g in torch.autograd.grad(loss, theta)]
-    return Side(run, STEPS, {"loss": loss.item(), "gradient": np.concatenate(gradients)})
+    loss, gradient = evaluate(theta.clone(), images[0], labels[0])
+    return Side(run, STEPS, {"loss": loss.item(), "gradient": gradient.numpy()})
 
 
 def by_autograd(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> Side:
