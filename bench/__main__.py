@@ -1,0 +1,47 @@
+"""Measure mcgc against its peers: `python -m bench`."""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from bench import report
+from bench.contest import Plan, Row
+from bench.timing import cores
+
+CASES = ("mnist-step", "lorenz-step", "generic-step", "noise", "adam", "ensemble", "limit", "scaling", "cold")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the cases that the command line names, print their table, and write it if asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--case", choices=CASES, action="append", help="run this case; may be repeated [all]")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: few short turns, small cases, no targets")
+    parser.add_argument("--threads", type=int, action="append", help="threads a side; may be repeated [1, all cores]")
+    parser.add_argument("--rounds", type=int, help="turns of each side [9, quick 2]")
+    parser.add_argument("--plots", type=Path, default=Path("bench", "plots"), help="folder of the plots [bench/plots]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        plan = Plan(
+            given.quick,
+            given.threads or ([1] if given.quick else sorted({1, cores()})),
+            given.rounds or (2 if given.quick else 9),
+            0.02 if given.quick else 0.3,
+            Path(scratch) if given.quick else given.plots,
+        )
+        rows: list[Row] = []
+        for case in given.case or CASES:
+            began = time.perf_counter()
+            found = import_module(f"bench.cases.{case.replace('-', '_')}").rows(plan)
+            rows += [row._replace(target=None) for row in found] if plan.quick else found
+            print(f"{case}: {time.perf_counter() - began:.0f} s", flush=True)
+    report.show(rows)
+    if given.json:
+        report.write(given.json, plan, rows)
+
+
+if __name__ == "__main__":
+    main()

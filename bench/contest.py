@@ -1,0 +1,94 @@
+"""A contest: one job done by mcgc and by its peers, checked for equal numbers, timed, and put into rows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from bench.timing import Spread, Timing, measure, ratio, spread
+
+OURS = "mcgc"
+
+
+class Plan(NamedTuple):
+    """How to measure: quickly or in full, on which numbers of threads, how often, how long a turn, where plots go."""
+
+    quick: bool
+    threads: Sequence[int]
+    rounds: int
+    seconds: float
+    plots: Path
+
+
+class Row(NamedTuple):
+    """A line of the table: what a side takes, and its time over mcgc's, or another quotient that `note` names.
+
+    `target` is what the quotient should at least be; in a row without a quotient, the seconds it may at most take.
+    On one thread both are of the processor's clock, and `wall` is the quotient by the wall's.
+    """
+
+    case: str
+    threads: int
+    side: str
+    seconds: Spread | None = None
+    ratio: Spread | None = None
+    target: float | None = None
+    note: str = ""
+    wall: Spread | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Tell whether the target is met, None without one."""
+        if self.target is None or (self.ratio is None and self.seconds is None):
+            return None
+        return self.ratio.median >= self.target if self.ratio else self.seconds.median <= self.target
+
+
+def check(case: str, timings: Mapping[str, Timing | None], tolerances: Mapping[str, float]) -> None:
+    """Raise `ValueError` if a side's values differ from those of mcgc, or of its "reference", by more than allowed.
+
+    `tolerances` has, by the value's name, the largest ‖a − b‖ / ‖b‖.
+    """
+    ours = timings[OURS].values
+    for side, timing in timings.items():
+        for name, tolerance in tolerances.items() if timing else ():
+            expected = np.asarray(ours.get(f"reference {name}", ours[name]), np.float64)
+            found = np.asarray(timing.values[name], np.float64)
+            difference = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+            if not difference <= tolerance:
+                raise ValueError(f"{case}: {name} of {side} differs by {difference:.1e}, more than {tolerance:.1e}")
+
+
+def contest(
+    plan: Plan,
+    case: str,
+    module: str,
+    sides: Sequence[str],
+    tolerances: Mapping[str, float],
+    targets: Mapping[str, float],
+    options: Mapping | None = None,
+) -> list[Row]:
+    """Time the job on every number of threads; targets are those of one thread."""
+    rows = []
+    for threads in plan.threads:
+        timings = measure(module, sides, options or {}, threads, plan.rounds, plan.seconds)
+        check(case, timings, tolerances)
+        for side, timing in timings.items():
+            target = targets.get(side) if threads == 1 else None
+            if timing is None:
+                rows.append(Row(case, threads, side, target=target, note="not installed"))
+                continue
+            taken, ours = spread(timing.seconds(threads)), timings[OURS]
+            row = Row(case, threads, side, taken, None, target, _evaluations(timing, taken))
+            if side != OURS:
+                quotient = ratio(timing.seconds(threads), ours.seconds(threads))
+                row = row._replace(ratio=quotient, wall=ratio(timing.wall, ours.wall))
+            rows.append(row)
+    return rows
+
+
+def _evaluations(timing: Timing, taken: Spread) -> str:
+    """Say how often the field was evaluated, and how long one took, forward and backward together."""
+    number = timing.values.get("evaluations")
+    return f"{number:,.0f} evaluations of {taken.median / number * 1e6:.1f} µs" if number else ""

@@ -1,0 +1,137 @@
+"""The benchmark's statistics, its checks, its rows, and a quick run of it."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from bench import __main__ as command
+from bench import report
+from bench.cases import cold
+from bench.contest import Plan, Row, check, contest
+from bench.timing import Side, Spread, Timing, environment, measure, ratio, spread, variables
+
+
+def worker_of(**options):
+    """Give a side that takes no time and tells what its process was given."""
+    return Side(lambda: sum(range(10_000)), 1, {"value": options["value"], "threads": os.environ["OMP_NUM_THREADS"]})
+
+
+def half_of(**options):
+    """Give a side that does twice the work of the first, and half the number."""
+    return Side(lambda: sum(range(20_000)), 1, {"value": options["value"] / 2})
+
+
+def absent(**options):
+    """Give a side whose library is not installed."""
+    raise ModuleNotFoundError("No module named 'peer'", name="peer")
+
+
+SIDES = {"mcgc": worker_of, "half": half_of, "absent": absent}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    """Give a plan of short turns on one thread."""
+    return Plan(True, [1], 3, 1e-3, tmp_path)
+
+
+def test_spread_is_the_median_and_the_quartiles():
+    samples = np.random.default_rng(0).random(23).tolist()
+    assert spread(samples) == pytest.approx(tuple(np.quantile(samples, [0.5, 0.25, 0.75])), rel=1e-12)
+    assert spread([2.0]) == (2, 2, 2)
+
+
+def test_ratio_compares_turns_of_one_round_so_that_a_drift_of_both_cancels():
+    drift = [1.0, 3.0, 9.0, 27.0]
+    assert ratio([2 * t for t in drift], drift) == pytest.approx((2, 2, 2), rel=1e-15)
+
+
+def test_environment_is_set_for_the_time_of_the_block():
+    before = dict(os.environ)
+    with variables(environment(1)):
+        assert {os.environ[f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")} == {"1"}
+        assert "eigen=false" in os.environ["XLA_FLAGS"]
+    assert dict(os.environ) == before
+
+
+def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_absent():
+    found = measure(__name__, list(SIDES), {"value": 4.0}, 1, rounds=5, seconds=2e-3)
+    assert found["absent"] is None
+    assert found["mcgc"].values == {"value": 4.0, "threads": "1"}
+    assert [len(found["mcgc"].wall), len(found["half"].processor)] == [5, 5]
+    assert min(found["mcgc"].processor) > 0
+    assert 1.5 < ratio(found["half"].seconds(1), found["mcgc"].seconds(1)).median < 2.7
+
+
+def test_a_contest_gives_a_row_a_side_with_its_ratio_and_target(plan):
+    ours, half, missing = contest(plan, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+    assert half.wall.low <= half.wall.median <= half.wall.high
+    assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
+    assert (half.target, half.met, half.ratio.low <= half.ratio.median <= half.ratio.high) == (1.2, True, True)
+    assert (missing.seconds, missing.met, missing.note) == (None, None, "not installed")
+
+
+def test_a_contest_of_different_numbers_is_refused(plan):
+    with pytest.raises(ValueError, match=r"case: value of half differs by 5\.0e-01"):
+        contest(plan, "case", __name__, ["mcgc", "half"], {"value": 0.4}, {}, {"value": 4.0})
+
+
+def test_values_are_held_against_a_reference_where_there_is_one():
+    ours = Timing([1.0], [1.0], {"value": 1.0, "reference value": 2.0})
+    with pytest.raises(ValueError, match="value of mcgc"):
+        check("case", {"mcgc": ours}, {"value": 0.1})
+    check("case", {"mcgc": ours}, {"value": 0.5})
+
+
+def test_nan_is_no_agreement():
+    sides = {"mcgc": Timing([1.0], [1.0], {"value": 1.0}), "peer": Timing([1.0], [1.0], {"value": float("nan")})}
+    with pytest.raises(ValueError, match="value of peer"):
+        check("case", sides, {"value": 1.0})
+
+
+def test_a_process_is_timed_whole_and_its_failure_is_told():
+    nothing, import_mcgc = (cold.taken_by(arguments, {}) for arguments in (("-c", ""), cold.IMPORT))
+    assert 0 < nothing < import_mcgc
+    with pytest.raises(RuntimeError, match="failed"):
+        cold.taken_by(("-c", "raise SystemExit(3)"), {})
+
+
+@pytest.mark.parametrize(
+    ("row", "met"),
+    [
+        (Row("c", 1, "s", Spread(1, 1, 1), Spread(2.5, 2, 3), 2.0), True),
+        (Row("c", 1, "s", Spread(1, 1, 1), Spread(1.5, 1, 3), 2.0), False),
+        (Row("c", 1, "s", Spread(1, 1, 1), None, 2.0), True),
+        (Row("c", 1, "s", Spread(3, 3, 3), None, 2.0), False),
+        (Row("c", 1, "s", Spread(3, 3, 3)), None),
+    ],
+)
+def test_a_quotient_is_to_reach_its_target_and_seconds_not_to_exceed_it(row, met):
+    assert row.met is met
+
+
+def test_the_table_shows_units_spread_and_targets(capsys):
+    report.show([Row("c", 1, "s", Spread(2.5e-3, 2e-3, 3e-3), Spread(4, 3, 5), 2.0), Row("d", 2, "t", note="gone")])
+    shown = capsys.readouterr().out
+    assert "2.5 [2, 3] ms" in shown
+    assert all(word in shown for word in ("4 [3, 5]", "≥ 2", "yes", "gone"))
+
+
+def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
+    command.main(["--quick", "--case", "noise", "--case", "adam", "--json", str(tmp_path / "bench.json")])
+    found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    assert set(found) == {"machine", "plan", "rows"}
+    assert found["machine"]["versions"]["numpy"] == np.__version__
+    assert found["machine"]["processor"]
+    assert (found["plan"]["quick"], found["plan"]["threads"], found["plan"]["rounds"]) == (True, [1], 2)
+    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160"}
+    rows = {row["side"]: row for row in found["rows"] if row["case"] == "noise 111,160"}
+    assert set(rows["numpy"]) == {*Row._fields, "met"}
+    assert set(rows["numpy"]["ratio"]) == set(Spread._fields)
+    assert rows["numpy"]["ratio"]["median"] == pytest.approx(
+        rows["numpy"]["seconds"]["median"] / rows["mcgc"]["seconds"]["median"], rel=0.5
+    )
+    assert all(row["target"] is None for row in found["rows"])
+    assert "numpy" in capsys.readouterr().out
