@@ -21,7 +21,7 @@ MODULES = {
         for name in (
             *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators"),
             *("schedules", "smoothing", "surfaces", "minimizer", "problems", "settings", "training", "runs"),
-            *("arrays", "random", "errors"),
+            *("reference", "arrays", "random", "errors"),
         )
     },
 }
