@@ -1,29 +1,33 @@
 """Run files: a run's settings, epochs and parameters as HDF5; the one door of the library to the disk.
 
-Root attributes `format`, `version`, `device`, `finished`, and `settings`, `versions`, `dataset` as JSON; the
-group `epochs` with one array a field of the records, (epochs,) or (epochs, members); `theta` (members, m) and
-`log_lam` (members,).
+Root attributes `format`, `version`, `device`, `finished`, and `settings`, `versions`, `dataset`, `changes` as JSON;
+the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the groups `states/last` and
+`states/previous`, the complete states after the last epoch and the one before it, one array a leaf; `theta`
+(members, m) and `log_lam` (members,), which are those of `states/last`. Numbers and structure carry checksums.
 """
 
 import contextlib
+import errno
 import json
 import os
 import platform
-import secrets
 import stat
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
-from mcgc import __version__
-from mcgc.errors import InputError, OutputError
+from mcgc import __version__, hdf5
+from mcgc.errors import DatasetError, InputError, OutputError
 
-FORMAT, VERSION = "mcgc-run", 1
-_JSON = ("settings", "versions", "dataset")
+FORMAT, VERSION = "mcgc-run", 2
+_JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list}
+_STATES = ("last", "previous")
+_MANY = 1000  # more datasets than this are not a run's
 
 _RECORDED = (
     "numpy",
@@ -41,9 +45,10 @@ _RECORDED = (
 class Run(NamedTuple):
     """What a run file holds.
 
-    `settings`, `versions` and `dataset` are plain JSON values; `epochs` maps each field of the records to its
-    array, (epochs,) or (epochs, members), NaN where there is no number; `theta` (members, m) and `log_lam`
-    (members,) are those of the last epoch. `finished` is False if the run was stopped before its last epoch.
+    `settings`, `versions`, `dataset` and `changes`, the list of what was changed on going on, are plain JSON values;
+    `epochs` maps each field of the records to its array, (epochs,) or (epochs, members), NaN where there is no number.
+    `states` are those after the last epoch and, from the second on, the one before it: by the name of each leaf, an
+    array with members along its first axis (see `mcgc.resume`). `finished` is False before the last epoch.
     """
 
     settings: Mapping[str, Any]
@@ -52,15 +57,34 @@ class Run(NamedTuple):
     device: str
     finished: bool
     epochs: Mapping[str, np.ndarray]
-    theta: np.ndarray
-    log_lam: np.ndarray
+    states: Sequence[Mapping[str, np.ndarray]]
+    changes: Sequence[str] = ()
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs done."""
+        return len(self.epochs["epoch"])
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters after the last epoch, (members, m)."""
+        return self.states[0]["state/theta"]
+
+    @property
+    def log_lam(self) -> np.ndarray:
+        """Log λ after the last epoch, (members,): −∞ without continuation."""
+        return self.states[0]["state/log_lam"]
 
 
 def columns(records: Sequence[Any]) -> dict[str, np.ndarray]:
-    """Turn `records`, one at least, into an array a field: NamedTuples of numbers or tuples; None is NaN."""
+    """Turn `records`, one at least, into an array a field: NamedTuples of numbers or tuples.
+
+    None is NaN; False and True are 0 and 1, uint8.
+    """
     fields = zip(records[0]._fields, zip(*records, strict=True), strict=True)
     arrays = {field: np.asarray(values) for field, values in fields}
-    return {field: array.astype(float) if array.dtype == object else array for field, array in arrays.items()}
+    kinds = {"O": float, "b": np.uint8}
+    return {field: array.astype(kinds.get(array.dtype.kind, array.dtype)) for field, array in arrays.items()}
 
 
 def versions() -> dict[str, str]:
@@ -101,61 +125,84 @@ def save(path: str | os.PathLike, run: Run, overwrite: bool = False) -> None:
     check_writable(path, overwrite)
     path = os.path.realpath(path)
     image = _image(run)
-    temporary = os.path.join(os.path.dirname(path), f".mcgc-{secrets.token_hex(8)}")
+    directory, base = os.path.split(path)
+    temporary = os.path.join(directory, f".{base[:200]}.partial")  # one that a killed run left is replaced
     try:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         with open(temporary, "xb") as file:
             file.write(image)
             file.flush()
             os.fsync(file.fileno())
         _publish(temporary, path, overwrite)
     except OSError as error:
-        raise _refusal(path, error) from None
+        raise _refusal(path, error) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
 
 
 def load(path: str | os.PathLike) -> Run:
-    """Read the run file at `path`.
+    """Read the run file at `path`, in memory of about the size of the file.
 
-    Raises `InputError` if it is not there, not a run file, of a later version, or damaged.
+    Raises `InputError` if it is not there, not a run file, of another version, or damaged.
     """
-    name = f"run file {os.fspath(path)!r}"
-    if not os.path.isfile(path):
-        raise InputError(f"{name} does not exist or is not a regular file: check the path")
     try:
-        with h5py.File(path, "r") as file:
-            found = file.attrs.get("format"), file.attrs.get("version")
-            if found != (FORMAT, VERSION):
-                raise InputError(
-                    f"{name} is of {found}, not {(FORMAT, VERSION)}: give one that this version of mcgc wrote"
-                )
-            settings, versions, dataset = (json.loads(file.attrs[key]) for key in _JSON)
-            return Run(
-                settings,
-                versions,
-                dataset,
-                device=file.attrs["device"],
-                finished=bool(file.attrs["finished"]),
-                epochs={field: dataset[()] for field, dataset in file["epochs"].items()},
-                theta=file["theta"][()],
-                log_lam=file["log_lam"][()],
-            )
-    except InputError:
-        raise
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError, AttributeError, MemoryError) as error:
-        raise InputError(f"{name} is not HDF5, or damaged ({str(error).splitlines()[0]}): copy it again") from None
+        return hdf5.read(path, "run file", "give one that 'mcgc fit' wrote", _contents)[0]
+    except DatasetError as error:
+        raise InputError(str(error)) from None
+
+
+def _contents(file: h5py.File, name: str) -> Run:
+    attribute = partial(hdf5.attribute, file, name)
+    if (attribute("format"), attribute("version")) != (FORMAT, VERSION):
+        other = f"{attribute('format')!r}, version {attribute('version')}"
+        raise DatasetError(f"{name} is of the format {other}, not {FORMAT!r}, version {VERSION}: give one of that")
+    values = {key: json.loads(attribute(key)) for key in _JSON}
+    for key, kind in _JSON.items():
+        if type(values[key]) is not kind:
+            raise DatasetError(f"{name}: the attribute {key!r} is not a JSON {kind.__name__}: copy the file again")
+    remedy = "give one that 'mcgc fit' wrote, which holds all of its numbers"
+    found = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
+    epochs, *states = (
+        {key.removeprefix(part): hdf5.array(it, it.dtype) for key, it in found.items() if key.startswith(part)}
+        for part in ("epochs/", *(f"states/{place}/" for place in _STATES))
+    )
+    if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
+        raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
+    finished, device = bool(attribute("finished")), str(attribute("device"))
+    return Run(**values, device=device, finished=finished, epochs=epochs, states=[state for state in states if state])
+
+
+def _below(file: h5py.File, name: str) -> Iterator[str]:
+    """Yield the paths of all that is in `epochs` and `states` and no group; links are left to be refused."""
+    ahead, seen = ["epochs", "states"], 0
+    while ahead:
+        place = ahead.pop()
+        if isinstance(file.get(place, getlink=True), h5py.HardLink) and isinstance(file[place], h5py.Group):
+            seen += len(file[place])
+            if seen > _MANY:  # which groups that hold themselves come to
+                raise DatasetError(f"{name} holds more arrays than a run has: give one that 'mcgc fit' wrote")
+            ahead += [f"{place}/{key}" for key in file[place]]
+        else:
+            yield place
 
 
 def _image(run: Run) -> bytes:
     """Return the bytes of the file, made in memory so that the disk sees one plain write."""
-    with h5py.File("image", "w", driver="core", backing_store=False) as file:
-        file.attrs.update(format=FORMAT, version=VERSION, device=run.device, finished=run.finished)
-        for key in _JSON:
-            file.attrs[key] = json.dumps(getattr(run, key))
-        for field, array in run.epochs.items():
-            file[f"epochs/{field}"] = array
-        file["theta"], file["log_lam"] = run.theta, run.log_lam
+    with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+        file.attrs.update(version=VERSION, finished=run.finished)
+        texts = {"format": FORMAT, "device": run.device} | {key: json.dumps(getattr(run, key)) for key in _JSON}
+        for key, text in texts.items():
+            encoded = text.encode()
+            file.attrs.create(key, encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
+        parts = {"epochs": run.epochs} | {
+            f"states/{place}": state for place, state in zip(_STATES, run.states, strict=False)
+        }
+        for part, arrays in parts.items():
+            for key, array in arrays.items():
+                file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
+        file["theta"], file["log_lam"] = file["states/last/state/theta"], file["states/last/state/log_lam"]
         file.flush()
         return file.id.get_file_image()
 
@@ -182,4 +229,6 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
 
 
 def _refusal(path: str, error: OSError) -> OutputError:
-    return OutputError(f"output {path!r} cannot be written ({error.strerror}): choose a place that exists and may be")
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    remedy = "make room there" if full else "choose a place that exists and may be"
+    return OutputError(f"output {path!r} cannot be written ({error.strerror}): {remedy}")

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -31,11 +31,11 @@ class Record(NamedTuple):
     """One epoch; tuples have one entry a member.
 
     `train_loss` and `test_loss` are those of θ itself after the epoch; `smoothed_loss` is the mean over the epoch's
-    steps of the loss at the perturbed parameters, and `grad_log_lam` that of the gradient that drove φ, β included;
-    `log_lam` is φ after the epoch. `test_accuracy` is the fraction of the test set that θ names rightly. Evaluations
-    and steps of the solver are those of the training steps. `restored` tells that the epoch diverged, and the member
-    went back to its best state. `seconds` is what the epoch took, of all members. None stands where there is no such
-    number.
+    steps of the loss at the perturbed parameters, and `grad_log_lam` that of the gradient that drove φ, β included,
+    `grad_log_lam_alone` without β; `log_lam` is φ after the epoch. `test_accuracy` is the fraction of the test set that
+    θ names rightly. Evaluations, and accepted and rejected steps, of the solver are those of the training steps, of
+    which there were `steps` from the start of the run on. `restored` tells that the epoch diverged, and the member went
+    back to its best state. `seconds` is what the epoch took, of all members. None stands where there is no such number.
     """
 
     epoch: int
@@ -45,10 +45,13 @@ class Record(NamedTuple):
     test_accuracy: Numbers
     log_lam: Numbers
     grad_log_lam: Numbers
+    grad_log_lam_alone: Numbers
     function_evaluations: Counts
     accepted_steps: Counts
     rejected_steps: Counts
+    steps: tuple[int, ...]
     restored: tuple[bool, ...]
+    member_seconds: tuple[float, ...]
     seconds: float
 
 
@@ -92,7 +95,7 @@ def fit(
 
     Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails.
     """
-    return _epochs(*begin(settings, data, device, problem))
+    return ((record, _thetas(members)) for record, members in epochs(*begin(settings, data, device, problem)))
 
 
 def begin(
@@ -176,22 +179,53 @@ def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optim
     )
 
 
-def _epochs(study: Study, members: list[Member]) -> Iterator[tuple[Record, Array]]:
-    for epoch in range(1, study.settings.epochs + 1):
+Advance = Callable[[Study, Sequence[Member], int], list[tuple[Member, tuple]]]
+
+
+def in_turn(pause: Callable[[], None] = lambda: None) -> Advance:
+    """Return what takes all members through an epoch, one after the other; `pause()` is called before each step."""
+    return lambda study, members, epoch: [
+        advance(study, member, index, epoch, pause) for index, member in enumerate(members)
+    ]
+
+
+def advance(
+    study: Study, member: Member, index: int, epoch: int, pause: Callable[[], None] = lambda: None
+) -> tuple[Member, tuple]:
+    """Take member number `index` through an epoch, counted from 1; return it and its entries of the record.
+
+    `pause()` is called before each step. Raises `SolveError` as `fit` does.
+    """
+    began = time.perf_counter()
+    try:
+        member, row = _survived(study, member, epoch, pause)
+    except SolveError as failure:
+        raise SolveError(f"member {index}, epoch {epoch}: {failure}") from failure
+    return member, (*row, time.perf_counter() - began)
+
+
+def epochs(
+    study: Study, members: Sequence[Member], done: int = 0, advance_all: Advance | None = None
+) -> Iterator[tuple[Record, tuple[Member, ...]]]:
+    """Yield the record and the members of each epoch after number `done`, of which `members` are the state.
+
+    The bits do not depend on where a run was taken up, nor on `advance_all`, how the members of an epoch are advanced:
+    `in_turn()` if not given. Raises what that raises.
+    """
+    advance_all = advance_all or in_turn()
+    for epoch in range(done + 1, study.settings.epochs + 1):
         began = time.perf_counter()
-        rows: list[tuple] = []
-        for index, member in enumerate(members):
-            try:
-                members[index], row = _survived(study, member, epoch)
-            except SolveError as failure:
-                raise SolveError(f"member {index}, epoch {epoch}: {failure}") from failure
-            rows.append(row)
-        columns = dict(zip(Record._fields[1:-1], zip(*rows, strict=True), strict=True))
-        record = Record(epoch=epoch, **columns, seconds=time.perf_counter() - began)
-        yield record, namespace_of(members[0].state.theta).stack([member.state.theta for member in members])
+        found = advance_all(study, members, epoch)
+        members = tuple(member for member, _ in found)
+        columns = dict(zip(Record._fields[1:-1], zip(*(row for _, row in found), strict=True), strict=True))
+        yield Record(epoch=epoch, **columns, seconds=time.perf_counter() - began), members
 
 
-def _survived(study: Study, member: Member, epoch: int) -> tuple[Member, tuple]:
+def _thetas(members: Sequence[Member]) -> Array:
+    return namespace_of(members[0].state.theta).stack([member.state.theta for member in members])
+
+
+def _survived(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[Member, tuple]:
     """Take one member through an epoch, or back to its best state if the epoch diverges; return its entries too.
 
     An epoch diverges if a solution fails or a loss is not finite. The best state is the one of the lowest training
@@ -201,35 +235,42 @@ def _survived(study: Study, member: Member, epoch: int) -> tuple[Member, tuple]:
     Raises `SolveError` if that has happened `MOST_RESTORES` times, or the setting `on_divergence` is "stop".
     """
     try:
-        state, row = _epoch(study, member, epoch)
+        state, row = _epoch(study, member, epoch, pause)
         failure = SolveError(f"the training loss has become {row[0]}: try a smaller learning rate")
     except SolveError as error:
         row, failure = (math.nan,), error
     if math.isfinite(row[0]):
         if row[0] < member.lowest:
             member = member._replace(best=state, lowest=row[0])
-        return member._replace(state=state), (*row, False)
+        return member._replace(state=state), (*row, state.steps, False)
     if study.settings.on_divergence == "stop" or member.restores == MOST_RESTORES:
         raise failure
     best, steps = member.best, epoch * -(-_count(study.train) // study.settings.batch_size)
     state = study.method(0).init(best.theta)._replace(log_lam=best.log_lam, steps=steps)
     effort = (0, 0, 0) if "solver" in study.problem.options else (None, None, None)
-    return member._replace(state=state, restores=member.restores + 1), (*_scores(study, state, []), *effort, True)
+    return member._replace(state=state, restores=member.restores + 1), (
+        *_scores(study, state, []),
+        *effort,
+        steps,
+        True,
+    )
 
 
-def _epoch(study: Study, member: Member, epoch: int) -> tuple[State, tuple]:
+def _epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[State, tuple]:
     """Take one member through all minibatches, and return its state and its entries of the record."""
     state, infos = member.state, []
     for batch in minibatches(study, member, epoch):
+        pause()
         state, info = study.method(member.restores).step(state, batch, fold_in(member.noise, state.steps))
         infos.append(info)
     return state, (*_scores(study, state, infos), *_effort(infos))
 
 
 def _scores(study: Study, state: State, infos: list[Info]) -> list[float | None]:
-    """Return the entries of the record from the training loss to the gradient of φ."""
+    """Return the entries of the record from the training loss to the gradients of φ."""
     loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), study.problem.accuracy
     smoothed, slope = ([info.smoothed for info in infos], [info.regularised for info in infos])
+    alone = [info.grad_log_lam for info in infos]
     continued = study.settings.continuation
     scores = [
         _mean_over(loss, study.train),
@@ -237,7 +278,7 @@ def _scores(study: Study, state: State, infos: list[Info]) -> list[float | None]
         _mean_over(loss, study.test),
         None if accuracy is None else _mean_over(partial(accuracy, state.theta), study.test),
         state.log_lam if continued else None,
-        _average(slope) if continued and infos else None,
+        *((_average(slope), _average(alone)) if continued and infos else (None, None)),
     ]
     return _on_host(scores)
 

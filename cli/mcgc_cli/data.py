@@ -76,9 +76,9 @@ def validate(file: str, problem: str | None, json: bool) -> None:
     may not be read, or the problem is unknown.
     """
     from mcgc_datasets import load, problem_of
-    from mcgc_datasets.checked import check_file
 
     from mcgc import problems
+    from mcgc.hdf5 import check_file
 
     check_file(file, f"dataset file {file!r}")
     if problem is not None:

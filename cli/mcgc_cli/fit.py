@@ -1,29 +1,32 @@
-"""`mcgc fit`: train on a problem, show the epochs, save the run."""
+"""`mcgc fit`: train on a problem, show the epochs, save the run, and go on with one that was stopped."""
 
 import os
-from collections.abc import Iterator
+import shlex
+from contextlib import ExitStack
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from mcgc.errors import McgcError
-from mcgc_cli.options import recipe_options, settings_of
-from mcgc_cli.progress import Show, progress
-from mcgc_cli.sentences import FAILURE, INTERRUPTED, Stopped
+from mcgc.errors import InputError, McgcError
+from mcgc_cli.options import recipe_options, resumed, settings_of
+from mcgc_cli.progress import progress
+from mcgc_cli.sentences import FAILURE, Stopped
+from mcgc_cli.signals import Interrupted, noted
 from mcgc_cli.summary import as_json, as_text, result_of
 
 
 @click.command()
-@click.option("--problem", required=True, help="Problem to train on: mnist, lotka-volterra, or lorenz.")
+@click.option("--problem", help="Problem to train on: mnist, lotka-volterra, or lorenz.")
 @click.option(
     "--dataset",
     metavar="FILE",
     help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
 )
 @recipe_options
-@click.option("--device", default="auto", show_default=True, help="Device: auto, cpu, cuda, or cuda:N.")
+@click.option("--device", default=None, help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]")
 @click.option(
     "-o",
     "--output",
@@ -31,16 +34,41 @@ from mcgc_cli.summary import as_json, as_text, result_of
     help="Run file, HDF5.  [default: <problem>-seed<seed>.h5, or the next free name]",
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
+@click.option("--resume", metavar="FILE", help="Go on with this run file; --epochs may give it a new number of epochs.")
+@click.option("--allow-changed", is_flag=True, help="Go on though something differs that changes the numbers.")
+@click.option(
+    "--checkpoint-every",
+    metavar="N",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Save after every N epochs, but not more than every 2 seconds.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that the members are trained in; the numbers do not depend on it.",
+)
 @click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
 @click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
 def fit(
-    problem: str,
+    ctx: click.Context,
+    problem: str | None,
     dataset: str | None,
-    device: str,
+    device: str | None,
     output: str | None,
     force: bool,
+    resume: str | None,
+    allow_changed: bool,
+    checkpoint_every: int,
+    workers: int,
     quiet: bool,
     json: bool,
+    debug: bool,
     **given: Any,
 ) -> None:
     """Train on a problem, with the recipe of the paper where no option says otherwise."""
@@ -48,36 +76,62 @@ def fit(
     from mcgc_datasets import load
 
     from mcgc import problems, runs, training
-    from mcgc.arrays import select_device, to_host
+    from mcgc.arrays import select_device
+    from mcgc.resume import unpack
+    from mcgc.workers import workers as processes
+    from mcgc_cli.lock import locked
+    from mcgc_cli.saving import Saver, dataset_of, same_run
 
-    settings = settings_of(problems.get(problem), given)
-    place, taken = select_device(device)
-    path = output if output is not None else free(f"{problem}-seed{settings.seed}.h5")
+    ctx.meta["debug"] = debug
+    old, path = None, output
+    if resume is not None:
+        if output is not None or force:
+            raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
+        old, path, force = runs.load(resume), resume, True
+        problem, dataset, device = resumed(old, problem, dataset, device)
+    if problem is None:
+        raise click.UsageError("Missing option '--problem'.")
+    settings = settings_of(problems.get(problem), given, old)
+    place, taken = select_device(device or "auto")
+    if workers > 1 and place.name != "cpu":
+        raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
+    path = path if path is not None else free(f"{problem}-seed{settings.seed}.h5")
     runs.check_writable(path, force)
-    data = load(problem, dataset)
-    epochs = training.fit(settings, data, place)
-    if not quiet:
-        click.echo(taken, err=True)
-    with progress(settings.epochs, quiet) as show:
-        records, theta, failure = _train(epochs, show)
-    if records:
-        table = runs.columns(records)
-        run = runs.Run(
-            settings=settings._asdict(),
-            versions=runs.versions(),
-            dataset={"source": data.source, "sha256": data.sha256},
-            device=place.name,
-            finished=failure is None,
-            epochs=table,
-            theta=to_host(theta),
-            log_lam=table["log_lam"][-1],
-        )
-        path = path if force else free(path)  # a file made meanwhile must not cost a long run
-        runs.save(path, run, force)
-    if failure is not None:
-        _stop(failure, f"the epochs so far are saved in {path}" if records else "nothing was saved")
-    result = result_of(settings, records, data.num_examples, place.name, path)
-    click.echo(as_json(result) if json else as_text(result))
+    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+    with ExitStack() as stack:
+        stack.enter_context(locked(path, say))
+        data = load(problem, dataset)
+        start = runs.Run(settings._asdict(), runs.versions(), dataset_of(data), place.name, False, {}, ())
+        saver = Saver(path, force, checkpoint_every, start)
+        if old is not None:
+            saver = same_run(saver, old, allow_changed)
+            if old.epoch == settings.epochs:
+                say(f"{path} is finished, all {old.epoch} epochs of it: give --epochs to go on")
+                _report(settings, saver.records, data.num_examples, place.name, path, json)
+                return
+        study, members = training.begin(settings, data, place)
+        if old is not None:
+            members = unpack(old.states[0], members, place)
+        say(taken)
+        heed = stack.enter_context(noted())
+        show = stack.enter_context(progress(settings.epochs, quiet))
+        advance_all = training.in_turn(heed)
+        if workers > 1:
+            advance_all = stack.enter_context(processes(workers, settings, data, pause=heed, say=say))
+        try:
+            for record, after in training.epochs(study, members, saver.epoch, advance_all):
+                saver.take(record, after)
+                show(record)
+                heed()
+        except (Exception, KeyboardInterrupt) as failure:
+            saver.save()
+            if not isinstance(failure, McgcError | Interrupted | KeyboardInterrupt):
+                raise  # a bug
+            what = "interrupted, " if isinstance(failure, Interrupted | KeyboardInterrupt) else f"{failure}; "
+            saved = f"the epochs so far are saved in {saver.path}: mcgc fit --resume {shlex.quote(saver.path)} goes on"
+            status = getattr(failure, "status", 130 if isinstance(failure, KeyboardInterrupt) else FAILURE)
+            raise Stopped(what + (saved if saver.records else "nothing was saved"), status) from failure
+    _report(settings, saver.records, data.num_examples, place.name, saver.path, json)
 
 
 def free(path: str) -> str:
@@ -87,24 +141,6 @@ def free(path: str) -> str:
     return next(name for name in chain([path], numbered) if not os.path.lexists(name))
 
 
-def _train(epochs: Iterator, show: Show) -> tuple[list, Any, BaseException | None]:
-    """Show every epoch; return the records, the last θ, and what ended the run before its time."""
-    records: list = []
-    theta = None
-    try:
-        for epoch in epochs:
-            record, theta = epoch
-            records.append(record)
-            show(record)
-    except (Exception, KeyboardInterrupt) as failure:
-        return records, theta, failure
-    return records, theta, None
-
-
-def _stop(failure: BaseException, saved: str) -> NoReturn:
-    # in compiled code an interrupt comes out as a SystemError, with the interrupt as its cause
-    if isinstance(failure, KeyboardInterrupt) or isinstance(failure.__cause__, KeyboardInterrupt):
-        raise Stopped(f"interrupted, {saved}", INTERRUPTED) from None
-    if isinstance(failure, McgcError):
-        raise Stopped(f"{failure}; {saved}", FAILURE) from None
-    raise failure
+def _report(settings: Any, records: list, num_examples: int, device: str, path: str, json: bool) -> None:
+    result = result_of(settings, records, num_examples, device, path)
+    click.echo(as_json(result) if json else as_text(result))

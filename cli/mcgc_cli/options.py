@@ -1,5 +1,6 @@
 """The options that replace a setting of the problem's recipe: one row each."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -7,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from mcgc.problems import Problem
+    from mcgc.runs import Run
     from mcgc.settings import Settings
 
 
@@ -79,8 +81,8 @@ def recipe_options(command: Callable) -> Callable:
     return command
 
 
-def settings_of(problem: "Problem", given: Mapping[str, Any]) -> "Settings":
-    """Return the recipe of `problem` with the options that were given.
+def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None) -> "Settings":
+    """Return the recipe of `problem`, or the settings of `run`, with the options that were given.
 
     Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range, or one that
     does not apply to the problem.
@@ -88,11 +90,35 @@ def settings_of(problem: "Problem", given: Mapping[str, Any]) -> "Settings":
     import re
 
     from mcgc.errors import InputError
-    from mcgc.settings import validate
+    from mcgc.settings import Settings, validate
 
+    options = {field: value for field, value in given.items() if value is not None}
     try:
-        recipe = problem.recipe._replace(**{field: value for field, value in given.items() if value is not None})
-        return validate(recipe, problem.options)
+        start = problem.recipe._asdict() if run is None else run.settings
+        return validate(Settings(**{**start, **options}), problem.options)
     except InputError as error:  # the library speaks of fields, the user of flags
         flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
         raise InputError(re.sub(rf"\b({'|'.join(flags)})\b", lambda found: flags[found[0]], str(error))) from None
+    except TypeError as error:
+        raise InputError(f"the run file's settings are not those of a run ({error}): copy it again") from None
+
+
+def resumed(
+    run: "Run", problem: str | None, dataset: str | None, device: str | None
+) -> tuple[str, str | None, str | None]:
+    """Return problem, dataset file and device to go on with `run`: those given, or else its own.
+
+    Raises `InputError` if the problem is another, or the file does not say.
+    """
+    from mcgc_datasets.registry import IN_MEMORY, cached
+
+    from mcgc.errors import InputError
+
+    own, source = run.settings.get("problem"), run.dataset.get("source")
+    if not isinstance(own, str) or not isinstance(source, str):
+        raise InputError("the run file does not say its problem and its dataset: copy it again")
+    if problem not in (None, own):
+        raise InputError(f"the run is one of {own}, not of {problem}: leave out --problem")
+    if dataset is None and source not in (IN_MEMORY, os.path.abspath(cached(own))):
+        dataset = source
+    return own, dataset, device or run.device

@@ -1,6 +1,7 @@
 """How the command ends: every error that a user can cause is one sentence on stderr and an exit status."""
 
 import sys
+import traceback
 from typing import Any, NoReturn
 
 import click
@@ -27,7 +28,11 @@ class Sentences(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Stopped("interrupted, nothing was saved", INTERRUPTED) from None
-        except McgcError as error:
+        except (McgcError, Stopped) as error:
+            if ctx.meta.get("debug"):
+                traceback.print_exc()
+            if isinstance(error, Stopped):
+                raise
             raise Stopped(str(error), MISTAKE if isinstance(error, InputError) else FAILURE) from None
 
     def main(self, *args: Any, **options: Any) -> NoReturn:

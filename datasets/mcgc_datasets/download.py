@@ -6,8 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from mcgc import hdf5
 from mcgc.errors import DatasetError
-from mcgc_datasets import checked, idx
+from mcgc_datasets import idx
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -67,4 +68,4 @@ def _get(url: str, name: str, digest: str, silence: float) -> bytes:
 
 def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", error)  # of urllib's errors, which wrap another
-    return checked.line(reason) if isinstance(reason, Exception) else str(reason)
+    return hdf5.line(reason) if isinstance(reason, Exception) else str(reason)

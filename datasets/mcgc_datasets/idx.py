@@ -10,8 +10,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from mcgc import hdf5
 from mcgc.errors import DatasetError
-from mcgc_datasets import checked
 
 RANKS = {  # of the arrays: images and labels to train on, and to test on
     "train-images-idx3-ubyte": 3,
@@ -48,7 +48,7 @@ def unpack(file: BinaryIO, name: str) -> bytes:
     try:
         content = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DatasetError(f"{name} is damaged or cut short ({checked.line(error)}): copy it again") from None
+        raise DatasetError(f"{name} is damaged or cut short ({hdf5.line(error)}): copy it again") from None
     if len(content) > MAX_BYTES:
         raise DatasetError(f"{name} unpacks to more than {MAX_BYTES} bytes: it is not a file of MNIST, get another")
     return content
@@ -57,7 +57,7 @@ def unpack(file: BinaryIO, name: str) -> bytes:
 def _read(path: str) -> bytes:
     path = path if os.path.exists(path) else f"{path}.gz"
     name = f"dataset file {path!r}"
-    checked.check_file(path, name)
+    hdf5.check_file(path, name)
     with open(path, "rb") as file:
         return unpack(file, name)
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from mcgc import hdf5
 from mcgc.errors import DatasetError
-from mcgc_datasets import checked
 from mcgc_datasets.idx import Four, read_directory
 
 FORMAT, VERSION = "mcgc-images", 1
@@ -56,23 +56,23 @@ def read_mnist(path: str | os.PathLike) -> MnistData:
     """Read and check the dataset file at `path`.
 
     Raises `DatasetError`, one sentence with the file, what is wrong and what to do, if the file cannot be read (see
-    `checked.read`) or its arrays are not as the format says.
+    `hdf5.read`) or its arrays are not as the format says.
     """
 
     def contents(file: h5py.File, name: str) -> Four:
-        checked.check_attributes(file, name, {"format": FORMAT, "version": VERSION, "problem": "mnist"})
+        hdf5.check_attributes(file, name, {"format": FORMAT, "version": VERSION, "problem": "mnist"})
         parts = ["train"] if file.get("test", getlink=True) is None else ["train", "test"]
         keys = [f"{part}/{key}" for part in parts for key in ("images", "labels")]
-        found = checked.datasets(file, name, keys, "uint8", "give fewer images")
+        found = hdf5.datasets(file, name, keys, "uint8", "give fewer images")
         for part in parts:
             _check_shapes(name, part, found[f"{part}/images"], found[f"{part}/labels"])
-        images, labels, *test = (checked.array(dataset, "uint8") for dataset in found.values())
+        images, labels, *test = (hdf5.array(dataset, "uint8") for dataset in found.values())
         test_images, test_labels = test or _NO_TEST
         _check_labels(name, "train", labels)
         _check_labels(name, "test", test_labels)
         return images, labels, test_images, test_labels
 
-    arrays, sha256 = checked.read(path, "give one with train/images and train/labels", contents)
+    arrays, sha256 = hdf5.read(path, "dataset file", "give one with train/images and train/labels", contents)
     return MnistData(*arrays, os.fspath(path), sha256)
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import h5py
 import platformdirs
 
+from mcgc import hdf5
 from mcgc.errors import DatasetError
-from mcgc_datasets import checked, integrate, lorenz, lotka_volterra
+from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
 from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
 from mcgc_datasets.series import Arrays, SeriesData, read_series, series_image
@@ -120,7 +121,7 @@ def problem_of(path: str | os.PathLike) -> str:
             return found
         raise DatasetError(f"{name} does not say which problem it is for: name it with --problem")
 
-    return checked.read(path, "give a dataset", contents)[0]
+    return hdf5.read(path, "dataset file", "give a dataset", contents)[0]
 
 
 def _entry(problem: str) -> Entry:

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from mcgc import hdf5
 from mcgc.errors import DatasetError
-from mcgc_datasets import checked
 
 FORMAT, VERSION = "mcgc-series", 1
 
@@ -63,24 +63,24 @@ def read_series(path: str | os.PathLike, problem: str, num_states: int, num_para
     """Read and check the dataset file at `path`, where D must be `num_states` and P `num_parameters`.
 
     Raises `DatasetError`, one sentence with the file, what is wrong and what to do, if the file is missing,
-    not a regular file, not HDF5, damaged, of another format or problem, larger than `checked.MAX_BYTES` when read, or
+    not a regular file, not HDF5, damaged, of another format or problem, larger than `hdf5.MAX_BYTES` when read, or
     keeps its data elsewhere (external or virtual), or if its arrays are not as the format says: rank, shape,
     real dtype, at least two series and two times, finite, times increasing.
     """
 
     def contents(file: h5py.File, name: str) -> Arrays:
-        checked.check_attributes(file, name, {"format": FORMAT, "version": VERSION, "problem": problem})
+        hdf5.check_attributes(file, name, {"format": FORMAT, "version": VERSION, "problem": problem})
         arrays = _read_arrays(file, name, problem, num_states, num_parameters)
         _check_values(name, *arrays)
         return arrays
 
-    arrays, sha256 = checked.read(path, f"give one of the format {FORMAT}", contents)
+    arrays, sha256 = hdf5.read(path, "dataset file", f"give one of the format {FORMAT}", contents)
     return SeriesData(*arrays, os.fspath(path), sha256)
 
 
 def _read_arrays(file: h5py.File, name: str, problem: str, num_states: int, num_parameters: int) -> Arrays:
     keys = ("times", "parameters", "series")
-    found = checked.datasets(file, name, keys, "float64", "give fewer or shorter series")
+    found = hdf5.datasets(file, name, keys, "float64", "give fewer or shorter series")
     shapes = {key: dataset.shape for key, dataset in found.items()}
     num_series, num_times = (shape[0] if shape else 0 for shape in (shapes["parameters"], shapes["times"]))
     wanted = {
@@ -97,7 +97,7 @@ def _read_arrays(file: h5py.File, name: str, problem: str, num_states: int, num_
         raise DatasetError(
             f"{name} holds {num_series} series of {num_times} times: give at least 2 of at least 2 times"
         )
-    times, parameters, series = (checked.array(dataset, "float64") for dataset in found.values())
+    times, parameters, series = (hdf5.array(dataset, "float64") for dataset in found.values())
     return times, parameters, series
 
 

@@ -37,6 +37,17 @@ def _take_apart(tree: Any, leaves: list) -> Structure:
     return LEAF
 
 
+def leaf_names(tree: Any) -> list[str]:
+    """Return where each leaf of `tree` is, in the order of `flatten`, as "theta" or "optimizer/mean" or "moments/0"."""
+    if isinstance(tree, dict):
+        parts: Any = [(str(key), tree[key]) for key in sorted(tree)]
+    elif isinstance(tree, list | tuple):
+        parts = zip(getattr(tree, "_fields", map(str, range(len(tree)))), tree, strict=True)
+    else:
+        return [] if tree is None else [""]
+    return [f"{name}/{inner}".rstrip("/") for name, part in parts for inner in leaf_names(part)]
+
+
 def unflatten(structure: Structure, leaves: list) -> Any:
     """Rebuild the pytree of `structure` around `leaves`."""
     return _put_together(structure, iter(leaves))

@@ -7,6 +7,8 @@ from mcgc_cli import main
 
 from mcgc import training
 from mcgc.arrays import HOST, to_device
+from mcgc.continuation import State
+from mcgc.random import Key
 
 
 @pytest.fixture
@@ -36,32 +38,40 @@ def record(settings, epoch):
     path = tuple(-10.0 - epoch if settings.continuation else None for _ in members)
     losses = tuple(100.0 / epoch + member for member in members)
     counts = tuple(10 for _ in members)
-    none = tuple(None for _ in members)
+    none, steps, kept = (tuple(value for _ in members) for value in (None, 7 * epoch, False))
+    halves = tuple(0.5 for _ in members)
     return training.Record(
-        epoch, losses, losses, losses, none, path, path, counts, counts, counts, tuple(False for _ in members), 0.5
+        epoch, losses, losses, losses, none, path, path, path, counts, counts, counts, steps, kept, halves, 0.5
     )
+
+
+def member(epoch):
+    """Return a member whose four parameters, φ, and number of steps tell the epoch."""
+    theta, log_lam = (to_device(x, HOST, "float32") for x in ([float(epoch)] * 4, -10.0 - epoch))
+    state = State(theta, log_lam, (), (), 7 * epoch)
+    return training.Member(state, Key(2**64 - 1), Key(1), state)
 
 
 @pytest.fixture
 def fake_fit(monkeypatch, data):
-    """Replace the training by one that counts; return its calls. It raises `fail[n]` after n epochs."""
-    calls = []
+    """Replace the training by one that counts, and return it.
 
-    def fit(settings, series, device):
-        calls.append(settings)
+    `calls` are the settings it began with; `fail[n]` is raised after n epochs; `after[n]()` is called before epoch
+    n + 1 is.
+    """
 
-        def epochs():
-            for epoch in range(1, settings.epochs + 1):
-                if epoch - 1 in fit.fail:
-                    raise fit.fail[epoch - 1]
-                yield (
-                    record(settings, epoch),
-                    to_device([[float(epoch)] * 4] * settings.members, HOST, "float32"),
-                )
+    def begin(settings, series, device):
+        begin.calls.append(settings)
+        return settings, [member(0)] * settings.members
 
-        return epochs()
+    def epochs(settings, members, done, advance_all):
+        for epoch in range(done + 1, settings.epochs + 1):
+            begin.after.get(epoch - 1, lambda: None)()
+            if epoch - 1 in begin.fail:
+                raise begin.fail[epoch - 1]
+            yield record(settings, epoch), [member(epoch)] * settings.members
 
-    fit.fail = {}
-    fit.calls = calls
-    monkeypatch.setattr(training, "fit", fit)
-    return fit
+    begin.calls, begin.fail, begin.after = [], {}, {}
+    monkeypatch.setattr(training, "begin", begin)
+    monkeypatch.setattr(training, "epochs", epochs)
+    return begin

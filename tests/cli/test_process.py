@@ -82,7 +82,9 @@ def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick,
     assert "epoch 1 of" in lines[1]
     assert process.returncode == 130
     assert out == ""
-    assert err.splitlines()[-1] == f"mcgc: interrupted, the epochs so far are saved in {tmp_path / 'run.h5'}"
+    path = tmp_path / "run.h5"
+    saved = f"the epochs so far are saved in {path}: mcgc fit --resume {path} goes on"
+    assert err.splitlines()[-1] == f"mcgc: interrupted, {saved}"
     run = runs.load(tmp_path / "run.h5")
     assert not run.finished
     assert run.epochs["epoch"].tolist() == list(range(1, len(run.epochs["epoch"]) + 1))

@@ -11,8 +11,9 @@ from mcgc.training import Record
 
 def record(epoch, log_lam=(-1.0, -3.0)):
     pair = (1.0, 2.0)
+    ones, kept = (1, 1), (False, False)
     return Record(
-        epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, (1, 1), (1, 1), (1, 1), (False, False), 0.1
+        epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, log_lam, ones, ones, ones, ones, kept, pair, 0.1
     )
 
 

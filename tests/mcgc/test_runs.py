@@ -34,8 +34,15 @@ RUN = runs.Run(
     device="cpu",
     finished=True,
     epochs=runs.columns(RECORDS),
-    theta=np.arange(8, dtype=np.float32).reshape(2, 4),
-    log_lam=np.array([-9.5, np.nan]),
+    states=[
+        {
+            "state/theta": np.arange(8, dtype=np.float32).reshape(2, 4) + epoch,
+            "state/log_lam": np.array([-9.5, -np.inf], dtype=np.float32),
+            "noise/bits": np.array([2**64 - 1, 0], dtype=np.uint64),
+        }
+        for epoch in (2, 1)
+    ],
+    changes=["after epoch 1, the version of numpy was 1 and is 2"],
 )
 
 
@@ -60,11 +67,17 @@ def test_what_is_saved_is_loaded(tmp_path, finished):
     runs.save(tmp_path / "run.h5", RUN._replace(finished=finished))
     found = runs.load(tmp_path / "run.h5")
     assert found[:5] == (*RUN[:4], finished)
+    assert found.changes == RUN.changes
+    assert found.epoch == 2
     assert found.epochs.keys() == RUN.epochs.keys()
     for field, array in RUN.epochs.items():
         assert_equal(found.epochs[field], array)
-    assert_equal(found.theta, RUN.theta)
-    assert_equal(found.log_lam, RUN.log_lam)
+    for state, expected in zip(found.states, RUN.states, strict=True):
+        assert state.keys() == expected.keys()
+        for leaf, array in expected.items():
+            assert_equal(state[leaf], array)
+    assert_equal(found.theta, RUN.states[0]["state/theta"])
+    assert_equal(found.log_lam, RUN.states[0]["state/log_lam"])
     assert names(tmp_path) == ["run.h5"]
 
 
@@ -181,12 +194,12 @@ def test_checking_a_good_place_leaves_nothing_behind(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda file: file.__delitem__("theta"),
+        lambda file: file.__delitem__("states/last/state/theta"),
         lambda file: file.__delitem__("epochs"),
         lambda file: file.attrs.__delitem__("settings"),
         lambda file: file.attrs.modify("settings", "{"),
         lambda file: file.attrs.modify("format", "mcgc-series"),
-        lambda file: file.attrs.modify("version", 2),
+        lambda file: file.attrs.modify("version", 3),
         lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
     ],
 )
@@ -195,7 +208,7 @@ def test_a_file_that_is_not_laid_out_as_a_run_is_refused(tmp_path, change):
     runs.save(path, RUN)
     with h5py.File(path, "a") as file:
         change(file)
-    with pytest.raises(InputError, match=r"run file '.*run\.h5' is .*: give|run file '.*run\.h5' .*: copy"):
+    with pytest.raises(InputError, match=r"run file '.*run\.h5'.*: (give|copy|add)"):
         runs.load(path)
 
 

@@ -11,20 +11,24 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
-from mcgc.errors import DatasetError
+from mcgc.errors import DatasetError, McgcError
 
 MAX_BYTES = 2**30  # what reading a file may take of memory
+MAX_ATTRIBUTE = 2**16
+
+# what HDF5 and h5py raise for damaged files
+_DAMAGED = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError)
 
 T = TypeVar("T")
 
 
-def read(path: str | os.PathLike, wanted: str, contents: Callable[[h5py.File, str], T]) -> tuple[T, str]:
+def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5py.File, str], T]) -> tuple[T, str]:
     """Return `contents(file, name)` of the HDF5 file at `path`, and the SHA-256 of its bytes.
 
-    `name` begins the sentences of the errors; `wanted` ends the one for a file that is not HDF5. Raises
-    `DatasetError` if the file is missing, not a regular file, not HDF5, or damaged.
+    `name`, the `kind` of file and its path, begins the sentences of the errors; `wanted` ends the one for a file that
+    is not HDF5. Raises `DatasetError` if the file is missing, not a regular file, not HDF5, or damaged.
     """
-    name = f"dataset file {os.fspath(path)!r}"
+    name = f"{kind} {os.fspath(path)!r}"
     check_file(path, name)
     try:
         with open(path, "rb") as opened:
@@ -33,9 +37,9 @@ def read(path: str | os.PathLike, wanted: str, contents: Callable[[h5py.File, st
             raise DatasetError(f"{name} is not an HDF5 file: {wanted}")
         with h5py.File(path, "r") as file:
             return contents(file, name), sha256
-    except DatasetError:
+    except McgcError:
         raise
-    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:  # what HDF5 raises for damaged files
+    except _DAMAGED as error:
         raise DatasetError(
             f"{name} cannot be read, so it is damaged or cut short ({line(error)}): copy it again"
         ) from None
@@ -62,28 +66,43 @@ def line(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
+def attribute(file: h5py.File, name: str, key: str) -> Any:
+    """Return the attribute `key`, a number or a string; what is neither, or too long, raises `DatasetError`."""
+    if key not in file.attrs:
+        raise DatasetError(f"{name} has no attribute {key!r}: give a file made for that")
+    found = file.attrs.get_id(key)
+    if found.shape != () or found.dtype.kind not in "biufSO" or found.get_storage_size() > MAX_ATTRIBUTE:
+        raise DatasetError(
+            f"{name} has the {key} {found.dtype} {found.shape}, no number or string: give a file made for that"
+        )
+    value = file.attrs[key]
+    return value.decode() if isinstance(value, bytes) else value
+
+
 def check_attributes(file: h5py.File, name: str, expected: Mapping[str, Any]) -> None:
     """Raise `DatasetError` if an attribute that the file has is not as expected."""
-    for attribute, value in expected.items():
-        found = file.attrs.get(attribute, value)
-        if isinstance(found, np.ndarray) or found != value:
-            raise DatasetError(f"{name} has the {attribute} {found!r}, not {value!r}: give a file made for that")
+    for key, value in expected.items():
+        found = attribute(file, name, key) if key in file.attrs else value
+        if found != value:
+            raise DatasetError(f"{name} has the {key} {found!r}, not {value!r}: give a file made for that")
 
 
-def datasets(file: h5py.File, name: str, keys: Sequence[str], dtype: str, remedy: str) -> dict[str, h5py.Dataset]:
-    """Return the datasets `keys`, all of which can be read as `dtype` within `MAX_BYTES`.
+def datasets(
+    file: h5py.File, name: str, keys: Sequence[str], dtype: str, remedy: str, most: int = MAX_BYTES
+) -> dict[str, h5py.Dataset]:
+    """Return the datasets `keys`, all of which can be read as `dtype` within `most` bytes.
 
     Raises `DatasetError` if one is missing, not of real numbers, reached through a link or kept in another file, or
     if together they are too large; `remedy` ends that sentence.
     """
     found = {key: _dataset(file, name, key) for key in keys}
     needed = sum(_bytes_to_read(dataset, np.dtype(dtype).itemsize) for dataset in found.values())
-    if needed > MAX_BYTES:
-        raise DatasetError(f"{name} would take {needed} bytes to read, more than {MAX_BYTES}: {remedy}")
+    if needed > most:
+        raise DatasetError(f"{name} would take {needed} bytes to read, more than {most}: {remedy}")
     return found
 
 
-def array(dataset: h5py.Dataset, dtype: str) -> np.ndarray:
+def array(dataset: h5py.Dataset, dtype: Any) -> np.ndarray:
     """Return the numbers of `dataset`, as `dtype`."""
     numbers = np.empty(dataset.shape, dtype)
     dataset.read_direct(numbers)

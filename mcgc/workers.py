@@ -1,0 +1,102 @@
+"""Members of a run advanced by processes of their own, to the same bits as one after the other."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+from mcgc import training
+from mcgc.arrays import HOST
+from mcgc.errors import InputError, McgcError
+from mcgc.problems import Problem
+from mcgc.settings import Settings
+from mcgc.training import Advance, Member, Study
+
+MOST_DEATHS = 10  # of worker processes in a run: then it is not chance
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+_studies: list[Study] = []  # of a worker process: the one that it was started for
+
+
+class WorkerError(McgcError):
+    """Worker processes died too often."""
+
+
+@contextmanager
+def workers(
+    count: int,
+    settings: Settings,
+    data: Any,
+    problem: Problem | None = None,
+    pause: Callable[[], None] = lambda: None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Advance]:
+    """Give what takes all members through an epoch in `count` processes on the CPU, for `training.epochs`.
+
+    A process has one thread. If one dies, `say` is told, and the members whose epoch was lost are advanced again from
+    the state before. `pause()` is called now and then; an exception that it raises ends the processes.
+
+    Raises `InputError` if `count` is not positive, and from an epoch `WorkerError` if processes die `MOST_DEATHS`
+    times, or whatever a member raises.
+    """
+    if not isinstance(count, int) or count < 1:
+        raise InputError(f"the number of workers must be a whole number of at least 1, got {count!r}")
+    from joblib.externals.loky import ProcessPoolExecutor  # which also carries a problem made of closures
+
+    def start() -> Any:
+        return ProcessPoolExecutor(
+            count,
+            initializer=_begin,
+            initargs=(os.getpid(), settings, data, problem),
+            env=dict.fromkeys(_THREADS, "1"),
+        )
+
+    pool, deaths = start(), 0
+
+    def advance_all(study: Study, members: Sequence[Member], epoch: int) -> list[tuple[Member, tuple]]:
+        nonlocal pool, deaths
+        found: dict[int, tuple[Member, tuple]] = {}
+        while len(found) < len(members):
+            try:
+                tasks = {
+                    pool.submit(_advance, member, index, epoch): index
+                    for index, member in enumerate(members)
+                    if index not in found
+                }
+                while tasks:
+                    for task in wait(tasks, timeout=0.1, return_when=FIRST_COMPLETED).done:
+                        found[tasks.pop(task)] = task.result()
+                    pause()
+            except BrokenExecutor:
+                deaths += 1
+                if deaths > MOST_DEATHS:
+                    raise WorkerError(f"{deaths} worker processes died: see if memory is short") from None
+                say(f"a worker process died in epoch {epoch}: its members go on from the epoch before")
+                pool.shutdown(kill_workers=True)
+                pool = start()
+        return [found[index] for index in range(len(members))]
+
+    try:
+        yield advance_all
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def _begin(parent: int, settings: Settings, data: Any, problem: Problem | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent decides
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _studies[:] = [training.begin(settings, data, HOST, problem)[0]]
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _advance(member: Member, index: int, epoch: int) -> tuple[Member, tuple]:
+    return training.advance(_studies[0], member, index, epoch)
