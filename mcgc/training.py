@@ -111,12 +111,11 @@ def begin(
     root = Key(settings.seed)
     train, test = _parts(problem.examples(data, settings.dtype, device), fold_in(root, SPLIT), device)
     objective = problem.objective(settings)
-    steps_per_epoch = -(-_count(train) // settings.batch_size)
 
     @cache
     def method(restores: int) -> Continuation:
         rate = settings.learning_rate / 2**restores
-        return _method(objective, settings._replace(learning_rate=rate), steps_per_epoch, optimizer)
+        return _method(objective, settings._replace(learning_rate=rate), _steps(train, settings), optimizer)
 
     members = []
     for index in range(settings.members):
@@ -149,6 +148,11 @@ def _parts(examples: Any, key: Key, device: Device) -> tuple[Any, Any]:
 
 def _count(examples: Any) -> int:
     return flatten(examples)[0][0].shape[0]
+
+
+def _steps(train: Any, settings: Settings) -> int:
+    """Return the number of steps of an epoch."""
+    return -(-_count(train) // settings.batch_size)
 
 
 def _rows(examples: Any, indices: Array) -> Any:
@@ -245,15 +249,11 @@ def _survived(study: Study, member: Member, epoch: int, pause: Callable[[], None
         return member._replace(state=state), (*row, state.steps, False)
     if study.settings.on_divergence == "stop" or member.restores == MOST_RESTORES:
         raise failure
-    best, steps = member.best, epoch * -(-_count(study.train) // study.settings.batch_size)
+    best, steps = member.best, epoch * _steps(study.train, study.settings)
     state = study.method(0).init(best.theta)._replace(log_lam=best.log_lam, steps=steps)
     effort = (0, 0, 0) if "solver" in study.problem.options else (None, None, None)
-    return member._replace(state=state, restores=member.restores + 1), (
-        *_scores(study, state, []),
-        *effort,
-        steps,
-        True,
-    )
+    row = (*_scores(study, state, []), *effort, steps, True)
+    return member._replace(state=state, restores=member.restores + 1), row
 
 
 def _epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[State, tuple]:
@@ -269,16 +269,15 @@ def _epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) 
 def _scores(study: Study, state: State, infos: list[Info]) -> list[float | None]:
     """Return the entries of the record from the training loss to the gradients of φ."""
     loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), study.problem.accuracy
-    smoothed, slope = ([info.smoothed for info in infos], [info.regularised for info in infos])
-    alone = [info.grad_log_lam for info in infos]
     continued = study.settings.continuation
     scores = [
         _mean_over(loss, study.train),
-        _average(smoothed) if infos else None,
+        _average([info.smoothed for info in infos]) if infos else None,
         _mean_over(loss, study.test),
         None if accuracy is None else _mean_over(partial(accuracy, state.theta), study.test),
         state.log_lam if continued else None,
-        *((_average(slope), _average(alone)) if continued and infos else (None, None)),
+        _average([info.regularised for info in infos]) if continued and infos else None,
+        _average([info.grad_log_lam for info in infos]) if continued and infos else None,
     ]
     return _on_host(scores)
 

@@ -1,7 +1,7 @@
 """Eight members of a short Lorenz training: by one worker, and by a worker on every core."""
 
 import time
-from typing import Any
+from collections import deque
 
 from bench.contest import Plan, Row
 from bench.timing import cores, environment, ratio, spread, variables
@@ -10,32 +10,23 @@ MEMBERS, EPOCHS = 8, 10
 TARGET = 1.8
 
 
-def member(seed: int, epochs: int) -> Any:
-    """Train one member, and return its θ."""
+def rows(plan: Plan) -> list[Row]:
+    """Time both, of workers that have started and compiled."""
     from mcgc_datasets import load
 
     from mcgc import problems, training
     from mcgc.arrays import HOST
+    from mcgc.workers import workers
 
-    settings = problems.get("lorenz").recipe._replace(epochs=epochs, seed=seed)
-    *_, (_, theta) = training.fit(settings, load("lorenz"), HOST)
-    return theta
-
-
-def rows(plan: Plan) -> list[Row]:
-    """Time both, of workers that have started and compiled."""
-    try:
-        from joblib import Parallel, delayed
-    except ModuleNotFoundError:
-        return [Row("ensemble", 1, "1 worker", note="not installed: joblib")]
     members, epochs, rounds = (2, 1, 1) if plan.quick else (MEMBERS, EPOCHS, min(plan.rounds, 3))
-    every = cores()
+    settings, data = problems.get("lorenz").recipe._replace(members=members, epochs=epochs), load("lorenz")
+    start, every = training.begin(settings, data, HOST), cores()
     taken: dict[int, list[float]] = {1: [], every: []}
-    with variables(environment(1)):
+    with variables(environment(1)), workers(1, settings, data) as one, workers(every, settings, data) as all_:
         for turn in range(1 + rounds):  # the first starts the workers, and compiles
-            for count in taken:
+            for count, advance in ((1, one), (every, all_)):
                 began = time.perf_counter()
-                Parallel(n_jobs=count)(delayed(member)(seed, epochs) for seed in range(members))
+                deque(training.epochs(*start, advance_all=advance), maxlen=0)
                 if turn:
                     taken[count].append(time.perf_counter() - began)
     note = f"{members} members; ratio to all cores"

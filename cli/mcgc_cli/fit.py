@@ -1,11 +1,8 @@
 """`mcgc fit`: train on a problem, show the epochs, save the run, and go on with one that was stopped."""
 
-import os
 import shlex
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, count
-from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +10,7 @@ import click
 from mcgc.errors import InputError, McgcError
 from mcgc_cli.options import recipe_options, resumed, settings_of
 from mcgc_cli.progress import progress
-from mcgc_cli.sentences import FAILURE, Stopped
+from mcgc_cli.sentences import FAILURE, INTERRUPTED, Stopped
 from mcgc_cli.signals import Interrupted, noted
 from mcgc_cli.summary import as_json, as_text, result_of
 
@@ -80,7 +77,7 @@ def fit(
     from mcgc.resume import unpack
     from mcgc.workers import workers as processes
     from mcgc_cli.lock import locked
-    from mcgc_cli.saving import Saver, dataset_of, same_run
+    from mcgc_cli.saving import Saver, dataset_of, free, same_run
 
     ctx.meta["debug"] = debug
     old, path = None, output
@@ -129,16 +126,9 @@ def fit(
                 raise  # a bug
             what = "interrupted, " if isinstance(failure, Interrupted | KeyboardInterrupt) else f"{failure}; "
             saved = f"the epochs so far are saved in {saver.path}: mcgc fit --resume {shlex.quote(saver.path)} goes on"
-            status = getattr(failure, "status", 130 if isinstance(failure, KeyboardInterrupt) else FAILURE)
+            status = getattr(failure, "status", INTERRUPTED if isinstance(failure, KeyboardInterrupt) else FAILURE)
             raise Stopped(what + (saved if saver.records else "nothing was saved"), status) from failure
     _report(settings, saver.records, data.num_examples, place.name, saver.path, json)
-
-
-def free(path: str) -> str:
-    """Return `path`, or the first of path-2, path-3, ... where there is something already."""
-    whole = Path(path)
-    numbered = (str(whole.with_name(f"{whole.stem}-{number}{whole.suffix}")) for number in count(2))
-    return next(name for name in chain([path], numbered) if not os.path.lexists(name))
 
 
 def _report(settings: Any, records: list, num_examples: int, device: str, path: str, json: bool) -> None:

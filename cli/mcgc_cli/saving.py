@@ -3,6 +3,8 @@
 import os
 import time
 from collections.abc import Sequence
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 from mcgc.errors import InputError, OutputError
@@ -41,8 +43,6 @@ class Saver:
 
     def save(self) -> None:
         """Write what is not yet on the disk; an `OutputError` ends the command with the status of a failure."""
-        from mcgc_cli.fit import free
-
         if self.epoch == self.saved:
             return
         states = [state if isinstance(state, dict) else pack(state) for state in self.states]
@@ -57,6 +57,13 @@ class Saver:
             kept = f"; the epochs up to {epoch} are still there" if epoch else ""
             raise Stopped(f"{error}{kept}", FAILURE) from error
         self.overwrite, self.when = True, time.monotonic()
+
+
+def free(path: str) -> str:
+    """Return `path`, or the first of path-2, path-3, ... where there is something already."""
+    whole = Path(path)
+    numbered = (str(whole.with_name(f"{whole.stem}-{number}{whole.suffix}")) for number in count(2))
+    return next(name for name in chain([path], numbered) if not os.path.lexists(name))
 
 
 def dataset_of(data: Any) -> dict[str, str]:

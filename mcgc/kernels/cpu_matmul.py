@@ -145,21 +145,21 @@ def matmul(c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_a
             bj = b_at + j
             if r > FEW:
                 if width > 3 * lanes:
-                    _tile(5, 4, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(MANY, 4, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 elif width > 2 * lanes:
-                    _tile(5, 3, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(MANY, 3, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 elif width > lanes:
-                    _tile(5, 2, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(MANY, 2, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 else:
-                    _tile(5, 1, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(MANY, 1, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 i += MANY
             else:
                 if width > 3 * lanes:
-                    _tile(4, 4, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(FEW, 4, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 elif width > 2 * lanes:
-                    _tile(4, 3, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(FEW, 3, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 elif width > lanes:
-                    _tile(4, 2, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(FEW, 2, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 else:
-                    _tile(4, 1, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+                    _tile(FEW, 1, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
                 i += FEW

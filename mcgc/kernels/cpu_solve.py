@@ -95,7 +95,7 @@ def march_dense(
 def pull_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pull `cotangent` (batch, times, states) back to theta, y0 and inputs, through the steps of `march_dense`."""
     theta, net, y0, inputs, (a, _, dense, _), room, store, log = residuals
-    return _pull(theta, *net, y0, inputs, a, dense, room, *store, *log, np.ascontiguousarray(cotangent))
+    return _pull(theta, *net, y0, inputs, a, dense, room, store, log, np.ascontiguousarray(cotangent))
 
 
 def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
@@ -318,28 +318,9 @@ def _march(
 
 
 @njit(cache=True)
-def _pull(
-    theta,
-    sizes,
-    is_tanh,
-    y0,
-    inputs,
-    a,
-    dense,
-    room,
-    x,
-    hidden,
-    begins,
-    slots,
-    fillings,
-    log_index,
-    log_h,
-    log_y,
-    log_k1,
-    when,
-    fraction,
-    cotangent,
-):
+def _pull(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, log, cotangent):
+    x, hidden = store
+    begins, slots, fillings, log_index, log_h, log_y, log_k1, when, fraction = log
     kind = theta.dtype.type
     (batch, states), width, stages, n = y0.shape, sizes[0], a.shape[0], sizes[-1]
     turned = turn(theta, sizes, True)
