@@ -2,8 +2,10 @@
 
 import hashlib
 import math
+import mmap
 import os
 import stat
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -15,6 +17,7 @@ from mcgc.errors import DatasetError, McgcError
 
 MAX_BYTES = 2**30  # what reading a file may take of memory
 MAX_ATTRIBUTE = 2**16
+_LONG = struct.Struct("<Q")
 
 # what HDF5 and h5py raise for damaged files
 _DAMAGED = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError)
@@ -33,6 +36,9 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
     try:
         with open(path, "rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            if os.fstat(opened.fileno()).st_size:
+                with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as image:
+                    _check_heaps(image)
         if not h5py.is_hdf5(path):
             raise DatasetError(f"{name} is not an HDF5 file: {wanted}")
         with h5py.File(path, "r") as file:
@@ -43,6 +49,25 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
         raise DatasetError(
             f"{name} cannot be read, so it is damaged or cut short ({line(error)}): copy it again"
         ) from None
+
+
+def _check_heaps(image: mmap.mmap) -> None:
+    """Raise `ValueError` if a heap of strings in `image` is damaged so that HDF5 would never get to its end.
+
+    A heap is "GCOL", version 1, at 8 its size, and from 16 on objects: an index, at 8 their size, and from 16 on as
+    many bytes, padded to a multiple of 8. The size of object 0, free space, includes its own 16.
+    """
+    start = image.find(b"GCOL\1")
+    while start >= 0:
+        (size,) = _LONG.unpack(image[start + 8 : start + 16].ljust(8, b"\xff"))
+        place, end = start + 16, start + size
+        while size >= 4096 and place + 16 <= end <= len(image):
+            (length,) = _LONG.unpack(image[place + 8 : place + 16])
+            step = length if image[place : place + 2] == bytes(2) else 16 + (length + 7) // 8 * 8
+            if not 0 < step <= end - place:
+                raise ValueError("a heap of strings is damaged")
+            place += step
+        start = image.find(b"GCOL\1", start + 1)
 
 
 def check_file(path: str | os.PathLike, name: str) -> None:
@@ -71,7 +96,8 @@ def attribute(file: h5py.File, name: str, key: str) -> Any:
     if key not in file.attrs:
         raise DatasetError(f"{name} has no attribute {key!r}: give a file made for that")
     found = file.attrs.get_id(key)
-    if found.shape != () or found.dtype.kind not in "biufSO" or found.get_storage_size() > MAX_ATTRIBUTE:
+    plain = found.dtype.kind in "biufS" or h5py.check_string_dtype(found.dtype) is not None
+    if found.shape != () or not plain or found.get_storage_size() > MAX_ATTRIBUTE:
         raise DatasetError(
             f"{name} has the {key} {found.dtype} {found.shape}, no number or string: give a file made for that"
         )

@@ -27,7 +27,7 @@ from mcgc.errors import DatasetError, InputError, OutputError
 FORMAT, VERSION = "mcgc-run", 2
 _JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list}
 _STATES = ("last", "previous")
-_MANY = 1000  # more datasets than this are not a run's
+_MANY, _DEEP = 1000, 10  # more arrays, or groups in groups, than a run has
 
 _RECORDED = (
     "numpy",
@@ -181,7 +181,7 @@ def _below(file: h5py.File, name: str) -> Iterator[str]:
         place = ahead.pop()
         if isinstance(file.get(place, getlink=True), h5py.HardLink) and isinstance(file[place], h5py.Group):
             seen += len(file[place])
-            if seen > _MANY:  # which groups that hold themselves come to
+            if seen > _MANY or place.count("/") > _DEEP:  # which groups that hold themselves come to
                 raise DatasetError(f"{name} holds more arrays than a run has: give one that 'mcgc fit' wrote")
             ahead += [f"{place}/{key}" for key in file[place]]
         else:

@@ -26,7 +26,9 @@ def data(monkeypatch):
     def load(problem, path=None):
         asked.append((problem, path))
         zeros = to_device([[0.0, 0.0]] * 30, HOST)
-        return mcgc_datasets.SeriesData(zeros[0], zeros, zeros, path or "built in memory", "ab" * 32)
+        return mcgc_datasets.SeriesData(
+            zeros[0], zeros, zeros, path or "built in memory", ("cd" if path == "other.h5" else "ab") * 32
+        )
 
     monkeypatch.setattr(mcgc_datasets, "load", load)
     return asked

@@ -1,0 +1,272 @@
+"""`mcgc fit --resume`: killed, stopped and starved runs lose no epoch that was saved, and end with the same bits."""
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+from mcgc_cli import saving
+from mcgc_cli.lock import locked
+from mcgc_datasets import write_series
+
+from mcgc import problems, runs
+from mcgc.errors import InputError, OutputError
+
+COMMAND = (sys.executable, "-m", "mcgc_cli", "fit")
+EPOCHS = 30
+ALWAYS_SAVING = "import mcgc_cli, mcgc_cli.saving as saving; saving.SECONDS = 0; mcgc_cli.main()"
+
+
+@pytest.fixture
+def arguments(tmp_path, monkeypatch):
+    """Give the arguments of a run of two members on a small dataset, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
+    write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
+    options = "--problem lotka-volterra --dataset data.h5 --rtol 1e-2 --atol 1e-2 --warmup-epochs 3 --members 2"
+    return [*options.split(), "--epochs", str(EPOCHS), "--quiet", "--device", "cpu"]
+
+
+def command(*args, **how):
+    return subprocess.run([*COMMAND, *args], capture_output=True, text=True, timeout=120, **how)
+
+
+def contents(path):
+    """Return all datasets of a run file, as bytes, but those of seconds."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, it: found.update({name: it[()].tobytes()} if isinstance(it, h5py.Dataset) else {}))
+    return {name: data for name, data in found.items() if "seconds" not in name}
+
+
+@pytest.mark.parametrize(
+    ("number", "count"),
+    [
+        (signal.SIGKILL, 10),
+        (signal.SIGTERM, 3),
+        pytest.param(signal.SIGKILL, 50, marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, 50, marks=pytest.mark.long),
+    ],
+)
+def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(arguments, number, count):
+    assert command(*arguments, "-o", "whole.h5").returncode == 0
+    whole, rng = contents("whole.h5"), random.Random(count)
+    span = runs.load("whole.h5").epochs["seconds"].sum()
+    same = stopped = lost = 0
+    for i in range(count):
+        path = f"run{i}.h5"
+        saver = [sys.executable, "-c", ALWAYS_SAVING, "fit", *arguments, "-o", path]
+        with subprocess.Popen(saver, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            while not os.path.exists(path):
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, span))
+            process.send_signal(number)
+        try:
+            stopped += not runs.load(path).finished
+        except InputError:
+            lost += 1
+        assert command("--resume", path).returncode == 0
+        same += contents(path) == whole
+    name = signal.Signals(number).name
+    print(f"{count} times {name}: {stopped} runs stopped, {lost} files lost, {same} bit-equal after resume")
+    assert (same, lost) == (count, 0)
+    assert stopped > 0
+
+
+def start(*args):
+    """Start a long run, and return its process after the first epoch was shown."""
+    process = subprocess.Popen([*COMMAND, *args], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    while "epoch 1 of" not in (line := process.stderr.readline()):
+        assert line, "the run ended early"
+    return process
+
+
+@pytest.fixture
+def long_run(arguments):
+    """Give the arguments of a run that does not end by itself, and shows its epochs."""
+    return [*(arg for arg in arguments if arg != "--quiet"), "--epochs", "100000", "-o", "run.h5"]
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "workers"), [(signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2)]
+)
+def test_a_signal_saves_the_last_epoch_and_says_how_to_go_on(long_run, number, status, workers):
+    with start(*long_run, "--workers", str(workers)) as process:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (status, "")
+    sentence = "mcgc: interrupted, the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on"
+    assert err.splitlines()[-1] == sentence
+    epoch = runs.load("run.h5").epoch
+    assert command("--resume", "run.h5", "--epochs", str(epoch + 1), "--quiet").returncode == 0
+    assert runs.load("run.h5").epoch == epoch + 1
+
+
+def test_a_second_process_on_the_same_output_is_refused(long_run):
+    with start(*long_run) as process:
+        second = command(*long_run, "--force")
+        third = command("--resume", "run.h5")
+        process.kill()
+    for found in (second, third):
+        assert found.returncode == 2
+        assert f"'run.h5' is being written by process {process.pid} on {socket.gethostname()}" in found.stderr
+        assert found.stderr.count("\n") == 1
+    taken = command("--resume", "run.h5", "--epochs", str(runs.load("run.h5").epoch))
+    assert taken.returncode == 0
+    assert f"taking over run.h5: process {process.pid}, which was writing it, is gone" in taken.stderr
+
+
+def test_a_lock_of_another_host_is_not_taken_over(tmp_path):
+    (tmp_path / ".run.h5.lock").write_text("elsewhere 17\n")
+    with pytest.raises(OutputError, match="process 17 on elsewhere"), locked(str(tmp_path / "run.h5"), print):
+        pass
+
+
+def test_a_disk_that_fills_up_costs_one_sentence_and_no_epoch_that_was_saved(arguments):
+    assert command(*arguments, "--epochs", "2", "-o", "run.h5").returncode == 0
+    before, size = runs.load("run.h5"), os.path.getsize("run.h5")
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+
+    found = command("--resume", "run.h5", "--epochs", "4", "--quiet", preexec_fn=limit)
+    assert found.returncode == 1
+    assert "cannot be written (File too large): make room there; the epochs up to 2 are still there" in found.stderr
+    assert found.stderr.count("\n") == 1
+    assert runs.load("run.h5").epoch == before.epoch
+    assert sorted(os.listdir()) == ["data.h5", "run.h5"]
+    assert command("--resume", "run.h5", "--epochs", "4").returncode == 0
+
+
+def test_the_numbers_do_not_depend_on_the_workers(arguments):
+    for workers in (1, 2):
+        args = [*arguments, "--epochs", "4", "--workers", str(workers), "-o", f"{workers}.h5"]
+        assert command(*args).returncode == 0
+    assert contents("1.h5") == contents("2.h5")
+
+
+def stopped(mcgc, fake_fit, *args, after=3):
+    """Make run.h5 of a run that was stopped after some epochs."""
+    fake_fit.fail = {after: KeyboardInterrupt()}
+    result = mcgc("fit", "--problem", "lorenz", "--epochs", 5, "-o", "run.h5", "--quiet", *args)
+    assert result.exit_code == 130
+    fake_fit.fail = {}
+
+
+def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_fit):
+    stopped(mcgc, fake_fit, "--beta", 0.5, "--members", 2)
+    result = mcgc("fit", "--resume", "run.h5", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["train_loss"] == [20.0, 21.0]
+    assert (
+        fake_fit.calls[0] == fake_fit.calls[1] == problems.get("lorenz").recipe._replace(epochs=5, beta=0.5, members=2)
+    )
+    mcgc("fit", "--problem", "lorenz", "--epochs", 5, "--beta", 0.5, "--members", 2, "-o", "whole.h5")
+    assert contents("run.h5") == contents("whole.h5")
+    assert runs.load("run.h5").finished
+
+
+def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
+    mcgc("fit", "--problem", "lorenz", "--epochs", 3, "-o", "run.h5")
+    result = mcgc("fit", "--resume", "run.h5")
+    assert result.exit_code == 0
+    assert result.stderr == "run.h5 is finished, all 3 epochs of it: give --epochs to go on\n"
+    assert "3 epochs, 1.5 s" in result.stdout
+    assert mcgc("fit", "--resume", "run.h5", "--epochs", 5).exit_code == 0
+    assert runs.load("run.h5").epoch == 5
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ("--beta 0.25", "the beta was 0.01 and is 0.25: undo that, or add --allow-changed"),
+        ("--dataset other.h5 --seed 1", "the seed was 0 and is 1, the sha256 of the dataset was "),
+        ("--epochs 2", "run.h5 has 3 epochs already: give --epochs that many or more"),
+        ("--problem mnist", "the run is one of lorenz, not of mnist"),
+        ("-o x.h5", "leave out --output and --force"),
+        ("--force", "leave out --output and --force"),
+        ("--members 3 --allow-changed", "the run file holds "),
+        ("--no-continuation --dtype float64 --allow-changed --lr 0", "--lr must be a positive number"),
+    ],
+)
+def test_what_cannot_go_on_as_the_same_run_is_refused(mcgc, fake_fit, data, args, sentence):
+    stopped(mcgc, fake_fit)
+    before = runs.load("run.h5")
+    result = mcgc("fit", "--resume", "run.h5", "--quiet", *args.split())
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert runs.load("run.h5").settings == before.settings
+    assert os.listdir() == ["run.h5"]
+
+
+def test_versions_that_change_results_are_named_and_what_is_allowed_is_recorded(mcgc, fake_fit, monkeypatch):
+    stopped(mcgc, fake_fit)
+    monkeypatch.setattr(runs, "versions", lambda: {**before, "numba": "9.9"})
+    before = runs.load("run.h5").versions
+    result = mcgc("fit", "--resume", "run.h5", "--quiet")
+    assert result.exit_code == 2
+    change = f"the version of numba was {before['numba']} and is 9.9"
+    assert change in result.stderr
+    assert mcgc("fit", "--resume", "run.h5", "--allow-changed", "--beta", 0.25).exit_code == 0
+    run = runs.load("run.h5")
+    assert run.changes == ["after epoch 3, the beta was 0.01 and is 0.25", f"after epoch 3, {change}"]
+    assert run.settings["beta"] == 0.25
+
+
+@pytest.mark.parametrize("name", ["missing.h5", "directory.h5", "fifo.h5", "text.h5", "data.h5"])
+def test_what_is_no_run_file_is_refused_in_one_sentence(mcgc, name, arguments, tmp_path):
+    (tmp_path / "directory.h5").mkdir()
+    os.mkfifo(tmp_path / "fifo.h5")
+    (tmp_path / "text.h5").write_text("text")
+    result = mcgc("fit", "--resume", name)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"mcgc: run file '{name}' ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_run_is_saved_as_it_goes_but_not_too_often(mcgc, fake_fit, monkeypatch):
+    saves, save, clock = [], runs.save, iter(range(0, 1000, 2))
+    monkeypatch.setattr(saving, "save", lambda path, run, force: (saves.append(run.epoch), save(path, run, force)))
+    monkeypatch.setattr(saving.time, "monotonic", lambda: next(clock))
+    mcgc("fit", "--problem", "lorenz", "--epochs", 10, "-o", "run.h5", "--quiet", "--checkpoint-every", 4)
+    assert saves == [4, 8, 10]
+    monkeypatch.setattr(saving.time, "monotonic", lambda: 0.0)
+    saves.clear()
+    mcgc("fit", "--problem", "lorenz", "--epochs", 10, "-o", "run.h5", "--quiet", "--force")
+    assert saves == [1, 10]
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_an_output_whose_directory_vanishes_is_one_sentence(mcgc, fake_fit, tmp_path, debug):
+    (tmp_path / "there").mkdir()
+    fake_fit.after[0] = lambda: shutil.rmtree(tmp_path / "there")
+    args = ["--epochs", 3, "-o", "there/run.h5", "--quiet", *["--debug"] * debug]
+    result = mcgc("fit", "--problem", "lorenz", *args)
+    assert result.exit_code == 1
+    *others, last = result.stderr.splitlines()
+    assert last.startswith("mcgc: output ")
+    assert "cannot be written (No such file or directory)" in last
+    assert others[:1] == ["Traceback (most recent call last):"] * debug
+
+
+def test_a_second_interrupt_ends_the_process_at_once():
+    stuck = (
+        "import signal, time\nfrom mcgc_cli.signals import noted\nwith noted():\n    print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", stuck], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        for _ in range(2):
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        assert process.wait(timeout=10) == -signal.SIGINT
