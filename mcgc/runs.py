@@ -24,7 +24,7 @@ import numpy as np
 from mcgc import __version__, hdf5
 from mcgc.errors import DatasetError, InputError, OutputError
 
-FORMAT, VERSION = "mcgc-run", 2
+FORMAT, VERSION, READ = "mcgc-run", 3, (2, 3)
 _JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list}
 _STATES = ("last", "previous")
 _MANY, _DEEP = 1000, 10  # more arrays, or groups in groups, than a run has
@@ -155,8 +155,9 @@ def load(path: str | os.PathLike) -> Run:
 
 def _contents(file: h5py.File, name: str) -> Run:
     attribute = partial(hdf5.attribute, file, name)
-    if (attribute("format"), attribute("version")) != (FORMAT, VERSION):
-        other = f"{attribute('format')!r}, version {attribute('version')}"
+    version = attribute("version")
+    if attribute("format") != FORMAT or version not in READ:
+        other = f"{attribute('format')!r}, version {version}"
         raise DatasetError(f"{name} is of the format {other}, not {FORMAT!r}, version {VERSION}: give one of that")
     values = {key: json.loads(attribute(key)) for key in _JSON}
     for key, kind in _JSON.items():
@@ -170,6 +171,8 @@ def _contents(file: h5py.File, name: str) -> Run:
     )
     if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
         raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
+    if version == 2 and "restored" in epochs:  # which had no such column, since no step was ever left out
+        epochs["skipped"] = np.zeros(epochs["restored"].shape, np.int64)
     finished, device = bool(attribute("finished")), str(attribute("device"))
     return Run(**values, device=device, finished=finished, epochs=epochs, states=[state for state in states if state])
 

@@ -17,8 +17,9 @@ class Settings(NamedTuple):
 
     `beta` is the weight β of the pull on φ, in units of 1/λ₀; `log_lam0` is φ₀; `learning_rate` and
     `learning_rate_lam` are those of θ and φ. `on_divergence` says what a member does whose loss is not finite or whose
-    solution fails: go back to its best state, or stop the run. `loss` and what follows it belong to some problems only
-    and are None elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where it is not None.
+    solution fails: leave the step out, and go back to its best state where too many fail in a row; go back at once; or
+    stop the run. `loss` and what follows it belong to some problems only and are None elsewhere; `step_size`, in units
+    of time, replaces `rtol` and `atol` where it is not None.
     """
 
     problem: str
@@ -35,7 +36,7 @@ class Settings(NamedTuple):
     members: int = 1
     seed: int = 0
     dtype: str = "float32"
-    on_divergence: str = "restore"
+    on_divergence: str = "skip-step"
     loss: str | None = None
     solver: str | None = None
     adjoint: str | None = None
@@ -50,7 +51,7 @@ OF_SOME = ("loss", *SOLVER)  # the settings that a problem has only if its `opti
 CHOICES: Mapping[str, Collection[str]] = {
     "estimator": ESTIMATORS,
     "dtype": DTYPES,
-    "on_divergence": ("restore", "stop"),
+    "on_divergence": ("skip-step", "restore", "stop"),
     "loss": LOSSES,
     "solver": TABLEAUX,
     "adjoint": ADJOINTS,

@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple
 
 from mcgc import problems
-from mcgc.arrays import Array, Device, namespace_of, to_host
+from mcgc.arrays import Array, Device, is_host, namespace_of, quietly, to_host
 from mcgc.autodiff.pytree import flatten, tree_map
 from mcgc.continuation import Continuation, Info, State, continuation, descent
 from mcgc.errors import InputError, SolveError
@@ -21,6 +21,7 @@ ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take mem
 
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
 
+MOST_SKIPS = 5  # steps of a member in a row that are left out; where more fail, so will the next
 MOST_RESTORES = 10  # of a member in a run; a recipe that needs more of them does not work
 
 Numbers = tuple[float | None, ...]  # one entry a member
@@ -34,8 +35,9 @@ class Record(NamedTuple):
     steps of the loss at the perturbed parameters, and `grad_log_lam` that of the gradient that drove φ, β included,
     `grad_log_lam_alone` without β; `log_lam` is φ after the epoch. `test_accuracy` is the fraction of the test set that
     θ names rightly. Evaluations, and accepted and rejected steps, of the solver are those of the training steps, of
-    which there were `steps` from the start of the run on. `restored` tells that the epoch diverged, and the member went
-    back to its best state. `seconds` is what the epoch took, of all members. None stands where there is no such number.
+    which there were `steps` from the start of the run on. `skipped` of the epoch's steps failed and were left out.
+    `restored` tells that the epoch diverged, and the member went back to its best state. `seconds` is what the epoch
+    took, of all members. None stands where there is no such number.
     """
 
     epoch: int
@@ -50,6 +52,7 @@ class Record(NamedTuple):
     accepted_steps: Counts
     rejected_steps: Counts
     steps: tuple[int, ...]
+    skipped: tuple[int, ...]
     restored: tuple[bool, ...]
     member_seconds: tuple[float, ...]
     seconds: float
@@ -232,9 +235,9 @@ def _thetas(members: Sequence[Member]) -> Array:
 def _survived(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[Member, tuple]:
     """Take one member through an epoch, or back to its best state if the epoch diverges; return its entries too.
 
-    An epoch diverges if a solution fails or a loss is not finite. The best state is the one of the lowest training
-    loss after an epoch. Its θ and φ are taken up again by optimisers that start anew, with half the learning rate of θ
-    and the noise of later steps, so the way on is another.
+    An epoch diverges if a solution fails, or a loss or θ is not finite, and the step cannot be left out (`_epoch`). The
+    best state is the one of the lowest training loss after an epoch. Its θ and φ are taken up again by optimisers that
+    start anew, with half the learning rate of θ and the noise of later steps, so the way on is another.
 
     Raises `SolveError` if that has happened `MOST_RESTORES` times, or the setting `on_divergence` is "stop".
     """
@@ -246,24 +249,50 @@ def _survived(study: Study, member: Member, epoch: int, pause: Callable[[], None
     if math.isfinite(row[0]):
         if row[0] < member.lowest:
             member = member._replace(best=state, lowest=row[0])
-        return member._replace(state=state), (*row, state.steps, False)
+        return member._replace(state=state), (*row, False)
     if study.settings.on_divergence == "stop" or member.restores == MOST_RESTORES:
         raise failure
     best, steps = member.best, epoch * _steps(study.train, study.settings)
     state = study.method(0).init(best.theta)._replace(log_lam=best.log_lam, steps=steps)
     effort = (0, 0, 0) if "solver" in study.problem.options else (None, None, None)
-    row = (*_scores(study, state, []), *effort, steps, True)
+    row = (*_scores(study, state, []), *effort, steps, 0, True)
     return member._replace(state=state, restores=member.restores + 1), row
 
 
 def _epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[State, tuple]:
-    """Take one member through all minibatches, and return its state and its entries of the record."""
-    state, infos = member.state, []
+    """Take one member through all minibatches, and return its state and its entries of the record.
+
+    A step that fails leaves the state as it was, but for the number of steps, if the setting `on_divergence` is
+    "skip-step": at most `MOST_SKIPS` of them in a row, and not all of the epoch's. Raises `SolveError` otherwise.
+    """
+    state, infos, skipped, in_row = member.state, [], 0, 0
+    most = MOST_SKIPS if study.settings.on_divergence == "skip-step" else 0
     for batch in minibatches(study, member, epoch):
         pause()
-        state, info = study.method(member.restores).step(state, batch, fold_in(member.noise, state.steps))
-        infos.append(info)
-    return state, (*_scores(study, state, infos), *_effort(infos))
+        try:
+            state, info = _sound(*study.method(member.restores).step(state, batch, fold_in(member.noise, state.steps)))
+            infos.append(info)
+            in_row = 0
+        except SolveError:
+            skipped, in_row = skipped + 1, in_row + 1
+            if in_row > most or skipped == _steps(study.train, study.settings):
+                raise
+            state = state._replace(steps=state.steps + 1)
+    return state, (*_scores(study, state, infos), *_effort(infos), state.steps, skipped)
+
+
+def _sound(state: State, info: Info) -> tuple[State, Info]:
+    """Return both, or raise `SolveError` if one is seen not to be finite: on a device nobody waits to see it."""
+    if is_host(state.theta):
+        with quietly():
+            seen = {
+                "loss of a step": info.smoothed,
+                "sum of the parameters": namespace_of(state.theta).sum(state.theta),
+            }
+        for what, total in seen.items():
+            if not math.isfinite(total):
+                raise SolveError(f"the {what} has become {total}: try a smaller learning rate")
+    return state, info
 
 
 def _scores(study: Study, state: State, infos: list[Info]) -> list[float | None]:

@@ -40,7 +40,7 @@ ROWS = (
     Row("--members", "members", int, "Models trained, each with parameters and noise of its own."),
     Row("--seed", "seed", int, "Seed of everything random."),
     Row("--dtype", "dtype", str, "Precision of the model."),
-    Row("--on-divergence", "on_divergence", str, "When a loss is not finite: go back to the best epoch, or stop."),
+    Row("--on-divergence", "on_divergence", str, "When a step fails: leave it out, go back to the best epoch, stop."),
     Row(
         "--loss", "loss", str, "Loss of a classifier; softmax-cross-entropy takes the softmax of the logits as logits."
     ),

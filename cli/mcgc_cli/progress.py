@@ -41,7 +41,7 @@ def _lines(epochs: int) -> Show:
     began, every = time.monotonic(), math.ceil(epochs / MOST_LINES)
 
     def show(record: Any) -> None:
-        if record.epoch % every == 0 or record.epoch in (1, epochs) or any(record.restored):
+        if record.epoch % every == 0 or record.epoch in (1, epochs) or any(record.restored + record.skipped):
             left = (time.monotonic() - began) / record.epoch * (epochs - record.epoch)
             click.echo(f"epoch {record.epoch} of {epochs}: {describe(record)}, {left:.0f} s left", err=True)
 
@@ -55,6 +55,8 @@ def describe(record: Any) -> str:
         parts.append(f"accuracy {_mean(record.test_accuracy):.2%}")
     if None not in record.log_lam:
         parts.append(f"lambda {math.exp(_mean(record.log_lam)):.2e}")
+    if any(record.skipped):
+        parts.append(f"{sum(record.skipped)} steps failed and were left out")
     if any(record.restored):
         parts.append(f"{sum(record.restored)} diverged and went back to the best epoch")
     return ", ".join(parts)

@@ -40,11 +40,9 @@ def record(settings, epoch):
     path = tuple(-10.0 - epoch if settings.continuation else None for _ in members)
     losses = tuple(100.0 / epoch + member for member in members)
     counts = tuple(10 for _ in members)
-    none, steps, kept = (tuple(value for _ in members) for value in (None, 7 * epoch, False))
-    halves = tuple(0.5 for _ in members)
-    return training.Record(
-        epoch, losses, losses, losses, none, path, path, path, counts, counts, counts, steps, kept, halves, 0.5
-    )
+    none, steps, zero, kept, half = (tuple(value for _ in members) for value in (None, 7 * epoch, 0, False, 0.5))
+    scores = (losses, losses, losses, none, path, path, path)
+    return training.Record(epoch, *scores, counts, counts, counts, steps, zero, kept, half, 0.5)
 
 
 def member(epoch):

@@ -11,10 +11,9 @@ from mcgc.training import Record
 
 def record(epoch, log_lam=(-1.0, -3.0)):
     pair = (1.0, 2.0)
-    ones, kept = (1, 1), (False, False)
-    return Record(
-        epoch, pair, pair, (3.0, 5.0), (None, None), log_lam, log_lam, log_lam, ones, ones, ones, ones, kept, pair, 0.1
-    )
+    one, kept, none = (1, 1), (False, False), (0, 0)
+    accuracy, phi = (None, None), (log_lam, log_lam, log_lam)
+    return Record(epoch, pair, pair, (3.0, 5.0), accuracy, *phi, one, one, one, one, none, kept, pair, 0.1)
 
 
 def test_a_description_has_the_accuracy_where_there_is_one():
@@ -79,5 +78,7 @@ def test_an_epoch_in_which_members_diverged_is_always_shown(capsys):
     with progress(100, quiet=False) as show:
         show(record(2))
         show(record(3)._replace(restored=(True, False)))
-    assert capsys.readouterr().err.count("epoch") == 2
+        show(record(4)._replace(skipped=(0, 2)))
+    assert capsys.readouterr().err.count("epoch") == 3
     assert describe(record(3)._replace(restored=(True, False))).endswith("1 diverged and went back to the best epoch")
+    assert describe(record(3)._replace(skipped=(1, 2))).endswith("3 steps failed and were left out")

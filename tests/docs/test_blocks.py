@@ -59,7 +59,7 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
 
 
 def test_every_page_is_in_the_navigation():
-    listed = set(re.findall(r"[\w/]+\.md", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")))
+    listed = set(re.findall(r"[\w/-]+\.md", (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8")))
     assert listed == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
 
 

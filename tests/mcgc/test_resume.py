@@ -74,7 +74,7 @@ def assert_same(ours, theirs):
         {"dtype": "float64"},
         {"continuation": False},
         {"estimator": "antithetic", "num_samples": 2},
-        {"estimator": "score-baseline", "learning_rate": 0.9},
+        {"estimator": "score-baseline", "learning_rate": 0.9, "on_divergence": "restore"},
     ],
 )
 def test_a_run_taken_up_after_any_epoch_has_the_bits_of_the_whole_run(tmp_path, changes):

@@ -199,7 +199,7 @@ def test_checking_a_good_place_leaves_nothing_behind(tmp_path):
         lambda file: file.attrs.__delitem__("settings"),
         lambda file: file.attrs.modify("settings", "{"),
         lambda file: file.attrs.modify("format", "mcgc-series"),
-        lambda file: file.attrs.modify("version", 3),
+        lambda file: file.attrs.modify("version", 4),
         lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
     ],
 )
