@@ -38,7 +38,7 @@ def decays(count=7):
 
 # small ones of the library's two kinds of problem, and data for them
 ODE = problems._neural_ode(
-    "", (4, 8, 8, 2), problems.get("lorenz").recipe._replace(epochs=2, warmup_epochs=1, batch_size=4)
+    "", (4, 8, 8, 2), problems.get("lorenz").recipe._replace(epochs=1, warmup_epochs=0, batch_size=4)
 )
 NET = problems._classifier("", (6, 5, 5, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
 CASES = {
@@ -62,7 +62,11 @@ def untimed(record):
 @pytest.mark.parametrize("case", CASES)
 def test_members_together_have_the_bits_and_records_that_each_has_alone(strict, case, estimator, dtype):
     # the arithmetic is that of one member: a matrix of a stack is multiplied as it would be by itself
-    how = {"continuation": False} if estimator is None else {"estimator": estimator, "num_samples": 2}
+    how = (
+        {"continuation": False}
+        if estimator is None
+        else {"estimator": estimator, "num_samples": 1 + (estimator == "score-baseline")}
+    )
     ours, theirs = (run(case, strict, f(), members=3, dtype=dtype, **how) for f in (together, training.in_turn))
     for (record, members), (alone, others) in zip(ours, theirs, strict=True):
         assert untimed(record) == untimed(alone)
@@ -73,7 +77,7 @@ def test_members_together_have_the_bits_and_records_that_each_has_alone(strict, 
 
 
 def test_members_together_differ_on_numpy_by_no_more_than_rounding():
-    # alone the net is compiled, and adds up in another order: a few ulps a step of numbers of order 1, in 6 steps
+    # alone the net is compiled, and adds up in another order: a few ulps a step of numbers of order 1, in a few steps
     for case in CASES:
         for dtype, tolerance in (("float32", 2e-6), ("float64", 1e-14)):
             ours, theirs = (run(case, HOST, f(), members=3, dtype=dtype) for f in (together, training.in_turn))
@@ -193,13 +197,14 @@ def bowl(theta, batch):
     return ops.sum(ops.square(theta) * batch, axis=-1) + ops.sum(theta, axis=-1) ** 3
 
 
-@pytest.mark.parametrize(
-    "options", [{}, {"gradient": "score"}, {"scaled": True, "gap": True, "num_samples": 2}], ids=str
-)
-@pytest.mark.parametrize("estimator", ESTIMATORS)
+HOW = [
+    *((estimator, {"scaled": True, "gap": True, "num_samples": n}) for estimator in ESTIMATORS for n in (1, 2)),
+    *((estimator, {"gradient": "score"}) for estimator in ESTIMATORS if "score" in estimator),
+]
+
+
+@pytest.mark.parametrize(("estimator", "options"), HOW, ids=str)
 def test_steps_of_stacked_members_are_those_of_each(device, estimator, options):
-    if options.get("gradient") and "score" not in estimator:
-        pytest.skip("this estimator needs gradients")
     method = continuation(bowl, adam(0.1), adam(0.1), log_lam0=-1.0, beta=0.3, cap=0.05, estimator=estimator, **options)
     there, weights = to_device(THETA, device), to_device([1.0, 2.0, 0.5], device)
     keys = Key(3), Key(4)
@@ -228,15 +233,22 @@ def test_descent_of_stacked_members_is_that_of_each(device):
 # ---- solving for all members ----
 
 
+LOOSE = {"rtol": 1e-2, "atol": 1e-3}
+
+
 @pytest.mark.parametrize(
     "how",
-    [{"solver": "dopri5"}, {"solver": "bosh3", "adjoint": "backsolve"}, {"solver": "rk4", "step_size": 0.2}],
-    ids=str,
+    [
+        {"solver": "dopri5", **LOOSE},
+        {"solver": "bosh3", "adjoint": "backsolve", **LOOSE},
+        {"solver": "rk4", "step_size": 0.2},
+    ],
+    ids=lambda how: how["solver"],
 )
 @pytest.mark.parametrize("shared", [True, False])
 def test_members_are_solved_to_the_steps_and_counts_that_each_has_alone(device, how, shared):
     sizes, data = (4, 8, 2), decays(3)
-    theta = np.stack([s * nets.init(Key(i), sizes, "float64") for i, s in enumerate((1, 3, 8))])
+    theta = np.stack([s * nets.init(Key(i), sizes, "float64") for i, s in enumerate((1, 2, 4))])
     theta, y0, inputs = (to_device(x, device) for x in (theta, data.series[:, 0], data.parameters))
     ts = to_device(np.linspace(0, [3.0, 1.0, 2.0], 4).T, device)
     xp, field = device.namespace, lambda t, y, params: DenseField(sizes, "tanh")(t, y, params)
@@ -251,8 +263,8 @@ def test_members_are_solved_to_the_steps_and_counts_that_each_has_alone(device, 
     for i in range(3):
         mine = own if shared else tuple(x[i, ...] for x in own)
         (_, (expected, counts)), slope_alone = value_and_grad(total, has_aux=True)(theta[i, ...], solve, *mine)
-        np.testing.assert_allclose(to_host(ys)[i], to_host(expected), rtol=1e-12)
-        np.testing.assert_allclose(to_host(slope)[i], to_host(slope_alone), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(to_host(ys)[i], to_host(expected), rtol=1e-9)  # errors grow along a solution
+        np.testing.assert_allclose(to_host(slope)[i], to_host(slope_alone), rtol=1e-8, atol=1e-10)
         for found, alone in zip(stats, counts, strict=True):
             np.testing.assert_array_equal(to_host(found)[i], to_host(alone))
     assert len(set(to_host(stats.evaluations).tolist())) == (1 if "step_size" in how and shared else 3)
