@@ -47,8 +47,8 @@ def imagined(function, *args, **options):
 class Namespace:
     """CuPy's namespace, of which only those functions are CuPy's own that make views."""
 
-    def __init__(self, namespace):
-        self.namespace = namespace
+    def __init__(self, namespace, compute):
+        self.namespace, self.compute = namespace, compute
 
     def __getattr__(self, name):
         found = getattr(self.namespace, name)
@@ -61,26 +61,31 @@ class Namespace:
                     return found(*args, **options)
                 except cupy.cuda.runtime.CUDARuntimeError:
                     pass  # no view: a copy
-            return imagined(getattr(np, name), *args, **options)
+            return self.compute(getattr(np, name), *args, **options)
 
         return function
 
 
 class Seen(NamedTuple):
-    """A device of the imagination, the shapes of the arrays read, the operands of matmul, the kernels called."""
+    """A device of the imagination; shapes of arrays read, operands of matmul, kernels called, and all that computes."""
 
     device: Device
     reads: list
     products: list
     kernels: list
+    computed: list
 
 
 @pytest.fixture
 def seen(monkeypatch):
     import array_api_compat.cupy
 
-    namespace, kind = Namespace(array_api_compat.cupy), cupy.ndarray
-    seen = Seen(Device("cuda:0", namespace, cupy.cuda.Device(0)), [], [], [])
+    def compute(function, *args, **options):
+        seen.computed.append(function.__name__)
+        return imagined(function, *args, **options)
+
+    namespace, kind = Namespace(array_api_compat.cupy, compute), cupy.ndarray
+    seen = Seen(Device("cuda:0", namespace, cupy.cuda.Device(0)), [], [], [], [])
     monkeypatch.setitem(arrays._namespaces, kind, namespace)
 
     def get(self, *args, **options):
@@ -94,7 +99,7 @@ def seen(monkeypatch):
         def method(self, *others):
             if any(type(other) is Traced for other in others):
                 return NotImplemented
-            return imagined(function, *((*others, self) if reflected else (self, *others)))
+            return compute(function, *((*others, self) if reflected else (self, *others)))
 
         monkeypatch.setattr(kind, f"__{name}__", method)
 
@@ -107,7 +112,7 @@ def seen(monkeypatch):
         define(f"i{name}", getattr(operator, f"__{name}__"))
     for name in ("neg", "pos", "abs", "invert"):
         define(name, getattr(operator, f"__{name}__"))
-    by_ufunc = lambda self, ufunc, method, *inputs, **options: imagined(ufunc, *inputs)
+    by_ufunc = lambda self, ufunc, method, *inputs, **options: compute(ufunc, *inputs)
     monkeypatch.setattr(kind, "__array_ufunc__", by_ufunc)  # what a NumPy scalar on the left comes to
     product = kind.__matmul__
     monkeypatch.setattr(
@@ -205,3 +210,13 @@ def test_stacks_have_the_same_axes_on_both_sides_and_are_copied_as_often_as_is_s
     badly = [sum(not lies_well(operand) for operand in pair) for pair in seen.products if pair[0].ndim > 2]
     # weights lie within θ; backwards there is a transpose in each product
     assert badly == [1] * (8 - 2 * shared)
+
+
+@pytest.mark.parametrize("problem", [NET, ODE], ids=["net", "ode"])
+def test_ten_members_are_as_many_operations_as_two(seen, problem):
+    counts = []
+    for members in (2, 10):
+        seen.computed.clear()
+        step(problem, IMAGES if problem is NET else SERIES, seen.device, members, "antithetic")
+        counts.append(len(seen.computed))
+    assert counts[0] == counts[1] > 100
