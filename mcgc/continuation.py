@@ -52,7 +52,7 @@ class Info(NamedTuple):
     `ratio` is the signal-to-noise ratio of the estimates of ∂g/∂φ, |mean| / standard deviation over about the last 50
     steps, this one included (1/√ε of the dtype where there is no spread, as in the first step); `capped` is the number
     of steps so far whose φ met the cap; `gap` is the estimate of g less f(θ), where that was asked for. All are
-    0-dimensional arrays on the device of θ, or None where there is no such number.
+    arrays on the device of θ, 0-dimensional or (members,), or None where there is no such number.
     """
 
     smoothed: Array
