@@ -2,9 +2,10 @@
 
 import math
 
-from mcgc.arrays import Array, device_of, namespace_of
+from mcgc.arrays import Array, device_of, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
+from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
 
 
@@ -51,9 +52,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
     Raises `InputError` if the shapes do not fit or the labels are not integers.
     """
     _check_labels(logits, labels)
-    classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
-    chosen = ops.where(labels[..., None] == classes, ops.log_softmax(logits), 0)
-    return -ops.mean(ops.sum(chosen, axis=-1))
+    return _cross_entropy(logits, labels, of_softmax=False)
 
 
 def cross_entropy_of_softmax(logits: Array, labels: Array) -> Array:
@@ -62,7 +61,29 @@ def cross_entropy_of_softmax(logits: Array, labels: Array) -> Array:
     A row's loss lies between log(1 + (classes − 1)/e) and log(e + classes − 1).
     Arguments and errors are those of `cross_entropy`.
     """
-    return cross_entropy(ops.softmax(logits), labels)
+    _check_labels(logits, labels)
+    return _cross_entropy(logits, labels, of_softmax=True)
+
+
+def _definition(logits: Array, labels: Array, of_softmax: bool) -> Array:
+    classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
+    scores = ops.log_softmax(ops.softmax(logits) if of_softmax else logits)
+    return -ops.mean(ops.sum(ops.where(labels[..., None] == classes, scores, 0), axis=-1))
+
+
+def _select(logits: Array, labels: Array, of_softmax: bool) -> Body | None:
+    fits = is_host(logits) and is_host(labels) and logits.ndim == 2 and logits.dtype in ("float32", "float64")
+    return _BODY if fits else None
+
+
+def _forward(logits: Array, labels: Array, of_softmax: bool) -> tuple[Array, Array]:
+    from mcgc.kernels.cpu_losses import cross_entropy
+
+    return cross_entropy(logits, labels, of_softmax)
+
+
+_BODY = Body(_forward, lambda slope, places, cotangent: (cotangent * slope, None))
+_cross_entropy = fused(_definition, _select)
 
 
 def accuracy(logits: Array, labels: Array) -> Array:

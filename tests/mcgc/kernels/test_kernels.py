@@ -147,3 +147,15 @@ def test_no_warning_escapes_from_extreme_gradients():
         new, _, square = cpu.adam(theta, huge, 0 * theta, 0 * theta, 1, 0.1, 0.9, 0.999, 1e-8)
         assert np.isinf(square).all()
         np.testing.assert_array_equal(new, theta)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_adam_takes_subnormal_numbers_for_zeros_and_nothing_else_does(dtype):
+    limits, kind = np.finfo(dtype), np.dtype(dtype).type
+    gradient = np.geomspace(limits.smallest_subnormal, 1, 1000, dtype=dtype)
+    options = (3, 0.01, 0.9, 0.999, 1e-8)
+    ours, theirs = (body.adam(0 * gradient, gradient, gradient, gradient, *options) for body in (cpu, generic))
+    for a, b, unit in zip(ours, theirs, (1e8, 1, 1), strict=True):
+        np.testing.assert_allclose(a, b, rtol=16 * limits.eps, atol=3 * unit * limits.smallest_normal)
+        assert not ((a != 0) & (abs(a) < limits.smallest_normal)).any()
+    assert kind(limits.smallest_normal) / kind(2) > 0
