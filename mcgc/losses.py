@@ -2,11 +2,12 @@
 
 import math
 
-from mcgc.arrays import Array, device_of, is_host, namespace_of
+from mcgc.arrays import Array, device_of, is_dtype, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
+from mcgc.kernels import generic, kernels_for
 
 
 def mse(prediction: Array, target: Array) -> Array:
@@ -72,7 +73,7 @@ def _definition(logits: Array, labels: Array, of_softmax: bool) -> Array:
 
 
 def _select(logits: Array, labels: Array, of_softmax: bool) -> Body | None:
-    fits = is_host(logits) and is_host(labels) and logits.ndim == 2 and logits.dtype in ("float32", "float64")
+    fits = is_host(logits) and is_host(labels) and logits.ndim == 2 and kernels_for(logits) is not generic
     return _BODY if fits else None
 
 
@@ -101,5 +102,5 @@ def accuracy(logits: Array, labels: Array) -> Array:
 def _check_labels(logits: Array, labels: Array) -> None:
     if logits.shape[:-1] != labels.shape:
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
-    if not namespace_of(labels).isdtype(labels.dtype, "integral"):
+    if not is_dtype(namespace_of(labels), labels.dtype, "integral"):
         raise InputError(f"labels are integers, got {labels.dtype}: convert them")
