@@ -6,6 +6,7 @@ device only through `to_host` and `to_device`, so a transfer is always a line th
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -56,6 +57,12 @@ def namespace_of(*arrays: Array) -> Any:
 def device_of(array: Array) -> Any:
     """Return the device handle of `array`, as its own namespace's creation functions take it."""
     return HOST.handle if is_host(array) else array_api_compat.device(array)
+
+
+@cache
+def is_dtype(namespace: Any, dtype: Any, kind: str) -> bool:
+    """Tell whether `dtype` is of a kind of the standard, such as "real floating"; looked up once for each."""
+    return namespace.isdtype(dtype, kind)
 
 
 def is_array(x: object) -> bool:

@@ -134,7 +134,7 @@ def continuation(
         if steps >= warmup:
             log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
-            log_lam = xp.clip(log_lam, None, log_lam0 + cap)
+            log_lam = xp.minimum(log_lam, log_lam0 + cap)
         seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
         moments = DECAY * moments + (1 - DECAY) * seen
         ratio = _ratio(moments / (1 - DECAY ** (steps + 1)))

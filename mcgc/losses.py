@@ -6,10 +6,12 @@ has them too, or is one for all.
 
 import math
 
-from mcgc.arrays import Array, device_of, namespace_of
+from mcgc.arrays import Array, device_of, is_dtype, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
+from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
+from mcgc.kernels import generic, kernels_for
 
 
 def mse(prediction: Array, target: Array, members: int = 0) -> Array:
@@ -60,9 +62,7 @@ def cross_entropy(logits: Array, labels: Array, members: int = 0) -> Array:
     Raises `InputError` if the shapes do not fit or the labels are not integers.
     """
     _check_labels(logits, labels, members)
-    classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
-    chosen = ops.where(labels[..., None] == classes, ops.log_softmax(logits), 0)
-    return -_mean(ops.sum(chosen, axis=-1), members)
+    return _cross_entropy(logits, labels, of_softmax=False, members=members)
 
 
 def cross_entropy_of_softmax(logits: Array, labels: Array, members: int = 0) -> Array:
@@ -71,7 +71,30 @@ def cross_entropy_of_softmax(logits: Array, labels: Array, members: int = 0) -> 
     A row's loss lies between log(1 + (classes − 1)/e) and log(e + classes − 1).
     Arguments and errors are those of `cross_entropy`.
     """
-    return cross_entropy(ops.softmax(logits), labels, members)
+    _check_labels(logits, labels, members)
+    return _cross_entropy(logits, labels, of_softmax=True, members=members)
+
+
+def _definition(logits: Array, labels: Array, of_softmax: bool, members: int) -> Array:
+    classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
+    scores = ops.log_softmax(ops.softmax(logits) if of_softmax else logits)
+    return -_mean(ops.sum(ops.where(labels[..., None] == classes, scores, 0), axis=-1), members)
+
+
+def _select(logits: Array, labels: Array, of_softmax: bool, members: int) -> Body | None:
+    one = (logits.ndim, members) == (2, 0)
+    fits = one and is_host(logits) and is_host(labels) and kernels_for(logits) is not generic
+    return _BODY if fits else None
+
+
+def _forward(logits: Array, labels: Array, of_softmax: bool, members: int) -> tuple[Array, Array]:
+    from mcgc.kernels.cpu_losses import cross_entropy
+
+    return cross_entropy(logits, labels, of_softmax)
+
+
+_BODY = Body(_forward, lambda slope, places, cotangent: (cotangent * slope, None))
+_cross_entropy = fused(_definition, _select)
 
 
 def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:
@@ -90,5 +113,5 @@ def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:
 def _check_labels(logits: Array, labels: Array, members: int) -> None:
     if labels.shape not in (logits.shape[:-1], logits.shape[members:-1]):
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
-    if not namespace_of(labels).isdtype(labels.dtype, "integral"):
+    if not is_dtype(namespace_of(labels), labels.dtype, "integral"):
         raise InputError(f"labels are integers, got {labels.dtype}: convert them")

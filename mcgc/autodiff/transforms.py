@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mcgc import arrays
-from mcgc.arrays import is_array, namespace_of
+from mcgc.arrays import is_array, is_dtype, namespace_of
 from mcgc.autodiff.engine import (
     JointPrimitive,
     Node,
@@ -75,8 +75,7 @@ def _differentiable(leaf: Any) -> Any:
     if type(leaf) is float:
         return arrays.scalar(leaf)
     if is_array(leaf) or type(leaf) is Traced:
-        namespace = namespace_of(strip(leaf))
-        if namespace.isdtype(leaf.dtype, "real floating"):
+        if is_dtype(namespace_of(strip(leaf)), leaf.dtype, "real floating"):
             return leaf
         kind = f"an array of {leaf.dtype}"
     else:

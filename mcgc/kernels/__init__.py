@@ -4,7 +4,9 @@
 functions: `perturb`, `noise_dot`, `adam`.
 """
 
+from functools import cache
 from types import ModuleType
+from typing import Any
 
 from mcgc.arrays import Array, is_host
 from mcgc.kernels import generic
@@ -12,7 +14,12 @@ from mcgc.kernels import generic
 
 def kernels_for(array: Array) -> ModuleType:
     """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
-    if is_host(array) and array.dtype in ("float32", "float64"):
+    return _kernels(is_host(array), array.dtype)
+
+
+@cache
+def _kernels(host: bool, dtype: Any) -> ModuleType:
+    if host and dtype in ("float32", "float64"):
         from mcgc.kernels import cpu
 
         return cpu

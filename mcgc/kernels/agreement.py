@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from mcgc import nets
+from mcgc import losses, nets
 from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
-from mcgc.autodiff import vjp
+from mcgc.autodiff import value_and_grad, vjp
 from mcgc.fields import DenseField
 from mcgc.kernels import generic, kernels_for
 from mcgc.ode import solve
@@ -152,6 +152,18 @@ def _layer_by_layer(theta: Array, x: Array) -> Array:
     return x @ weights + biases
 
 
+def _cross_entropy(dtype: str, device: Device) -> Case:
+    logits, labels = 3 * normal(Key(0), (ROWS, 10), dtype), device.namespace.arange(ROWS)
+
+    def body() -> tuple:
+        from mcgc.kernels.cpu_losses import cross_entropy
+
+        return cross_entropy(logits, labels, True)
+
+    as_a_stack = lambda z: losses.cross_entropy_of_softmax(z[None, :, :], labels[None, :])
+    return body, lambda: value_and_grad(as_a_stack)(logits)
+
+
 def _solve(dtype: str, device: Device) -> Case:
     field, states = DenseField(SIZES), SIZES[-1]
     theta, x = _net(dtype)
@@ -179,5 +191,6 @@ CASES: Mapping[str, tuple[Callable[[str, Device], Case], float]] = {
     "matmul": (_matmul, 64.0),
     "dense_forward": (_dense_forward, 64.0),
     "dense_vjp": (_dense_vjp, 64.0),
+    "cross_entropy": (_cross_entropy, 16.0),
     "solve": (_solve, 1024.0),
 }

@@ -9,8 +9,8 @@ import threading
 
 import numpy as np
 
-LARGEST = 2**25  # bytes of an array that is kept for later
 KEPT = 16  # arrays of one size and dtype, and sizes, that are kept; what is over is ordinary memory
+MOST = 2**29  # bytes that are kept in all
 
 _mine = threading.local()  # each thread has its own, so no array is given out twice
 _FREE = 3  # references to an array that only the list, the loop and the question hold
@@ -18,7 +18,7 @@ _FREE = 3  # references to an array that only the list, the loop and the questio
 
 def empty(size: int, dtype: np.dtype) -> np.ndarray:
     """Return an array of shape (size,) with any content, to which there is no other reference."""
-    if not 0 < size * dtype.itemsize <= LARGEST:
+    if size == 0:
         return np.empty(size, dtype)
     shelves = _mine.__dict__.setdefault("shelves", {})
     shelf = shelves.setdefault((size, dtype), [])
@@ -26,8 +26,8 @@ def empty(size: int, dtype: np.dtype) -> np.ndarray:
         if sys.getrefcount(array) == _FREE:
             return array
     array = np.empty(size, dtype)
-    if len(shelf) < KEPT:
+    if len(shelf) < min(KEPT, MOST // array.nbytes):
         shelf.append(array)
-    if len(shelves) > KEPT:
+    while len(shelves) > KEPT or sum(len(held) * n * kind.itemsize for (n, kind), held in shelves.items()) > MOST:
         del shelves[next(iter(shelves))]
     return array

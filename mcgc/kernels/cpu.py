@@ -12,6 +12,7 @@ from numba.extending import overload, register_jitable
 
 from mcgc import random
 from mcgc.kernels import buffers, generic, scalar
+from mcgc.kernels.subnormal import flush, restore
 from mcgc.random import LANES, ROUNDS, TILE, Key, Keys
 
 _round = register_jitable(scalar.philox_round)
@@ -96,12 +97,14 @@ def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
 ):  # fmt: skip
+    mode = flush()
     for i in range(theta.size):
         g = gradient[i]
         m = keep_mean * mean[i] + new_mean * g
         v = keep_square * square[i] + new_square * (g * g)
         mean_out[i], square_out[i] = m, v
         theta_out[i] = theta[i] - step * m / (np.sqrt(v / correction) + epsilon)
+    restore(mode)
 
 
 def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
@@ -138,7 +141,7 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Any, Any, Any]:
-    """Compute `generic.adam` in one pass; a number by itself is left to that."""
+    """Compute `generic.adam` in one pass, subnormal numbers taken for zeros; a number by itself is left to that."""
     if theta.ndim == 0:
         return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     constants = (

@@ -51,7 +51,7 @@ def dense_vjp(
     Returns theta_bar, of the shape of theta, and x_bar, of the shape of x, or None without `with_x`.
     Raises `InputError` if an argument does not have the size that `sizes` asks for.
     """
-    theta_bar, bars = (buffers.empty(size, theta.dtype) for size in (theta.size, hidden.size))
+    theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * x.shape[0] * max(sizes[1:])))
     x_bar = _dense_vjp(
         theta_bar,
         bars,
@@ -116,48 +116,55 @@ def turn(theta, sizes, with_x):
 
 
 @njit(cache=True)
+def _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_tanh, x_bar):
+    """Carry the cotangents of z_l, at g_at, back to z_{l−1}, at `at`, with h_{l−1} at h_at; if that is < 0, to x."""
+    kind = turned.dtype.type
+    c, c_at = (bars, at) if h_at >= 0 else (x_bar, 0)
+    matmul(c, c_at, k, np.zeros(k, kind), 0, 0, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n)
+    if h_at >= 0:
+        h, g = hidden[h_at : h_at + rows * k], bars[at : at + rows * k]
+        if is_tanh:
+            for q in range(h.size):
+                g[q] *= kind(1) - h[q] * h[q]
+        else:
+            for q in range(h.size):
+                g[q] = g[q] if h[q] > kind(0) else kind(0)
+
+
+@njit(cache=True)
 def backward_rows(turned, hidden, bars, room, first, rows, sizes, is_tanh, x_bar, with_x):
     """Carry the cotangents of z_L of `rows` rows from `first` on, which `bars` holds, back to z₁, and to x in `x_bar`.
 
     The cotangents of x, if they are wanted, are written from the beginning of `x_bar`.
     """
-    kind = turned.dtype.type
     w_at, values = lengths(sizes)
     start = room * values
-    zeros = np.zeros(sizes.max(), turned.dtype)
     for layer in range(sizes.size - 2, -1 if with_x else 0, -1):
         k, n = sizes[layer], sizes[layer + 1]
         w_at -= (k + 1) * n
         start -= room * n
-        c, at = (bars, start - room * k + first * k) if layer > 0 else (x_bar, 0)
-        g_at = start + first * n
-        matmul(c, at, k, zeros, 0, 0, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n)
-        if layer > 0:
-            h, g = hidden[at : at + rows * k], bars[at : at + rows * k]
-            if is_tanh:
-                for q in range(h.size):
-                    g[q] *= kind(1) - h[q] * h[q]
-            else:
-                for q in range(h.size):
-                    g[q] = g[q] if h[q] > kind(0) else kind(0)
+        at = start - room * k + first * k if layer > 0 else -1
+        _backward_layer(turned, w_at, hidden, at, bars, at, start + first * n, rows, k, n, is_tanh, x_bar)
+
+
+@njit(cache=True)
+def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n):
+    """Add to theta_bar the gradient of one layer's weights and biases, h_{l−1} at a_at in a."""
+    c, none = theta_bar, theta_bar.dtype.type(-np.inf)
+    one, b_at = np.ones(1, c.dtype), w_at + k * n
+    for p in range(0, rows, BLOCK):
+        m = min(BLOCK, rows - p)
+        matmul(c, w_at, n, c, w_at, n, none, a, a_at + p * k, 1, k, bars, g_at + p * n, n, k, n, m)
+        matmul(c, b_at, n, c, b_at, n, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m)
 
 
 @njit(cache=True)
 def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
     """Add to theta_bar the gradient of theta that comes from the first `rows` rows."""
-    none = theta_bar.dtype.type(-np.inf)
     a, a_at, w_at, start = x, 0, 0, 0
     for layer in range(sizes.size - 1):
         k, n = sizes[layer], sizes[layer + 1]
-        c = theta_bar
-        for p in range(0, rows, BLOCK):
-            m = min(BLOCK, rows - p)
-            matmul(c, w_at, n, c, w_at, n, none, a, a_at + p * k, 1, k, bars, start + p * n, n, k, n, m)
-        bias = c[w_at + k * n : w_at + (k + 1) * n]
-        for p in range(rows):
-            bar = bars[start + p * n : start + (p + 1) * n]
-            for j in range(n):
-                bias[j] += bar[j]
+        _add_layer(theta_bar, w_at, a, a_at, bars, start, rows, k, n)
         a, a_at = hidden, start
         w_at += (k + 1) * n
         start += room * n
@@ -187,7 +194,16 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, wit
         raise InputError("an argument of dense_vjp does not fit the net: give what dense_forward took and returned")
     theta_bar[:] = theta.dtype.type(0)
     x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
-    bars[rows * (values - sizes[-1]) :] = cotangent.reshape(-1)
-    backward_rows(turn(theta, sizes, with_x), hidden, bars, rows, 0, rows, sizes, is_tanh, x_bar, with_x)
-    add_weights(theta_bar, x.reshape(-1), hidden, bars, rows, rows, sizes)
+    turned, flat, half = turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
+    w_at, h_at, at, g_at = parameters, rows * (values - sizes[-1]), 0, half
+    bars[half : half + cotangent.size] = cotangent.reshape(-1)
+    for layer in range(sizes.size - 2, -1, -1):  # each layer's cotangents are used up while they are in the cache
+        k, n = sizes[layer], sizes[layer + 1]
+        w_at -= (k + 1) * n
+        h_at -= rows * k  # negative for the inputs
+        a, a_at = (hidden, h_at) if layer > 0 else (flat, 0)
+        _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n)
+        if layer > 0 or with_x:
+            _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_tanh, x_bar)
+        at, g_at = g_at, at
     return x_bar.reshape(-1, sizes[0])

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, namespace_of, quietly
+from mcgc.arrays import Array, is_dtype, namespace_of, quietly
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
 from mcgc.autodiff.pytree import flatten, unflatten
@@ -139,7 +139,7 @@ def _check_options(
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:
-    if y0.ndim != 2 or 0 in y0.shape or not namespace_of(strip(y0)).isdtype(y0.dtype, "real floating"):
+    if y0.ndim != 2 or 0 in y0.shape or not is_dtype(namespace_of(strip(y0)), y0.dtype, "real floating"):
         raise InputError(f"y0 must be float of shape (batch, states) or (states,), got {y0.dtype} {tuple(y0.shape)}")
     if ts.ndim not in (1, 2) or ts.shape[-1] < 2 or (ts.ndim == 2 and ts.shape[0] != y0.shape[0]):
         raise InputError(f"ts must have shape (times,) or (batch, times), of two times or more, got {tuple(ts.shape)}")

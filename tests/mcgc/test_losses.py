@@ -87,6 +87,17 @@ def test_a_class_that_is_ruled_out_takes_no_part():
     np.testing.assert_allclose(gradient, [[part[0, 0], 0.0, part[0, 1]]], rtol=1e-14)
 
 
+@pytest.mark.parametrize("name", OF_LOGITS)
+def test_a_label_that_is_no_class_has_no_loss_and_no_gradient(name, device):
+    loss, _ = OF_LOGITS[name]
+    logits, labels = 2 * normal(Key(3), (4, 5), "float64"), np.array([2, 5, 0, -1])
+    value, gradient = value_and_grad(lambda z: loss(z, to_device(labels, device)))(to_device(logits, device))
+    known, part = value_and_grad(lambda z: loss(z, labels[::2]))(logits[::2, :])
+    assert float(to_host(value)) == pytest.approx(known / 2, rel=1e-14)
+    np.testing.assert_allclose(to_host(gradient)[::2], part / 2, rtol=1e-13)
+    assert not to_host(gradient)[1::2].any()
+
+
 def test_the_cross_entropy_of_a_softmax_has_its_bounds():
     z, labels = np.array([[500.0, 0.0, 0.0]]), np.array([0])
     assert losses.cross_entropy_of_softmax(z, labels) == pytest.approx(math.log1p(2 / math.e), rel=1e-14)

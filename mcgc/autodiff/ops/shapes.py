@@ -6,7 +6,7 @@ The derivative of each is another of them: `sum` and `broadcast_to` are each oth
 from collections.abc import Sequence
 from typing import Any
 
-from mcgc.arrays import Array, namespace_of
+from mcgc.arrays import Array, is_dtype, namespace_of
 from mcgc.autodiff.engine import Primitive, Traced, strip
 from mcgc.autodiff.ops.rows import unary
 from mcgc.errors import TraceError
@@ -49,7 +49,7 @@ def kept(reduced: Array, shape: Sequence[int], axis: Any, keepdims: bool) -> Arr
 
 def astype(x: Array, dtype: Any, /, *, copy: bool = True) -> Array:
     """Cast `x`; the cotangent is cast back. A cast to integers or booleans is piecewise constant: a plain array."""
-    if type(x) is not Traced or namespace_of(strip(x)).isdtype(dtype, "real floating"):
+    if type(x) is not Traced or is_dtype(namespace_of(strip(x)), dtype, "real floating"):
         return _astype(x, dtype=dtype)
     return _astype(strip(x), dtype=dtype)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mcgc.kernels import agreement, cpu, cpu_dense, cpu_matmul, cpu_solve
+from mcgc.kernels import agreement, cpu, cpu_dense, cpu_losses, cpu_matmul, cpu_solve
 from mcgc.kernels.agreement import CASES, EVERYWHERE, agreements
 
 BODIES = {
@@ -15,6 +15,7 @@ BODIES = {
     "matmul": (cpu_matmul, "matmul"),
     "dense_forward": (cpu_dense, "dense_forward"),
     "dense_vjp": (cpu_dense, "dense_vjp"),
+    "cross_entropy": (cpu_losses, "cross_entropy"),
     "solve": (cpu_solve, "pull_dense"),
 }
 

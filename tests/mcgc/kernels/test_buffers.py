@@ -52,5 +52,13 @@ def test_what_is_kept_is_bounded():
     assert all(len(shelf) <= buffers.KEPT for shelf in shelves.values())
     assert len(arrays) == 2 * buffers.KEPT
     assert buffers.empty(0, F4).shape == (0,)
-    buffers.empty(buffers.LARGEST, F4)
-    assert (buffers.LARGEST, F4) not in buffers._mine.shelves
+
+
+def test_the_memory_that_is_kept_is_bounded(monkeypatch):
+    buffers._mine.__dict__.clear()
+    monkeypatch.setattr(buffers, "MOST", 4000)
+    arrays = [buffers.empty(300, F4) for _ in range(5)]
+    assert [len(shelf) for shelf in buffers._mine.shelves.values()] == [3]
+    arrays += [buffers.empty(500, F4), buffers.empty(1001, F4)]
+    assert {size: len(shelf) for (size, _), shelf in buffers._mine.shelves.items()} == {500: 1, 1001: 0}
+    assert len({address(array) for array in arrays}) == len(arrays)

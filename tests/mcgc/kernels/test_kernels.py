@@ -171,3 +171,15 @@ def test_members_of_adam_may_have_rates_of_their_own(strict):
         row = theta[i, ...]
         alone = generic.adam(row, row, row * 0, row * 0, 1, rate, 0.9, 0.999, 1e-8)[0]
         np.testing.assert_allclose(to_host(new)[i], to_host(alone), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_adam_takes_subnormal_numbers_for_zeros_and_nothing_else_does(dtype):
+    limits, kind = np.finfo(dtype), np.dtype(dtype).type
+    gradient = np.geomspace(limits.smallest_subnormal, 1, 1000, dtype=dtype)
+    options = (3, 0.01, 0.9, 0.999, 1e-8)
+    ours, theirs = (body.adam(0 * gradient, gradient, gradient, gradient, *options) for body in (cpu, generic))
+    for a, b, unit in zip(ours, theirs, (1e8, 1, 1), strict=True):
+        np.testing.assert_allclose(a, b, rtol=16 * limits.eps, atol=3 * unit * limits.smallest_normal)
+        assert not ((a != 0) & (abs(a) < limits.smallest_normal)).any()
+    assert kind(limits.smallest_normal) / kind(2) > 0

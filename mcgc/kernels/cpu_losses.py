@@ -1,0 +1,63 @@
+"""The cross-entropy of logits in one pass over them, with its gradient, compiled for NumPy arrays.
+
+The meaning is `mcgc.losses.cross_entropy`, and that of the softmax's output as if it were logits. Sums run over the
+classes from first to last, and over the rows in float64.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from mcgc.kernels import buffers
+
+
+@njit(cache=True, error_model="numpy")
+def _softmax(out, z):
+    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z less that."""
+    top = z[0]
+    for j in range(z.size):
+        top = max(top, z[j])
+    total = z.dtype.type(0)
+    for j in range(z.size):
+        out[j] = math.exp(z[j] - top)
+        total += out[j]
+    for j in range(z.size):
+        out[j] /= total
+    return top, math.log(total)
+
+
+@njit(cache=True, error_model="numpy")
+def _cross_entropy(slope, logits, labels, of_softmax):
+    rows, classes = logits.shape
+    s, q = np.empty(classes, logits.dtype), np.empty(classes, logits.dtype)
+    sum_ = 0.0
+    for i in range(rows):
+        label, bar = np.int64(labels[i]), slope[i]
+        known = 0 <= label < classes  # what is no class has no loss
+        if of_softmax:
+            _softmax(s, logits[i])
+            top, log_total = _softmax(q, s)
+            if known:
+                sum_ += log_total + (top - s[label])
+                q[label] -= q.dtype.type(1)
+            inner = q.dtype.type(0)
+            for j in range(classes):
+                inner += q[j] * s[j]
+            for j in range(classes):
+                bar[j] = s[j] * (q[j] - inner) / rows if known else 0
+        else:
+            top, log_total = _softmax(q, logits[i])
+            if known:
+                sum_ += log_total + (top - logits[i, label])
+                q[label] -= q.dtype.type(1)
+            for j in range(classes):
+                bar[j] = q[j] / rows if known else 0
+    return sum_ / rows
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, of_softmax: bool) -> tuple[np.floating, np.ndarray]:
+    """Return the loss of `logits` (rows, classes) for `labels` (rows,), and its gradient (rows, classes)."""
+    slope = buffers.empty(logits.size, logits.dtype).reshape(logits.shape)
+    loss = _cross_entropy(slope, np.ascontiguousarray(logits), labels, of_softmax)
+    return logits.dtype.type(loss), slope
