@@ -14,11 +14,12 @@ from mcgc.kernels import generic
 
 def kernels_for(array: Array) -> ModuleType:
     """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
-    return _kernels(is_host(array), array.dtype)
+    kind: Any = type(array)  # dtypes of different libraries may hash alike, and are not to be compared
+    return _kernels(kind, is_host(array), array.dtype)
 
 
 @cache
-def _kernels(host: bool, dtype: Any) -> ModuleType:
+def _kernels(kind: type, host: bool, dtype: Any) -> ModuleType:
     if host and dtype in ("float32", "float64"):
         from mcgc.kernels import cpu
 
