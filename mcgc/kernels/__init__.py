@@ -1,12 +1,14 @@
 """The few loops that matter, each with one meaning and several bodies.
 
-`generic` is the meaning, in plain array-API code; `cpu` holds Numba bodies for NumPy arrays. All bodies have the same
-functions: `perturb`, `noise_dot`, `adam`.
+`generic` is the meaning, in plain array-API code; `cpu` holds Numba bodies for NumPy arrays, and `cuda` those for CuPy
+arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
 """
 
+from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 
-from mcgc.arrays import Array, is_host
+from mcgc.arrays import Array, is_cupy, is_host
 from mcgc.kernels import generic
 
 
@@ -16,4 +18,13 @@ def kernels_for(array: Array) -> ModuleType:
         from mcgc.kernels import cpu
 
         return cpu
+    if is_cupy(array) and array.dtype in ("float32", "float64") and _has_numba_cuda():
+        from mcgc.kernels import cuda
+
+        return cuda
     return generic
+
+
+@cache
+def _has_numba_cuda() -> bool:
+    return find_spec("numba_cuda") is not None
