@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numba import cuda
-from numba.core.errors import NumbaPerformanceWarning
 from numba.cuda.extending import overload, register_jitable
 from numba.cuda.types import float32
 
@@ -197,7 +196,7 @@ class _View:
 def _configured(kernel: Any, blocks: int, stream: int, device: int) -> Callable[..., None]:
     """Return `kernel` with its grid, on the CUDA stream at the address `stream` of that device, 0 for the default."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaPerformanceWarning)  # of a small grid, which a small θ is to have
+        warnings.filterwarnings("ignore", "Grid size")  # a small θ has a small grid, and is none the worse for it
         return kernel[blocks, THREADS, cuda.external_stream(stream) if stream else 0]
 
 
