@@ -96,7 +96,7 @@ def _store_sum(out, place, value):
 def _square_and_move(out, theta, scale, start, place, m, eps):
     """Move one parameter, if there is one at this place, and return what it adds to ‖ε‖²."""
     if place >= m:
-        return eps - eps
+        return out.dtype.type(0)
     out[start + place] = theta[start + place] + scale * eps
     return eps * eps
 
@@ -104,7 +104,7 @@ def _square_and_move(out, theta, scale, start, place, m, eps):
 @cuda.jit(device=True)
 def _product(gradient, start, place, m, eps):
     """Return what one place adds to ε·∇f."""
-    return eps * gradient[start + place] if place < m else eps - eps
+    return eps * gradient[start + place] if place < m else gradient.dtype.type(0)
 
 
 @cuda.jit(cache=True)
