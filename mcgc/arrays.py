@@ -212,10 +212,10 @@ _REASONS = (
     (("libnvrtc", "nvrtc64", "NVRTCError", "CompileException", "NvrtcError", "NvvmSupportError", "DynamicLibNotFound",
       "CUDA headers"),
      "NVRTC or the CUDA headers are missing or do not fit ({extras}): {line}"),
-    (("ImportError", "ModuleNotFoundError"), "numba-cuda does not load ({extras}): {line}"),
+    (("ImportError", "ModuleNotFoundError", "CudaSupportError"), "numba-cuda does not load ({extras}): {line}"),
 )  # fmt: skip
 
 
 def _line(error: Exception) -> str:
-    """Return the first line of the error's message, or its type."""
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    """Return the first line of the error's message that says something, or its type."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)

@@ -88,6 +88,10 @@ class NvvmSupportError(ImportError):
     """As numba-cuda names what it lacks."""
 
 
+class CudaSupportError(RuntimeError):
+    """As numba-cuda names a driver that it does not find."""
+
+
 OLD = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
 REASONS = {  # the driver's version, what CuPy or numba-cuda raises, and of which the user hears
     "no driver": (0, CUDARuntimeError(OLD), "there is no NVIDIA driver"),
@@ -110,6 +114,7 @@ REASONS = {  # the driver's version, what CuPy or numba-cuda raises, and of whic
     ),
     "NVVM": (12090, NvvmSupportError("libNVVM cannot be found"), "NVRTC or the CUDA headers are missing"),
     "numba-cuda": (12090, ImportError("NVIDIA CUDA Python bindings not found."), "numba-cuda does not load"),
+    "numba-cuda's driver": (12090, CudaSupportError("\nError at driver init: \n\nand more"), "Error at driver init"),
     "memory": (12090, OutOfMemoryError("Out of memory allocating 4,096 bytes"), "GPU 0 is out of memory"),
     "memory of the context": (
         12090,
