@@ -219,8 +219,10 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
     keys = (key,) if isinstance(key, Key) else tuple(key)
     words = [random.words(member) for member in keys]
     rows, m = len(keys), like.size // len(keys)
-    # at least one block, which has zeros to write where m = 0
-    blocks = min(max(-(-m // (4 * THREADS)), 1), BLOCKS)
+    shape = () if isinstance(key, Key) else (rows,)
+    if m == 0:  # an array without elements has no address that the driver would know
+        return namespace_of(like).zeros(shape, dtype=like.dtype, device=device_of(like))
+    blocks = min(-(-m // (4 * THREADS)), BLOCKS)
     sums = _empty((rows * blocks,), like)
     for first in range(0, rows, MEMBERS):
         some = tuple(np.uint64(low | high << 32) for low, high in words[first : first + MEMBERS])
@@ -228,7 +230,7 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
     if blocks > 1:
         partial, sums = sums, _empty((rows,), like)
         _launch(_total, rows, sums, partial, blocks)
-    return sums.reshape(() if isinstance(key, Key) else (rows,))
+    return sums.reshape(shape)
 
 
 def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tuple[Array, Array]:

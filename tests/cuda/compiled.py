@@ -229,6 +229,16 @@ def test_a_launch_is_configured_once_for_a_grid_and_a_stream_and_does_not_warn_o
     assert kernels._configured(kernels._total, 2, 0, 0) is not first
 
 
+def test_nothing_is_launched_for_arrays_without_elements(monkeypatch):
+    monkeypatch.setattr(kernels, "_launch", None)
+    theta, keys = np.zeros((2, 0), np.float32), split(Key(0))
+    perturbed, sqnorms = kernels.perturb(theta, np.ones(2, np.float32), keys)
+    assert (perturbed.shape, perturbed.dtype) == ((2, 0), np.float32)
+    np.testing.assert_array_equal(sqnorms, np.zeros(2, np.float32), strict=True)
+    np.testing.assert_array_equal(kernels.noise_dot(theta[0], Key(0)), np.float32(0), strict=True)
+    assert [x.shape for x in kernels.adam(theta, theta, theta, theta, 7, 0.01, 0.9, 0.999, 1e-8)] == [(2, 0)] * 3
+
+
 def test_cupy_compiles_with_the_headers_of_the_wheels():
     options = (*core.assemble_cupy_compiler_options(("-std=c++17",)), "--gpu-architecture=compute_90")
     source = "#include <cupy/complex.cuh>\n#include <cupy/carray.cuh>\n__global__ void halve(float* x) { x[0] /= 2; }"
