@@ -13,7 +13,7 @@ from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.errors import InputError
 from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
 from mcgc.optim import Optimizer
-from mcgc.random import Key
+from mcgc.random import Keys
 
 __all__ = [
     "ESTIMATORS",
@@ -34,7 +34,7 @@ class State(NamedTuple):
     """θ (m,), φ = log λ (), the states of both optimisers, and the number of steps taken.
 
     `moments` (3,) are the decayed means, from zero, of the estimates of g, of ∂g/∂φ and of its square; `capped` () is
-    the number of steps whose φ met the cap. Plain descent has neither.
+    the number of steps whose φ met the cap. Plain descent has neither. Members are a leading axis of all arrays.
     """
 
     theta: Array
@@ -52,7 +52,7 @@ class Info(NamedTuple):
     `ratio` is the signal-to-noise ratio of the estimates of ∂g/∂φ, |mean| / standard deviation over about the last 50
     steps, this one included (1/√ε of the dtype where there is no spread, as in the first step); `capped` is the number
     of steps so far whose φ met the cap; `gap` is the estimate of g less f(θ), where that was asked for. All are
-    0-dimensional arrays on the device of θ, or None where there is no such number.
+    arrays on the device of θ, 0-dimensional or (members,), or None where there is no such number.
     """
 
     smoothed: Array
@@ -68,7 +68,7 @@ class Continuation(NamedTuple):
     """Algorithm 2 for one objective: `init(theta) -> State` and `step(state, batch, key) -> (State, Info)`, pure."""
 
     init: Callable[[Array], State]
-    step: Callable[[State, Any, Key], tuple[State, Info]]
+    step: Callable[[State, Any, Keys], tuple[State, Info]]
 
 
 def continuation(
@@ -100,7 +100,8 @@ def continuation(
     √(λ/λ₀), so that it narrows as the kernel does. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
 
     `key` must be a different one each step, such as fold_in(run_key, state.steps). A state does not depend on
-    `num_samples`: a method of another number goes on with it (`adapt_samples`).
+    `num_samples`: a method of another number goes on with it (`adapt_samples`). Members of an ensemble step together
+    from θ (members, m), with a tuple of their keys and an objective that gives f of each (see `estimate`).
 
     Raises `InputError` if an option is out of its range.
     """
@@ -114,25 +115,27 @@ def continuation(
 
     def init(theta: Array) -> State:
         xp, device = namespace_of(theta), device_of(theta)
-        log_lam = xp.asarray(log_lam0, dtype=theta.dtype, device=device)
-        moments, capped = xp.zeros((3,), dtype=theta.dtype, device=device), xp.zeros((), dtype=xp.int32, device=device)
+        members = theta.shape[:-1]
+        log_lam = xp.full(members, log_lam0, dtype=theta.dtype, device=device)
+        moments = xp.zeros((*members, 3), dtype=theta.dtype, device=device)
+        capped = xp.zeros(members, dtype=xp.int32, device=device)
         return State(theta, log_lam, optimizer.init(theta), optimizer_lam.init(log_lam), 0, moments, capped)
 
-    def step(state: State, batch: Any, key: Key) -> tuple[State, Info]:
+    def step(state: State, batch: Any, key: Keys) -> tuple[State, Info]:
         theta, log_lam, optimizer_state, lam_state, steps, moments, capped = state
         xp = namespace_of(theta)
-        baseline = moments[0] / (1 - DECAY**steps) if steps else 0.0
+        baseline = moments[..., 0] / (1 - DECAY**steps) if steps else 0.0
         found = estimate_at(theta, log_lam, batch, key, baseline)
         difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
-        pull = beta * theta.shape[0] * xp.exp(log_lam - log_lam0 if relative else log_lam)
+        pull = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
         regularised = found.grad_log_lam + pull
         moved, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
-        theta = theta + xp.exp((log_lam - log_lam0) / 2) * (moved - theta) if scaled else moved
+        theta = theta + xp.exp((log_lam - log_lam0) / 2)[..., None] * (moved - theta) if scaled else moved
         if steps >= warmup:
             log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
             log_lam = xp.minimum(log_lam, log_lam0 + cap)
-        seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam])
+        seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
         moments = DECAY * moments + (1 - DECAY) * seen
         ratio = _ratio(moments / (1 - DECAY ** (steps + 1)))
         info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux, ratio, capped, difference)
@@ -144,7 +147,7 @@ def continuation(
 def _ratio(moments: Array) -> Array:
     """Return |mean| / standard deviation, the variance taken to be no less than its rounding."""
     xp = namespace_of(moments)
-    mean, square, limits = moments[1], moments[2], xp.finfo(moments.dtype)
+    mean, square, limits = moments[..., 1], moments[..., 2], xp.finfo(moments.dtype)
     variance = xp.maximum(square - mean * mean, limits.eps * square + limits.smallest_normal)
     return xp.abs(mean) / xp.sqrt(variance)
 
@@ -178,10 +181,10 @@ def descent(
     evaluate = evaluator(objective, gradient, has_aux)
 
     def init(theta: Array) -> State:
-        log_lam = namespace_of(theta).asarray(-math.inf, dtype=theta.dtype, device=device_of(theta))
+        log_lam = namespace_of(theta).full(theta.shape[:-1], -math.inf, dtype=theta.dtype, device=device_of(theta))
         return State(theta, log_lam, optimizer.init(theta), (), 0)
 
-    def step(state: State, batch: Any, key: Key) -> tuple[State, Info]:
+    def step(state: State, batch: Any, key: Keys) -> tuple[State, Info]:
         ((loss, slope, aux),) = evaluate([state.theta], batch)
         theta, optimizer_state = optimizer.update(slope, state.optimizer, state.theta)
         zero = namespace_of(state.log_lam).zeros_like(state.log_lam)

@@ -12,7 +12,7 @@ from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError
 from mcgc.kernels import kernels_for
-from mcgc.random import Key, fold_in
+from mcgc.random import Keys, fold_in
 
 GRADIENTS = ("engine", "given", "score")
 
@@ -20,7 +20,7 @@ GRADIENTS = ("engine", "given", "score")
 class Sample(NamedTuple):
     """One draw of the noise: f and, where there are gradients, ∇f at each of its points θ ± √λ ε.
 
-    With it the baseline b, √λ, m, ‖ε‖², and the key that makes ε again.
+    With it the baseline b, √λ, m, ‖ε‖², and the key that makes ε again. With members each has them in front.
     """
 
     losses: Sequence[Array]
@@ -29,7 +29,7 @@ class Sample(NamedTuple):
     root: Array
     size: int
     sqnorm: Array
-    key: Key
+    key: Keys
 
 
 def _even(values: Sequence[Array]) -> Array:
@@ -102,6 +102,9 @@ def estimate(
     maps points (n, m) to values (n,), and gives gradients (n, m) where it gives them. θ has shape (m,), φ is
     0-dimensional of the same dtype and device, and so are the results.
 
+    The members of an ensemble are a leading axis of all: θ (members, m), φ (members,), a tuple of their keys, and an
+    objective that gives f of each, (members,), from its own row of θ alone, so that ∇ Σ f is the gradient of each.
+
     Raises `InputError` if a name is unknown, the estimator needs the gradients that "score" does without,
     `num_samples` is not a positive integer, or a batched objective is to have aux.
     """
@@ -115,7 +118,7 @@ def estimate(
         raise InputError(f"the estimator {estimator!r} needs gradients of the objective: without them choose {able}")
     evaluate = evaluator(objective, gradient, has_aux, batched)
 
-    def at(theta: Array, log_lam: Array, batch: Any, key: Key, baseline: Array | float = 0.0) -> Estimate:
+    def at(theta: Array, log_lam: Array, batch: Any, key: Keys, baseline: Array | float = 0.0) -> Estimate:
         root, kernels = namespace_of(log_lam).exp(log_lam / 2), kernels_for(theta)
         keys, sqnorms = [fold_in(key, j) for j in range(num_samples)], []
 
@@ -129,7 +132,7 @@ def estimate(
         losses, gradients, extras = zip(*evaluate(points(), batch), strict=True)
         each = len(row.signs)
         samples = [
-            Sample(losses[i : i + each], gradients[i : i + each], 0.0, root, theta.shape[0], sqnorm, sample_key)
+            Sample(losses[i : i + each], gradients[i : i + each], 0.0, root, theta.shape[-1], sqnorm, sample_key)
             for i, sqnorm, sample_key in zip(range(0, len(losses), each), sqnorms, keys, strict=True)
         ]
         if row.baseline:
@@ -158,7 +161,8 @@ def evaluator(
     elif gradient == "given":
         at = objective
     else:
-        at = _of_each(objective) if batched else value_and_grad(objective, has_aux=has_aux)
+        of_one, of_each = value_and_grad(objective, has_aux=has_aux), _of_each(objective, has_aux)
+        at = lambda theta, batch: (of_each if theta.ndim > 1 else of_one)(theta, batch)
 
     def evaluate(points: Iterable[Array], batch: Any) -> list[tuple]:
         if batched:
@@ -171,25 +175,29 @@ def evaluator(
     return evaluate
 
 
-def _of_each(objective: Callable) -> Callable:
-    """Return a function to values (n,) and gradients (n, m) of points (n, m), from one pass backwards."""
+def _of_each(objective: Callable, has_aux: bool) -> Callable:
+    """Return a function to values (n,), with aux if there is one, and gradients (n, m) of points or members (n, m).
 
-    def total(points: Array, batch: Any) -> tuple[Array, Array]:
-        values = objective(points, batch)
-        return ops.sum(values), values
+    One pass backwards gives all, since no value depends on another's point.
+    """
 
-    def at(points: Array, batch: Any) -> tuple[Array, Array]:
-        (_, values), slopes = value_and_grad(total, has_aux=True)(points, batch)
-        return values, slopes
+    def total(points: Array, batch: Any) -> tuple[Array, Any]:
+        found = objective(points, batch)
+        return ops.sum(found[0] if has_aux else found), found
+
+    def at(points: Array, batch: Any) -> tuple[Any, Array]:
+        (_, found), slopes = value_and_grad(total, has_aux=True)(points, batch)
+        return found, slopes
 
     return at
 
 
 def _score_theta(sample: Sample, theta: Array) -> Array:
     """Return the estimate of ∂g/∂θ from values alone; between antithetic points the baseline cancels."""
-    eps, _ = kernels_for(theta).perturb(namespace_of(theta).zeros_like(theta), 1.0, sample.key)
+    xp = namespace_of(theta)
+    eps, _ = kernels_for(theta).perturb(xp.zeros_like(theta), xp.ones_like(sample.root), sample.key)
     values = sample.losses if len(sample.losses) > 1 else [sample.losses[0] - sample.baseline]
-    return eps * (_odd(values) / sample.root)
+    return eps * (_odd(values) / sample.root)[..., None]
 
 
 def _with_baselines(samples: list[Sample], baseline: Array | float) -> list[Sample]:

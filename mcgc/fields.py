@@ -4,8 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc import nets
-from mcgc.arrays import Array, is_host
+from mcgc.arrays import Array, is_host, namespace_of
 from mcgc.autodiff import ops
+from mcgc.ode import TABLEAUX, Solution, solve
 from mcgc.ode.plan import Method, Stats
 
 
@@ -22,6 +23,8 @@ class DenseField(NamedTuple):
 
     Its params are (θ, inputs): θ of shape (m,), and inputs (batch, n₀ − states), constant numbers of each trajectory
     that the net takes after the state (batch, states); sizes[-1] is the number of states.
+
+    θ may have members, (members, m): then trajectories come member after member, as many of each.
     """
 
     sizes: tuple[int, ...]
@@ -30,7 +33,11 @@ class DenseField(NamedTuple):
     def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
         """Return dy/dt, of the shape of y."""
         theta, inputs = params
-        return nets.apply(theta, ops.concat([y, inputs], axis=-1), self.sizes, self.activation)
+        x = ops.concat([y, inputs], axis=-1)
+        if theta.ndim > 1:
+            x = ops.reshape(x, (*theta.shape[:-1], -1, self.sizes[0]))
+        rate = nets.apply(theta, x, self.sizes, self.activation)
+        return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
 
     def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, keep: bool) -> Solved | None:
         """Return the solution of `mcgc.ode.plan.march` by one compiled call, or None where that cannot be.
@@ -58,3 +65,26 @@ class DenseField(NamedTuple):
             return [y0_bar, None, theta_bar, inputs_bar]
 
         return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), pull)
+
+
+def solve_members(field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], **how: Any) -> Solution:
+    """Solve as `mcgc.ode.solve` does for each member of θ, shape (members, m), all their trajectories in one batch.
+
+    y0 (batch, states), ts (batch, times) and inputs (batch, n₀ − states) are the same for all members, or have their
+    axis in front; `how` are the options of `solve`, the solver among them. The result's `ys` has shape (members, batch,
+    times, states), and its `stats` are those of each member by itself: evaluations (members,), on the device, without
+    those that others needed after it was done; but stages for the dense output alone (dopri8) count for all members.
+    """
+    theta, inputs = params
+    members, xp, tableau = theta.shape[0], namespace_of(ts), TABLEAUX[how["solver"]]
+
+    def joined(x: Array) -> Array:
+        return ops.reshape(ops.broadcast_to(x, (members, *x.shape[-2:])), (members * x.shape[-2], x.shape[-1]))
+
+    solution = solve(field, joined(y0), joined(ts), (theta, joined(inputs)), **how)
+    ys, (accepted, rejected, evaluations) = solution
+    each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
+    accepted, rejected = each(accepted), each(rejected)
+    tries = xp.max(accepted + rejected, axis=-1)
+    idle = (xp.max(tries) - tries) * (len(tableau.c) - 1 - tableau.extra)
+    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle))

@@ -1,4 +1,8 @@
-"""Losses: scalar functions of a prediction and a target, averaged over everything else; and the accuracy."""
+"""Losses: scalar functions of a prediction and a target, averaged over everything else; and the accuracy.
+
+The first `members` axes of a prediction are those of an ensemble: each of its members has a loss of its own. The target
+has them too, or is one for all.
+"""
 
 import math
 
@@ -10,41 +14,46 @@ from mcgc.errors import InputError
 from mcgc.kernels import generic, kernels_for
 
 
-def mse(prediction: Array, target: Array) -> Array:
+def mse(prediction: Array, target: Array, members: int = 0) -> Array:
     """Return the mean squared error, the mean over all elements of (prediction − target)².
 
     Both have the same shape. Raises `InputError` if they do not.
     """
-    return ops.mean(ops.square(_residual("mse", prediction, target)))
+    return _mean(ops.square(_residual("mse", prediction, target, members)), members)
 
 
-def mae(prediction: Array, target: Array) -> Array:
+def mae(prediction: Array, target: Array, members: int = 0) -> Array:
     """Return the mean absolute error, the mean over all elements of |prediction − target|, with derivative 0 at 0.
 
     Both have the same shape. Raises `InputError` if they do not.
     """
-    return ops.mean(abs(_residual("mae", prediction, target)))
+    return _mean(abs(_residual("mae", prediction, target, members)), members)
 
 
-def huber(prediction: Array, target: Array, delta: float = 1.0) -> Array:
+def huber(prediction: Array, target: Array, delta: float = 1.0, members: int = 0) -> Array:
     """Return the mean over all elements r = prediction − target of ½ r² where |r| ≤ δ, else δ (|r| − ½ δ) (Huber 1964).
 
     Both have the same shape; `delta` is δ. Raises `InputError` if the shapes differ or δ is not a positive number.
     """
     if not 0 < delta < math.inf:
         raise InputError(f"huber needs a positive number delta, got {delta}")
-    residual = _residual("huber", prediction, target)
+    residual = _residual("huber", prediction, target, members)
     near = ops.minimum(ops.maximum(residual, -delta), delta)
-    return ops.mean(near * (residual - near / 2))
+    return _mean(near * (residual - near / 2), members)
 
 
-def _residual(name: str, prediction: Array, target: Array) -> Array:
-    if prediction.shape != target.shape:
+def _mean(x: Array, members: int) -> Array:
+    """Return the mean over all but the first axes."""
+    return ops.mean(x, axis=tuple(range(members, x.ndim)) if members else None)
+
+
+def _residual(name: str, prediction: Array, target: Array, members: int) -> Array:
+    if target.shape not in (prediction.shape, prediction.shape[members:]):
         raise InputError(f"{name} compares arrays of one shape, got {prediction.shape} and {target.shape}")
     return prediction - target
 
 
-def cross_entropy(logits: Array, labels: Array) -> Array:
+def cross_entropy(logits: Array, labels: Array, members: int = 0) -> Array:
     """Return the mean over rows of −log softmax(z)[y] = log Σⱼ exp zⱼ − z_y, for logits z and the label y.
 
     `logits` has shape (..., classes) and `labels`, integers in [0, classes), the shape (...). That labels are in this
@@ -52,32 +61,33 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
 
     Raises `InputError` if the shapes do not fit or the labels are not integers.
     """
-    _check_labels(logits, labels)
-    return _cross_entropy(logits, labels, of_softmax=False)
+    _check_labels(logits, labels, members)
+    return _cross_entropy(logits, labels, of_softmax=False, members=members)
 
 
-def cross_entropy_of_softmax(logits: Array, labels: Array) -> Array:
+def cross_entropy_of_softmax(logits: Array, labels: Array, members: int = 0) -> Array:
     """Return cross_entropy(softmax(z), y): a softmax's output taken as if it were logits, as in the paper's figure 5.
 
     A row's loss lies between log(1 + (classes − 1)/e) and log(e + classes − 1).
     Arguments and errors are those of `cross_entropy`.
     """
-    _check_labels(logits, labels)
-    return _cross_entropy(logits, labels, of_softmax=True)
+    _check_labels(logits, labels, members)
+    return _cross_entropy(logits, labels, of_softmax=True, members=members)
 
 
-def _definition(logits: Array, labels: Array, of_softmax: bool) -> Array:
+def _definition(logits: Array, labels: Array, of_softmax: bool, members: int) -> Array:
     classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
     scores = ops.log_softmax(ops.softmax(logits) if of_softmax else logits)
-    return -ops.mean(ops.sum(ops.where(labels[..., None] == classes, scores, 0), axis=-1))
+    return -_mean(ops.sum(ops.where(labels[..., None] == classes, scores, 0), axis=-1), members)
 
 
-def _select(logits: Array, labels: Array, of_softmax: bool) -> Body | None:
-    fits = is_host(logits) and is_host(labels) and logits.ndim == 2 and kernels_for(logits) is not generic
+def _select(logits: Array, labels: Array, of_softmax: bool, members: int) -> Body | None:
+    one = (logits.ndim, members) == (2, 0)
+    fits = one and is_host(logits) and is_host(labels) and kernels_for(logits) is not generic
     return _BODY if fits else None
 
 
-def _forward(logits: Array, labels: Array, of_softmax: bool) -> tuple[Array, Array]:
+def _forward(logits: Array, labels: Array, of_softmax: bool, members: int) -> tuple[Array, Array]:
     from mcgc.kernels.cpu_losses import cross_entropy
 
     return cross_entropy(logits, labels, of_softmax)
@@ -87,20 +97,21 @@ _BODY = Body(_forward, lambda slope, places, cotangent: (cotangent * slope, None
 _cross_entropy = fused(_definition, _select)
 
 
-def accuracy(logits: Array, labels: Array) -> Array:
+def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:
     """Return the share of rows whose largest logit is that of the label, a 0-dimensional constant on the device.
 
     It has the dtype of `logits`; equal logits count for the first. Arguments and errors are those of `cross_entropy`.
     """
-    _check_labels(logits, labels)
+    _check_labels(logits, labels, members)
     logits = strip(logits)
     xp = namespace_of(logits)
     found = xp.argmax(logits, axis=-1)
-    return xp.mean(xp.astype(found == xp.astype(labels, found.dtype), logits.dtype))
+    right = xp.astype(found == xp.astype(labels, found.dtype), logits.dtype)
+    return xp.mean(right, axis=tuple(range(members, right.ndim)))
 
 
-def _check_labels(logits: Array, labels: Array) -> None:
-    if logits.shape[:-1] != labels.shape:
+def _check_labels(logits: Array, labels: Array, members: int) -> None:
+    if labels.shape not in (logits.shape[:-1], logits.shape[members:-1]):
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
     if not is_dtype(namespace_of(labels), labels.dtype, "integral"):
         raise InputError(f"labels are integers, got {labels.dtype}: convert them")

@@ -113,9 +113,20 @@ def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:
 def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Array:
     *hidden, (weights, biases) = unpack(theta, sizes)
     for w, b in hidden:
-        h = ACTIVATIONS[activation](x @ w + b)
+        h = ACTIVATIONS[activation](_product(x, w) + b)
         x = x + h if skip and w.shape[-2] == w.shape[-1] else h
-    return x @ weights + biases
+    return _product(x, weights) + biases
+
+
+def _product(x: Array, weights: Array) -> Array:
+    """Return x W, so that stacks have the same leading axes on both sides.
+
+    cuBLAS multiplies such stacks in one strided call. Where an axis is broadcast, CuPy (14, `matmul`) makes arrays of
+    pointers first, so rows that all members share are multiplied by all their weights as one matrix. It copies a
+    stack that is not contiguous, as weights are within θ and transposes are in the derivative, one launch each; the
+    matrices of a single net it hands over as they lie, transposed by a flag.
+    """
+    return ops.einsum("ri,...io->...ro", x, weights) if x.ndim == 2 < weights.ndim else x @ weights
 
 
 def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Body | None:

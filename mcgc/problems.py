@@ -10,7 +10,7 @@ from mcgc import losses, nets
 from mcgc.arrays import Array, Device, namespace_of, to_device
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.fields import DenseField
+from mcgc.fields import DenseField, solve_members
 from mcgc.ode import Stats, solve
 from mcgc.random import Key
 from mcgc.settings import SOLVER, Settings
@@ -23,7 +23,9 @@ class Problem(NamedTuple):
     `init(key, dtype, device)` draws θ; `objective(settings)` returns the loss, (θ, examples) → (mean over the
     examples, `Stats` of the solver or None). `options` names the settings of `settings.OF_SOME` that the loss
     heeds. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
-    fraction right, is None where there is no such number.
+    fraction right, is None where there is no such number. With `stacked`, both take the members of an ensemble too, and
+    give the numbers of each, (members,), and `Stats` with the members in front: θ has shape (members, m), and all
+    examples have that axis in front, or none.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -38,6 +40,7 @@ class Problem(NamedTuple):
     options: tuple[str, ...] = ()
     shuffled: bool = False
     accuracy: Callable[[Array, Any], Array] | None = None
+    stacked: bool = False
 
 
 class Series(NamedTuple):
@@ -70,13 +73,14 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         how = {name: getattr(settings, name) for name in SOLVER}
 
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats]:
-            solution = solve(field, batch.states[:, 0, :], batch.times, (theta, batch.parameters), **how)
-            return losses.mse(solution.ys, batch.states), solution.stats
+            run = solve_members if theta.ndim > 1 else solve
+            solution = run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), **how)
+            return losses.mse(solution.ys, batch.states, theta.ndim - 1), solution.stats
 
         return loss
 
     recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
-    return Problem(recipe.problem, summary, recipe, examples, init, objective, options=SOLVER)
+    return Problem(recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True)
 
 
 class Images(NamedTuple):
@@ -107,13 +111,23 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
 
     def objective(settings: Settings) -> Callable:
         cost = {"cross-entropy": losses.cross_entropy, "softmax-cross-entropy": losses.cross_entropy_of_softmax}
-        return lambda theta, batch: (cost[str(settings.loss)](logits(theta, batch.pixels), batch.labels), None)
+        loss = cost[str(settings.loss)]
+        return lambda theta, batch: (loss(logits(theta, batch.pixels), batch.labels, theta.ndim - 1), None)
 
     def accuracy(theta: Array, batch: Images) -> Array:
-        return losses.accuracy(logits(theta, batch.pixels), batch.labels)
+        return losses.accuracy(logits(theta, batch.pixels), batch.labels, theta.ndim - 1)
 
     return Problem(
-        recipe.problem, summary, recipe, examples, init, objective, options=("loss",), shuffled=True, accuracy=accuracy
+        recipe.problem,
+        summary,
+        recipe,
+        examples,
+        init,
+        objective,
+        options=("loss",),
+        shuffled=True,
+        accuracy=accuracy,
+        stacked=True,
     )
 
 

@@ -3,6 +3,8 @@
 There is no generator with a state. A `Key` names a stream of words; word number i of it depends on the key and i
 alone. `fold_in` and `split` make new keys from a key on the host. The noise of sample j in optimiser step n of a run
 is `normal(fold_in(fold_in(Key(seed), n), j), (m,))`, the same integers on every device.
+
+A tuple of keys names as many streams: the members of an ensemble, one more leading axis of what is drawn.
 """
 
 import math
@@ -28,6 +30,9 @@ class Key(NamedTuple):
     bits: int
 
 
+Keys = Key | tuple[Key, ...]  # one stream, or one for each member
+
+
 def philox(counter: Sequence[Any], key: Sequence[Any]) -> tuple:
     """Return the four output words of Philox4x32-10 for four counter words and two key words.
 
@@ -48,11 +53,13 @@ def words(key: Key) -> tuple[int, int]:
     return key.bits & MASK, key.bits >> 32
 
 
-def fold_in(key: Key, data: int) -> Key:
+def fold_in(key: Any, data: int) -> Any:
     """Return the key for `data`, an integer in [0, 2⁶⁴), under `key`: one stream for each number.
 
-    Raises `InputError` if `data` or the key is not in this range.
+    Of a tuple of keys it is the tuple of theirs. Raises `InputError` if `data` or the key is not in this range.
     """
+    if not isinstance(key, Key):
+        return tuple(fold_in(one, data) for one in key)
     _check(data, "data to fold into a key")
     return _derived(key, data, FOLD)
 
@@ -72,8 +79,8 @@ def _check(value: int, what: str) -> None:
         raise InputError(f"{what} must be an integer from 0 to 2**64 - 1, got {value!r}")
 
 
-def bits(key: Key, n: int, device: Device = HOST) -> Array:
-    """Return the first `n` words of the stream of `key`, uint32, shape (n,).
+def bits(key: Keys, n: int, device: Device = HOST) -> Array:
+    """Return the first `n` words of the stream of `key`, uint32, shape (n,), or of each key of a tuple, (members, n).
 
     Word i lies in tile i div 256 at place r = i mod 256; it is output r div 64 of Philox block
     64 · tile + r mod 64.
@@ -82,14 +89,23 @@ def bits(key: Key, n: int, device: Device = HOST) -> Array:
     tiles = -(-n // TILE)
     block = xp.arange(tiles * LANES, dtype=xp.uint64, device=device.handle)
     zero = xp.zeros_like(block)
-    low, high = (xp.asarray(word, dtype=xp.uint64, device=device.handle) for word in words(key))
+    members = _members(key)
+    both = words(key) if isinstance(key, Key) else zip(*(([word] for word in words(one)) for one in key), strict=True)
+    low, high = (xp.asarray(word, dtype=xp.uint64, device=device.handle) for word in both)
     output = philox((block & MASK, block >> 32, zero, zero + DATA), (low, high))
-    tiled = xp.stack([xp.reshape(word, (tiles, LANES)) for word in output], axis=1)
-    return xp.astype(xp.reshape(tiled, (-1,))[:n], xp.uint32)
+    tiled = xp.stack([xp.reshape(word, (*members, tiles, LANES)) for word in output], axis=-2)
+    return xp.astype(xp.reshape(tiled, (*members, tiles * TILE))[..., :n], xp.uint32)
 
 
-def normal(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
+def _members(key: Keys) -> tuple[int, ...]:
+    """Return the leading axes of what is drawn: none for one key."""
+    return () if isinstance(key, Key) else (len(key),)
+
+
+def normal(key: Keys, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
     """Return standard normal numbers, element i of the flat array made from the stream's words alone, by i.
+
+    For a tuple of keys the shape is that of each member's numbers, and the result has the members in front of it.
 
     Box and Muller 1958: outputs 0 and 1 of a block, and 2 and 3, are pairs (b, c). The radius is √(−2 log u) with
     u = (b + ½) 2⁻³². The angle is c in units of 2π 2⁻³², taken as a quadrant and a signed remainder of at most π/4,
@@ -102,8 +118,9 @@ def normal(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devic
     dtype = _float(dtype, device)
     n = math.prod(shape)
     tiles = -(-n // TILE)
-    lanes = xp.reshape(bits(key, tiles * TILE, device), (tiles, 2, 2, LANES))  # tile, pair, (b, c), block
-    b, c = lanes[:, :, 0, :], lanes[:, :, 1, :]
+    members = _members(key)
+    lanes = xp.reshape(bits(key, tiles * TILE, device), (*members, tiles, 2, 2, LANES))  # tile, pair, (b, c), block
+    b, c = lanes[..., 0, :], lanes[..., 1, :]
     radius = xp.sqrt(-2 * xp.log((xp.astype(b, dtype) + 0.5) * 2.0**-32))
     remainder = 2 * xp.astype(c & 0x3FFFFFFF, xp.int32) + (1 - 2**30)
     angle = xp.astype(remainder, dtype) * (math.pi / 4 * 2.0**-30)
@@ -113,8 +130,8 @@ def normal(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devic
     x, y = xp.where(odd, -sine, cosine), xp.where(odd, cosine, sine)
     turned = quadrant >= 2
     x, y = xp.where(turned, -x, x), xp.where(turned, -y, y)
-    pairs = xp.stack([radius * x, radius * y], axis=2)
-    return xp.reshape(xp.reshape(pairs, (-1,))[:n], tuple(shape))
+    pairs = xp.stack([radius * x, radius * y], axis=-2)
+    return xp.reshape(xp.reshape(pairs, (*members, tiles * TILE))[..., :n], (*members, *shape))
 
 
 def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
@@ -133,11 +150,14 @@ def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devi
     return xp.reshape(drawn, tuple(shape))
 
 
-def permutation(key: Key, n: int, device: Device = HOST) -> Array:
-    """Return a random order of 0 … n − 1, int64, shape (n,): the order that sorts n random words of 64 bits."""
+def permutation(key: Keys, n: int, device: Device = HOST) -> Array:
+    """Return a random order of 0 … n − 1, int64, shape (n,): the order that sorts n random words of 64 bits.
+
+    For a tuple of keys there is one of each, shape (members, n).
+    """
     xp = device.namespace
     pairs = xp.astype(bits(key, 2 * n, device), xp.uint64)
-    return xp.astype(xp.argsort(pairs[:n] << 32 | pairs[n:], stable=True), xp.int64)
+    return xp.astype(xp.argsort(pairs[..., :n] << 32 | pairs[..., n:], stable=True), xp.int64)
 
 
 def _float(dtype: Any, device: Device) -> Any:

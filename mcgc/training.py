@@ -13,7 +13,7 @@ from mcgc.continuation import Continuation, Info, State, continuation, descent
 from mcgc.errors import InputError, SolveError
 from mcgc.optim import Optimizer, adam
 from mcgc.problems import Problem
-from mcgc.random import Key, fold_in, permutation, split
+from mcgc.random import Key, Keys, fold_in, permutation, split
 from mcgc.settings import Settings, validate
 
 TEST_FRACTION = 0.1
@@ -65,8 +65,8 @@ class Member(NamedTuple):
     """
 
     state: State
-    noise: Key
-    order: Key
+    noise: Keys
+    order: Keys
     best: State
     lowest: float = math.inf
     restores: int = 0
@@ -159,14 +159,20 @@ def _steps(train: Any, settings: Settings) -> int:
 
 
 def _rows(examples: Any, indices: Array) -> Any:
-    return tree_map(lambda x: namespace_of(x).take(x, indices, axis=0), examples)
+    """Return the examples at `indices`, (rows,), or for each member its own: (members, rows)."""
+
+    def taken(x: Array) -> Array:
+        xp = namespace_of(x)
+        return xp.reshape(xp.take(x, xp.reshape(indices, (-1,)), axis=0), (*indices.shape, *x.shape[1:]))
+
+    return tree_map(taken, examples)
 
 
 def _batches(examples: Any, size: int, order: Array | None = None) -> Iterator[Any]:
     """Yield all examples, `size` at a time, as they come or in the given order."""
     count = _count(examples)
     for a, b in ((a, min(a + size, count)) for a in range(0, count, size)):
-        yield tree_map(lambda x, a=a, b=b: x[a:b, ...], examples) if order is None else _rows(examples, order[a:b])
+        yield tree_map(lambda x, a=a, b=b: x[a:b, ...], examples) if order is None else _rows(examples, order[..., a:b])
 
 
 def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optimizer: Optimizer | None) -> Continuation:
@@ -197,15 +203,21 @@ def in_turn(pause: Callable[[], None] = lambda: None) -> Advance:
 
 
 def advance(
-    study: Study, member: Member, index: int, epoch: int, pause: Callable[[], None] = lambda: None
+    study: Study,
+    member: Member,
+    index: int,
+    epoch: int,
+    pause: Callable[[], None] = lambda: None,
+    found: tuple[State, tuple] | None = None,
 ) -> tuple[Member, tuple]:
     """Take member number `index` through an epoch, counted from 1; return it and its entries of the record.
 
-    `pause()` is called before each step. Raises `SolveError` as `fit` does.
+    `pause()` is called before each step. `found` is the result of its `run_epoch` where it is known already.
+    Raises `SolveError` as `fit` does.
     """
     began = time.perf_counter()
     try:
-        member, row = _survived(study, member, epoch, pause)
+        member, row = _survived(study, member, epoch, lambda: found or run_epoch(study, member, epoch, pause))
     except SolveError as failure:
         raise SolveError(f"member {index}, epoch {epoch}: {failure}") from failure
     return member, (*row, time.perf_counter() - began)
@@ -216,10 +228,12 @@ def epochs(
 ) -> Iterator[tuple[Record, tuple[Member, ...]]]:
     """Yield the record and the members of each epoch after number `done`, of which `members` are the state.
 
-    The bits do not depend on where a run was taken up, nor on `advance_all`, how the members of an epoch are advanced:
-    `in_turn()` if not given. Raises what that raises.
+    `advance_all` is how the members of an epoch are advanced, as `mcgc.together.advance_on` has it if not given. On
+    the host the bits depend neither on that nor on where a run was taken up. Raises what that raises.
     """
-    advance_all = advance_all or in_turn()
+    from mcgc.together import advance_on  # which is written in terms of this file
+
+    advance_all = advance_all or advance_on(study.device)
     for epoch in range(done + 1, study.settings.epochs + 1):
         began = time.perf_counter()
         found = advance_all(study, members, epoch)
@@ -232,17 +246,17 @@ def _thetas(members: Sequence[Member]) -> Array:
     return namespace_of(members[0].state.theta).stack([member.state.theta for member in members])
 
 
-def _survived(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[Member, tuple]:
+def _survived(study: Study, member: Member, epoch: int, run: Callable[[], tuple[State, tuple]]) -> tuple[Member, tuple]:
     """Take one member through an epoch, or back to its best state if the epoch diverges; return its entries too.
 
-    An epoch diverges if a solution fails, or a loss or θ is not finite, and the step cannot be left out (`_epoch`). The
-    best state is the one of the lowest training loss after an epoch. Its θ and φ are taken up again by optimisers that
-    start anew, with half the learning rate of θ and the noise of later steps, so the way on is another.
+    An epoch diverges if a solution fails, or a loss or θ is not finite, and the step cannot be left out (`run_epoch`).
+    The best state is the one of the lowest training loss after an epoch. Its θ and φ are taken up again by optimisers
+    that start anew, with half the learning rate of θ and the noise of later steps, so the way on is another.
 
     Raises `SolveError` if that has happened `MOST_RESTORES` times, or the setting `on_divergence` is "stop".
     """
     try:
-        state, row = _epoch(study, member, epoch, pause)
+        state, row = run()
         failure = SolveError(f"the training loss has become {row[0]}: try a smaller learning rate")
     except SolveError as error:
         row, failure = (math.nan,), error
@@ -259,8 +273,10 @@ def _survived(study: Study, member: Member, epoch: int, pause: Callable[[], None
     return member._replace(state=state, restores=member.restores + 1), row
 
 
-def _epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[State, tuple]:
+def run_epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[State, tuple]:
     """Take one member through all minibatches, and return its state and its entries of the record.
+
+    The member may be several, stacked: then entries that differ between them are lists (see `mcgc.together`).
 
     A step that fails leaves the state as it was, but for the number of steps, if the setting `on_divergence` is
     "skip-step": at most `MOST_SKIPS` of them in a row, and not all of the epoch's. Raises `SolveError` otherwise.
@@ -283,7 +299,7 @@ def _epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) 
 
 def _sound(state: State, info: Info) -> tuple[State, Info]:
     """Return both, or raise `SolveError` if one is seen not to be finite: on a device nobody waits to see it."""
-    if is_host(state.theta):
+    if is_host(state.theta) and state.theta.ndim == 1:
         with quietly():
             seen = {
                 "loss of a step": info.smoothed,
@@ -295,7 +311,7 @@ def _sound(state: State, info: Info) -> tuple[State, Info]:
     return state, info
 
 
-def _scores(study: Study, state: State, infos: list[Info]) -> list[float | None]:
+def _scores(study: Study, state: State, infos: list[Info]) -> list:
     """Return the entries of the record from the training loss to the gradients of φ."""
     loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), study.problem.accuracy
     continued = study.settings.continuation
@@ -318,7 +334,7 @@ def _mean_over(function: Callable[[Any], Array], examples: Any) -> Array:
     return sum(parts[1:], start=parts[0])
 
 
-def _on_host(scores: list[Array | None]) -> list[float | None]:
+def _on_host(scores: list[Array | None]) -> list:
     """Return the scores as numbers, in one transfer."""
     there = [score for score in scores if score is not None]
     numbers = iter(to_host(namespace_of(*there).stack(there)).tolist())
@@ -326,16 +342,19 @@ def _on_host(scores: list[Array | None]) -> list[float | None]:
 
 
 def _average(values: list[Array]) -> Array:
-    return namespace_of(values[0]).mean(namespace_of(values[0]).stack(values))
+    xp = namespace_of(values[0])
+    return xp.mean(xp.stack(values, axis=-1), axis=-1)
 
 
-def _effort(infos: list[Info]) -> tuple[int | None, int | None, int | None]:
+def _effort(infos: list[Info]) -> list:
     """Return the evaluations of the field, the accepted and the rejected steps, summed over solves and trajectories."""
     solves = [stats for info in infos for stats in info.aux]
     if None in solves:
-        return None, None, None
+        return [None, None, None]
+    xp = namespace_of(solves[0].accepted)
     accepted, rejected = (
-        sum(int(to_host(counts).sum()) for counts in column)
+        sum(xp.sum(counts, axis=-1) for counts in column)
         for column in ([s.accepted for s in solves], [s.rejected for s in solves])
     )
-    return sum(s.evaluations for s in solves), accepted, rejected
+    evaluations = sum(s.evaluations for s in solves) + xp.zeros_like(accepted)
+    return to_host(xp.stack([evaluations, accepted, rejected])).tolist()  # one transfer

@@ -75,6 +75,7 @@ def fit(
     from mcgc import problems, runs, training
     from mcgc.arrays import select_device
     from mcgc.resume import unpack
+    from mcgc.together import advance_on
     from mcgc.workers import workers as processes
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import Saver, dataset_of, free, same_run
@@ -112,7 +113,7 @@ def fit(
         say(taken)
         heed = stack.enter_context(noted())
         show = stack.enter_context(progress(settings.epochs, quiet))
-        advance_all = training.in_turn(heed)
+        advance_all = advance_on(place, heed)
         if workers > 1:
             advance_all = stack.enter_context(processes(workers, settings, data, pause=heed, say=say))
         try:

@@ -13,7 +13,7 @@ from numba.extending import overload, register_jitable
 from mcgc import random
 from mcgc.kernels import buffers, generic, scalar
 from mcgc.kernels.subnormal import flush, restore
-from mcgc.random import LANES, ROUNDS, TILE, Key
+from mcgc.random import LANES, ROUNDS, TILE, Key, Keys
 
 _round = register_jitable(scalar.philox_round)
 _next_key = register_jitable(scalar.next_key)
@@ -112,16 +112,21 @@ def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
     return np.uint32(low), np.uint32(high)
 
 
-def perturb(theta: np.ndarray, scale: Any, key: Key) -> tuple[np.ndarray, Any]:
-    """Compute `generic.perturb` without storing the noise."""
+def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
+    """Compute `generic.perturb` without storing the noise, members one after the other."""
+    if not isinstance(key, Key):
+        moved, sqnorms = zip(*map(perturb, theta, scale, key), strict=True)
+        return np.stack(moved), np.stack(sqnorms)
     kind = theta.dtype.type
     out = buffers.empty(theta.size, theta.dtype)
     sqnorm = _perturb(out, theta.ravel(), kind(scale), *_key_words(key))
     return out.reshape(theta.shape), kind(sqnorm)
 
 
-def noise_dot(gradient: np.ndarray, key: Key) -> Any:
-    """Compute `generic.noise_dot` without storing the noise."""
+def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
+    """Compute `generic.noise_dot` without storing the noise, members one after the other."""
+    if not isinstance(key, Key):
+        return np.stack([*map(noise_dot, gradient, key)])
     return gradient.dtype.type(_noise_dot(gradient.ravel(), *_key_words(key)))
 
 

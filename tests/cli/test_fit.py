@@ -3,10 +3,11 @@
 import json
 import os
 
+import numpy as np
 import pytest
-from mcgc_datasets import download, registry
+from mcgc_datasets import download, registry, write_series
 
-from mcgc import problems, runs
+from mcgc import arrays, problems, runs, training
 from mcgc.errors import SolveError
 
 RECIPE = problems.get("lorenz").recipe
@@ -268,3 +269,25 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
     result = mcgc("fit", "--problem", "lorenz", "--quiet")
     assert isinstance(result.exception, ZeroDivisionError)
     assert len(runs.load("lorenz-seed0.h5").epochs["epoch"]) == 2
+
+
+def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
+    monkeypatch.setattr(arrays, "select_device", lambda name: (strict, "running on a device that is none"))
+    shapes, run_epoch = set(), training.run_epoch
+    noted = lambda study, member, *args: shapes.add(member.state.theta.shape) or run_epoch(study, member, *args)
+    monkeypatch.setattr(training, "run_epoch", noted)
+    times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
+    write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
+    options = "--dataset data.h5 --rtol 1e-2 --atol 1e-2 --members 3 --warmup-epochs 1 --device cuda"
+    command = ("fit", "--problem", "lotka-volterra", *options.split())
+    for args in (
+        (*command, "--epochs", "3", "-o", "whole.h5"),
+        (*command, "--epochs", "2", "-o", "parts.h5"),
+        ("fit", "--resume", "parts.h5", "--epochs", "3", "--device", "cuda"),
+    ):
+        assert mcgc(*args).exit_code == 0
+    assert shapes == {(3, 8002)}
+    whole, parts = (runs.load(path) for path in ("whole.h5", "parts.h5"))
+    assert whole.epochs["train_loss"].tolist() == parts.epochs["train_loss"].tolist()
+    for name, array in whole.states[0].items():
+        np.testing.assert_array_equal(array, parts.states[0][name])

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.estimators import ESTIMATORS, estimate
 from mcgc.random import Key, fold_in, normal
@@ -121,9 +122,11 @@ FORMULAS = {
 
 @pytest.mark.parametrize("num_samples", [1, 3])
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_the_estimate_is_the_formula_on_the_noise_of_its_key(estimator, num_samples):
+def test_the_estimate_is_the_formula_on_the_noise_of_its_key(estimator, num_samples, device):
     key, root, paired = Key(9), math.exp(-0.5), estimator.startswith("antithetic")
-    found = estimate(quadratic, estimator, num_samples)(THETA, np.float64(-1.0), None, key, 0.7)
+    matrix, vector, theta, log_lam = (to_device(x, device) for x in (A, B, THETA, np.float64(-1.0)))
+    there = lambda theta, batch: 0.5 * theta @ (matrix @ theta) + ops.sum(vector * theta)
+    found = estimate(there, estimator, num_samples)(theta, log_lam, None, key, 0.7)
     noise = [normal(fold_in(key, j), (3,), "float64") for j in range(num_samples)]
     points = [[THETA + root * eps, THETA - root * eps][: 1 + paired] for eps in noise]
     losses = [[quadratic(point) for point in pair] for pair in points]
@@ -132,9 +135,9 @@ def test_the_estimate_is_the_formula_on_the_noise_of_its_key(estimator, num_samp
     baselines = [np.mean(np.delete(means, j)) if num_samples > 1 else 0.7 for j in range(num_samples)]
     formula = FORMULAS[estimator]
     lams = [formula(*parts) for parts in zip(noise, [root] * num_samples, losses, slopes, baselines, strict=True)]
-    np.testing.assert_allclose(found.smoothed, np.mean(losses), rtol=1e-12)
-    np.testing.assert_allclose(found.grad_theta, np.mean(slopes, axis=(0, 1)), rtol=1e-12)
-    np.testing.assert_allclose(found.grad_log_lam, np.mean(lams), rtol=1e-10)
+    np.testing.assert_allclose(to_host(found.smoothed), np.mean(losses), rtol=1e-12)
+    np.testing.assert_allclose(to_host(found.grad_theta), np.mean(slopes, axis=(0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(to_host(found.grad_log_lam), np.mean(lams), rtol=1e-10)
     assert len(found.aux) == num_samples * (1 + paired)
 
 

@@ -1,6 +1,7 @@
 """Losses against SciPy and their formulas, at ordinary values and where float32 ends."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ OF_RESIDUALS = {
     "mse": (losses.mse, np.square),
     "mae": (losses.mae, np.abs),
     "huber": (losses.huber, lambda r: scipy.special.huber(1.0, r)),
-    "huber, wide": (lambda p, t: losses.huber(p, t, 2.5), lambda r: scipy.special.huber(2.5, r)),
+    "huber, wide": (partial(losses.huber, delta=2.5), lambda r: scipy.special.huber(2.5, r)),
 }
 
 OF_LOGITS = {
@@ -145,3 +146,19 @@ def test_losses_of_residuals_keep_float32(name):
 def test_what_does_not_fit_is_one_sentence(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", [*OF_RESIDUALS, *OF_LOGITS, "accuracy"])
+def test_members_have_the_losses_that_each_has_alone(name, shared, device):
+    loss = {**OF_RESIDUALS, **OF_LOGITS, "accuracy": (losses.accuracy,)}[name][0]
+    prediction = to_device(normal(Key(7), (2, 4, 5), "float64"), device)
+    if name in OF_RESIDUALS:
+        target = normal(Key(8), (4, 5) if shared else (2, 4, 5), "float64")
+    else:
+        target = np.arange(4 if shared else 8).reshape((4,) if shared else (2, 4)) % 5
+    target = to_device(target, device)
+    found = to_host(loss(prediction, target, members=1))
+    for i in range(2):
+        alone = loss(prediction[i, ...], target if shared else target[i, ...])
+        np.testing.assert_allclose(found[i], to_host(alone), rtol=1e-14)

@@ -175,3 +175,19 @@ def test_the_paper_s_nets_have_their_number_of_parameters():
 def test_what_does_not_fit_is_one_sentence(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+def test_rows_that_all_members_share_are_multiplied_without_a_broadcast_axis(strict, monkeypatch):
+    shapes = []
+    theta = to_device(normal(Key(3), (4, nets.num_parameters(SIZES)), "float64"), strict)
+    x = to_device(normal(Key(2), (6, 3), "float64"), strict)
+    kind, own = type(x), type(x).__matmul__
+    monkeypatch.setattr(kind, "__matmul__", lambda a, b: shapes.append((a.shape, b.shape)) or own(a, b))
+    y, pullback = vjp(lambda theta: nets.apply(theta, x, SIZES), theta)
+    (bar,) = pullback(y)
+    assert len(shapes) == 3 + 3 + 2  # forwards, for the weights and for what goes into them; x is a constant
+    assert all(a[:-2] == b[:-2] for a, b in shapes)
+    for i in range(4):
+        alone, pull_alone = vjp(lambda theta: nets.apply(theta, x, SIZES), theta[i, ...])
+        np.testing.assert_allclose(to_host(y)[i], to_host(alone), rtol=1e-13)
+        np.testing.assert_allclose(to_host(bar)[i], to_host(pull_alone(alone)[0]), rtol=1e-12, atol=1e-13)

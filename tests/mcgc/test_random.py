@@ -127,3 +127,16 @@ def test_seeds_and_data_that_are_no_64_bit_integers_are_one_sentence(bad):
 def test_a_dtype_that_is_not_floating_is_one_sentence():
     with pytest.raises(InputError, match="float32 or float64"):
         normal(Key(0), (2,), "int32")
+
+
+def test_a_tuple_of_keys_draws_for_each_member_what_its_key_draws_alone(device):
+    keys = (Key(12), fold_in(Key(12), 1), Key(2**64 - 1))
+    for n in (0, 1, 300):
+        for draw in (
+            lambda key, n=n: bits(key, n, device),
+            lambda key, n=n: normal(key, (n,), "float32", device),
+            lambda key, n=n: normal(key, (n, 2), "float64", device),
+            lambda key, n=n: permutation(key, n, device),
+        ):
+            np.testing.assert_array_equal(to_host(draw(keys)), np.stack([to_host(draw(key)) for key in keys]))
+    assert fold_in(keys, 5) == tuple(fold_in(key, 5) for key in keys)

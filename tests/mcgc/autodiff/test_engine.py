@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import (
     Body,
     GradientMismatch,
@@ -281,3 +282,24 @@ def test_traced_repr_tells_shape_and_level():
     seen = []
     grad(lambda x: seen.append(repr(x)) or ops.sum(x))(np.ones(2))
     assert seen[0].startswith("Traced(shape=(2,), dtype=float64")
+
+
+def test_every_transform_runs_on_a_device_without_implicit_transfers(device):
+    x, a = to_device([0.5, -1.0, 2.0], device), to_device(np.arange(9.0).reshape(3, 3), device)
+    cube = primitive("cube", lambda x: x * x * x, lambda out, x: lambda g: g * (3 * x * x))
+
+    def objective(tree, unused):
+        y = ops.where(tree["x"] > 0, cube(tree["x"]), tree["x"]) @ (tree["a"] @ tree["x"])
+        return y, {"y": y, "plain": stop_gradient(y)}
+
+    (value, aux), (slopes, nothing) = value_and_grad(objective, (0, 1), has_aux=True)({"x": x, "a": a}, x)
+    np_x, np_a = (to_host(z) for z in (x, a))
+    left, right = np.where(np_x > 0, np_x**3, np_x), np_a @ np_x
+    assert to_host(value) == to_host(aux["plain"]) == pytest.approx(left @ right)
+    np.testing.assert_allclose(to_host(slopes["a"]), np.outer(left, np_x))
+    np.testing.assert_allclose(
+        to_host(slopes["x"]), np.where(np_x > 0, 3 * np_x**2, 1) * right + np_a.T @ left, rtol=1e-14
+    )
+    np.testing.assert_array_equal(to_host(nothing), np.zeros(3))
+    second = grad(lambda x: ops.sum(grad(lambda x: ops.sum(cube(cube(x))))(x) * x))(x)
+    np.testing.assert_allclose(to_host(second), 81 * np_x**8)

@@ -164,6 +164,30 @@ def test_no_warning_escapes_from_extreme_gradients():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_members_have_noise_of_their_own_keys_in_one_call(device, dtype):
+    keys, theta = (Key(1), Key(2), Key(3)), parameters((3, 300), dtype)
+    there, scale = to_device(theta, device), to_device([0.1, 0.2, 0.3], device, dtype)
+    kernels = kernels_for(there)
+    moved, sqnorm = kernels.perturb(there, scale, keys)
+    dots = kernels.noise_dot(there, keys)
+    assert (moved.shape, sqnorm.shape, dots.shape) == ((3, 300), (3,), (3,))
+    for i, key in enumerate(keys):
+        alone, of_alone = kernels.perturb(there[i, ...], scale[i], key)
+        np.testing.assert_array_equal(to_host(moved)[i], to_host(alone))
+        np.testing.assert_array_equal(to_host(sqnorm)[i], to_host(of_alone))
+        np.testing.assert_array_equal(to_host(dots)[i], to_host(kernels.noise_dot(there[i, ...], key)))
+
+
+def test_members_of_adam_may_have_rates_of_their_own(strict):
+    theta, rates = to_device(parameters((3, 5), "float64"), strict), to_device([[0.1], [0.2], [0.3]], strict)
+    new = generic.adam(theta, theta, theta * 0, theta * 0, 1, rates, 0.9, 0.999, 1e-8)[0]
+    for i, rate in enumerate((0.1, 0.2, 0.3)):
+        row = theta[i, ...]
+        alone = generic.adam(row, row, row * 0, row * 0, 1, rate, 0.9, 0.999, 1e-8)[0]
+        np.testing.assert_allclose(to_host(new)[i], to_host(alone), rtol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_adam_takes_subnormal_numbers_for_zeros_and_nothing_else_does(dtype):
     limits, kind = np.finfo(dtype), np.dtype(dtype).type
     gradient = np.geomspace(limits.smallest_subnormal, 1, 1000, dtype=dtype)

@@ -1,0 +1,113 @@
+"""CuPy arrays reach the code that is meant for them: shown on arrays over memory that nobody owns or touches.
+
+Such an array has a type, a shape, strides and a dtype, and needs no GPU; what would compute with it raises.
+"""
+
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from mcgc import arrays, nets
+from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, select_device, to_host
+from mcgc.errors import DeviceError
+from mcgc.fields import DenseField
+from mcgc.kernels import generic, kernels_for
+from mcgc.ode.plan import Method
+from mcgc.ode.tableaux import TABLEAUX
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[test-cuda]'", exc_type=ImportError)
+
+SIZES = (3, 7, 2)
+
+
+def phantom(shape, dtype="float32"):
+    """Return a CuPy array over an address that is none."""
+    size = max(1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+    memory = cupy.cuda.UnownedMemory(4096, size, None, device_id=0)
+    return cupy.ndarray(shape, dtype, cupy.cuda.MemoryPointer(memory, 0))
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Give the list of the shapes of CuPy arrays that were read to the host so far, as zeros."""
+    shapes = []
+
+    def get(self, *args, **options):
+        shapes.append(self.shape)
+        return np.zeros(self.shape, self.dtype)
+
+    monkeypatch.setattr(cupy.ndarray, "get", get)
+    return shapes
+
+
+def test_a_cupy_array_is_an_array_of_the_namespace_that_wraps_cupy(reads):
+    import array_api_compat.cupy
+
+    x = phantom((2, 3))
+    assert is_array(x)
+    assert not is_host(x)
+    assert namespace_of(x) is namespace_of(1.0, x) is array_api_compat.cupy
+    assert device_of(x) == cupy.cuda.Device(0)
+    assert reads == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(), (5,), (3, 5)])
+def test_cupy_arrays_get_the_cuda_bodies_where_there_are_any(shape, dtype, reads):
+    there = find_spec("mcgc.kernels.cuda") is not None and find_spec("numba_cuda") is not None
+    assert kernels_for(phantom(shape, dtype)).__name__ == ("mcgc.kernels.cuda" if there else "mcgc.kernels.generic")
+    assert kernels_for(phantom(shape, "int64")) is generic
+    assert reads == []
+
+
+def test_the_compiled_net_and_the_compiled_solution_are_for_the_host(reads):
+    m = nets.num_parameters(SIZES)
+    assert nets._select(phantom((m,)), phantom((4, 3)), SIZES, "relu", False) is None
+    assert nets._select(np.zeros(m, np.float32), phantom((4, 3)), SIZES, "relu", False) is None
+    assert nets._select(np.zeros(m, np.float32), np.zeros((4, 3), np.float32), SIZES, "relu", False) is not None
+    method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
+    params = phantom((m,)), phantom((4, 1))
+    found = DenseField(SIZES).solve_whole(method, phantom((4, 2)), phantom((4, 5), "float64"), params, True)
+    assert found is None
+    assert reads == []
+
+
+def test_a_read_is_to_host_and_one_call_of_get(reads):
+    found = to_host(phantom((2, 3)))
+    assert type(found) is np.ndarray
+    assert reads == [(2, 3)]
+
+
+@pytest.mark.parametrize("convert", [bool, int, float, complex, np.asarray, lambda x: range(x)])
+def test_what_would_read_unseen_would_be_seen(convert, reads):
+    # what the counts of reads rest on: each of these goes through `get`, or is refused
+    try:
+        convert(phantom((), "int32"))
+    except TypeError:
+        return
+    assert reads == [()]
+
+
+def no_gpu():
+    try:
+        return cupy.cuda.runtime.getDeviceCount() == 0
+    except cupy.cuda.runtime.CUDARuntimeError:
+        return True
+
+
+@pytest.mark.skipif(not no_gpu(), reason="there is a GPU here")
+def test_without_a_driver_a_gpu_is_refused_by_name_in_one_sentence_and_auto_takes_the_cpu():
+    device, sentence = select_device("auto")
+    assert device is HOST
+    assert "\n" not in sentence
+    with pytest.raises(DeviceError, match="driver"):
+        select_device("cuda")
+
+
+def test_a_cupy_that_does_not_import_is_a_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(DeviceError, match="'cuda' cannot be used"):
+        select_device("cuda")
+    assert arrays.is_host(np.zeros(1))

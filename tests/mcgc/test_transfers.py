@@ -1,0 +1,214 @@
+"""Transfers: a training step reads nothing from its device, but a solver one small array a step; a record is one read.
+
+On the second device of array-api-strict an implicit transfer raises; an explicit one is `to_device` of the array, which
+is counted here below everything in the library that could call it.
+"""
+
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from mcgc import nets, optim, problems, schedules, smoothing, training
+from mcgc.arrays import to_device, to_host
+from mcgc.autodiff import ops, vjp
+from mcgc.continuation import continuation, descent
+from mcgc.estimators import ESTIMATORS
+from mcgc.fields import DenseField, solve_members
+from mcgc.ode import adjoint, solve
+from mcgc.ode.plan import march
+from mcgc.random import Key, fold_in
+from mcgc.together import together
+
+
+class SeriesData(NamedTuple):
+    times: np.ndarray
+    parameters: np.ndarray
+    series: np.ndarray
+
+
+class Labelled(NamedTuple):
+    images: np.ndarray
+    labels: np.ndarray
+
+
+RATES = np.linspace(0.5, 2, 14).reshape(7, 2)
+SERIES = SeriesData(np.linspace(0, 1, 4), RATES, np.exp(-RATES[:, None, :] * np.linspace(0, 1, 4)[:, None]))
+IMAGES = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
+NET = problems._classifier("", (6, 5, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
+ODE = problems._neural_ode("", (4, 8, 2), problems.get("lorenz").recipe._replace(epochs=1, batch_size=4))
+QUICK = {"rtol": 1e-3, "atol": 1e-3, "warmup_epochs": 0}
+
+
+@pytest.fixture
+def reads(strict, monkeypatch):
+    """Give the list of the shapes of arrays read from the device so far."""
+    kind, shapes = type(strict.namespace.zeros(1)), []
+    own = kind.to_device
+
+    def noted(self, device, *args, **options):
+        if device != strict.handle:
+            shapes.append(self.shape)
+        return own(self, device, *args, **options)
+
+    monkeypatch.setattr(kind, "to_device", noted)
+    return shapes
+
+
+def test_a_read_is_counted(strict, reads):
+    assert to_host(to_device([1.0, 2.0], strict)).tolist() == [1.0, 2.0]
+    assert reads == [(2,)]
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"gap": True, "scaled": True}, {"gradient": "score"}], ids=str)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_a_step_on_a_direct_objective_reads_nothing(strict, reads, estimator, options, members):
+    options = {} if options.get("gradient") and "score" not in estimator else options
+    loss = NET.objective(NET.recipe)
+    method = continuation(
+        lambda theta, batch: loss(theta, batch)[0],
+        optim.adam(0.1),
+        schedules.bounded(optim.adam(0.1), 0.99),
+        log_lam0=-2.0,
+        estimator=estimator,
+        num_samples=2,
+        beta=0.1,
+        **options,
+    )
+    thetas = [NET.init(Key(i), "float32", strict) for i in range(members)]
+    keys = tuple(Key(i) for i in range(members))
+    one = members == 1
+    state, batch = method.init(thetas[0] if one else ops.stack(thetas)), NET.examples(IMAGES, "float32", strict)
+    for i in range(3):
+        state, _ = method.step(state, batch, fold_in(keys[0] if one else keys, i))
+    assert reads == []
+
+
+OPTIMISERS = {
+    "sgd": optim.sgd(0.1),
+    "momentum": optim.momentum(0.1),
+    "nesterov": optim.nesterov(0.1),
+    "rmsprop": optim.rmsprop(0.1),
+    "adamw": optim.adamw(0.1),
+    "clipped": optim.clip_by_global_norm(1.0, optim.adam(0.1)),
+    "decay": schedules.decay(1.0),
+    "geometric": schedules.geometric(0.9),
+    "projected": schedules.projected(optim.sgd(0.1)),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_no_optimiser_and_no_schedule_reads(strict, reads, name):
+    theta, optimizer = to_device([0.5, -1.0], strict), OPTIMISERS[name]
+    state = optimizer.init(theta)
+    for _ in range(2):
+        theta, state = optimizer.update(theta, state, theta)
+    assert reads == []
+
+
+def test_exact_smoothing_and_plain_descent_read_nothing(strict, reads):
+    g = lambda theta, batch: smoothing.smoothed(lambda x: ops.sum(x**4, axis=-1), theta, 0.3)
+    method = descent(g, optim.adam(0.1))
+    state = method.init(to_device([0.5, -1.0], strict))
+    for i in range(2):
+        state, _ = method.step(state, None, Key(i))
+    assert reads == []
+
+
+# ---- solutions ----
+
+LINEAR = lambda t, y, p: ops.stack([y[:, 1], -p[0] * y[:, 0]], axis=1)
+TS = np.linspace(0, 3, 6)
+
+
+def solved(device, how):
+    """Return the solution of three trajectories, its pullback, and its stats."""
+    y0, p = to_device(np.arange(6.0).reshape(3, 2) + 1, device), to_device([4.0], device)
+
+    def run(y0, p):
+        found = solve(LINEAR, y0, to_device(TS, device), p, **how)
+        return found.ys, found.stats
+
+    return vjp(run, y0, p, has_aux=True)
+
+
+@pytest.mark.parametrize("how", [{}, {"solver": "dopri8"}, {"solver": "rk4", "step_size": 0.1}], ids=str)
+@pytest.mark.parametrize("method", ["checkpointed", "direct"])
+def test_a_solution_reads_once_a_step_and_the_derivative_of_its_steps_never(strict, reads, how, method):
+    ys, pullback, stats = solved(strict, {**how, "adjoint": method})
+    forward, reads[:] = list(reads), []
+    pullback(ys)
+    assert reads == []
+    steps = to_host(stats.accepted + stats.rejected).max()
+    assert forward == [(5,)] * steps  # three flags, and the range of the times just reached
+
+
+@pytest.fixture
+def tries(monkeypatch):
+    """Give a function to how many steps the solutions so far have tried, each of a batch together."""
+    plans, modules = [], [adjoint, sys.modules["mcgc.ode.solve"]]  # which the function of that name hides
+
+    def noted(*args, **options):
+        plans.append(march(*args, **options))
+        return plans[-1]
+
+    for module in modules:
+        monkeypatch.setattr(module, "march", noted)
+    return lambda: sum(int(to_host(plan.stats.accepted + plan.stats.rejected).max()) for plan in plans)
+
+
+def test_backsolve_reads_once_a_step_of_each_solution_backwards(strict, reads, tries):
+    ys, pullback, _ = solved(strict, {"adjoint": "backsolve"})
+    forward = len(reads)
+    pullback(ys)
+    counted = list(reads)
+    assert counted == [(5,)] * len(counted)
+    assert len(counted) == tries() >= forward + len(TS) - 1
+
+
+def test_members_are_solved_with_one_read_a_step_of_them_all(strict, reads):
+    sizes = (4, 8, 2)
+    theta = ops.stack([nets.init(Key(i), sizes, "float64", strict) * (1 + i) for i in range(3)])
+    data = ODE.examples(SERIES, "float64", strict)
+    options = {"solver": "dopri5", "rtol": 1e-4, "atol": 1e-4}
+    found = solve_members(DenseField(sizes), data.states[:, 0, :], data.times, (theta, data.parameters), **options)
+    steps = len(reads)
+    assert reads == [(5,)] * steps
+    assert steps == to_host(found.stats.accepted + found.stats.rejected).max()
+
+
+# ---- epochs ----
+
+
+def begun(problem, data, device, **changes):
+    return training.begin(problem.recipe._replace(**changes), data, device, problem)
+
+
+@pytest.mark.parametrize("continued", [True, False])
+def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(strict, reads, continued):
+    study, members = begun(NET, IMAGES, strict, continuation=continued, members=3)
+    reads.clear()
+    training.advance(study, members[0], 0, 1)
+    numbers = 7 if continued else 4
+    assert reads == [(numbers,)]
+    reads.clear()
+    together()(study, members, 1)
+    assert reads == [(numbers, 3)]  # one, however many members
+
+
+@pytest.mark.parametrize(
+    ("advance_all", "record"),
+    [(training.in_turn(), [(6,), (3,)] * 2), (together(), [(6, 2), (3, 2)])],
+    ids=["in_turn", "together"],
+)
+def test_an_epoch_of_a_neural_ode_reads_once_a_solver_step_and_twice_for_its_record(
+    strict, reads, tries, advance_all, record
+):
+    study, members = begun(ODE, SERIES, strict, members=2, estimator="antithetic", **QUICK)
+    reads.clear()
+    advance_all(study, members, 1)
+    counted = list(reads)
+    assert counted.count((5,)) == tries() > 0
+    assert [shape for shape in counted if shape != (5,)] == record
