@@ -7,6 +7,7 @@ device only through `to_host` and `to_device`, so a transfer is always a line th
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -75,11 +76,16 @@ def is_host(array: Array) -> bool:
     return isinstance(array, np.ndarray | np.generic)
 
 
+def is_cupy(array: Array) -> bool:
+    """Tell whether `array` is a CuPy array, which compiled CUDA kernels can read in place."""
+    return array_api_compat.is_cupy_array(array)
+
+
 def to_host(array: Array) -> np.ndarray:
     """Copy `array` to a NumPy array: the only way from a device to the host, and it waits for the device."""
     if is_host(array) or isinstance(array, _SCALARS):
         return np.asarray(array)
-    if array_api_compat.is_cupy_array(array):
+    if is_cupy(array):
         return array.get()
     host = namespace_of(array).__array_namespace_info__().default_device()
     return np.asarray(array.to_device(host))
@@ -154,22 +160,69 @@ def _probe_cuda(index: int) -> tuple[Device | None, str]:
     """Return CUDA device `index` and its description, or None and why it cannot be used."""
     try:
         import cupy
-    except ImportError:
-        return None, "CuPy is not installed (pip install 'mcgc[cuda12]' or 'mcgc[cuda13]')"
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return None, f"CuPy is not installed ({_EXTRAS})"
+        return None, f"CuPy does not load: {_line(error)}"
+    except ImportError as error:
+        return None, f"CuPy does not load: {_line(error)}"
+    runtime = cupy.cuda.runtime
     try:
-        count = cupy.cuda.runtime.getDeviceCount()
+        count = runtime.getDeviceCount()
         if index >= count:
             return None, f"there is no GPU {index}, the driver lists {count}"
+        if find_spec("numba_cuda") is None:
+            return None, f"numba-cuda is not installed ({_EXTRAS})"
         with cupy.cuda.Device(index):
-            probe = cupy.arange(4, dtype=cupy.float32)
-            if float((probe * probe).sum()) != 14.0:
-                return None, f"GPU {index} computed a wrong sum in the start-up probe"
-            description = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
+            if not _computes(cupy):
+                return None, f"GPU {index} computed wrong numbers in the start-up probe"
+            description = runtime.getDeviceProperties(index)["name"].decode()
     except Exception as error:  # whatever the driver, the compiler or the headers lack is the user's answer
-        return (
-            None,
-            f"the start-up probe failed: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-        )
+        return None, _reason(error, runtime, index)
     import array_api_compat.cupy
 
     return Device(f"cuda:{index}", array_api_compat.cupy, cupy.cuda.Device(index)), description
+
+
+def _computes(cupy: Any) -> bool:
+    """Tell whether CuPy multiplies a matrix, and numba-cuda compiles and runs a kernel, to the right numbers."""
+    from mcgc.kernels import cuda
+    from mcgc.random import Key, normal
+
+    ones = cupy.ones((16, 16), dtype=cupy.float32)
+    noise, _ = cuda.perturb(cupy.zeros(1000, dtype=cupy.float32), 1.0, Key(0))
+    return bool(np.all((ones @ ones).get() == 16) and np.allclose(noise.get(), normal(Key(0), (1000,)), atol=1e-5))
+
+
+def _reason(error: Exception, runtime: Any, index: int) -> str:
+    """Return in one sentence what an error of CuPy, numba-cuda or the libraries below them comes from."""
+    line, kind = _line(error), type(error).__name__
+    for marks, sentence in _REASONS:
+        if any(mark in f"{kind}: {line}" for mark in marks):
+            return sentence.format(index=index, line=line, extras=_EXTRAS)
+    if "cudaErrorInsufficientDriver" in line:
+        driver, own = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
+        if driver == 0:
+            return "there is no NVIDIA driver on this machine"
+        return f"the driver is for CUDA {driver}, and the installed CuPy for CUDA {own} ({_EXTRAS})"
+    return f"the start-up probe failed: {line}"
+
+
+_EXTRAS = "pip install 'mcgc[cuda12]' or 'mcgc[cuda13]', as the driver has it"
+# what types or messages of errors hold, and what they come from; a message is CuPy's, or that of numba-cuda after it
+_REASONS = (
+    (("OutOfMemoryError", "MemoryError", "cudaErrorMemoryAllocation", "ALLOC_FAILED", "OUT_OF_MEMORY"),
+     "GPU {index} is out of memory: {line}"),
+    (("cudaErrorNoDevice",), "the driver lists no GPU"),
+    (("cudaErrorNoKernelImageForDevice", "--gpu-architecture"),
+     "the installed CuPy is for a CUDA that does not know GPU {index} ({extras})"),
+    (("libnvrtc", "nvrtc64", "NVRTCError", "CompileException", "NvrtcError", "NvvmSupportError", "DynamicLibNotFound",
+      "CUDA headers"),
+     "NVRTC or the CUDA headers are missing or do not fit ({extras}): {line}"),
+    (("ImportError", "ModuleNotFoundError", "CudaSupportError"), "numba-cuda does not load ({extras}): {line}"),
+)  # fmt: skip
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of the error's message that says something, or its type."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)

@@ -13,9 +13,9 @@ the last result is dropped. Levels and node numbers only ever count up: an excep
 nothing to restore.
 """
 
-import heapq
 import itertools
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -145,7 +145,7 @@ def record(name: str, level: int, parents: Sequence[Traced], out: Any, pull: Pul
     observe = observer.get()
     if observe is not None:
         pull = observe(name, parents, out, pull)
-    if isinstance(out, tuple):
+    if type(out) is tuple:
         node = Node(parents, pull, len(out))
         return tuple(Traced(value, level, node, slot) for slot, value in enumerate(out))
     return Traced(out, level, Node(parents, pull))
@@ -157,26 +157,38 @@ def backward(seeds: Sequence[tuple[Traced, Any]], leaves: Sequence[Node]) -> lis
     Nodes are visited from newest to oldest, so each is visited once, after everything made from it.
     """
     pending: dict[Node, list] = {}
-    queue: list[tuple[int, Node]] = []
-
-    def deposit(node: Node, slot: int, cotangent: Any) -> None:
-        slots = pending.get(node)
-        if slots is None:
-            slots = pending[node] = [None] * node.outputs
-            if node.pull is not None:
-                heapq.heappush(queue, (-node.number, node))
-        held = slots[slot]
-        slots[slot] = cotangent if held is None else held + cotangent
-
     for traced, cotangent in seeds:
-        deposit(traced.node, traced.slot, cotangent)
-    while queue:
-        _, node = heapq.heappop(queue)
-        assert node.pull is not None
+        _deposit(pending, traced.node, traced.slot, cotangent)
+    for node in sorted(_ancestors(pending), key=_number, reverse=True):
+        if node.pull is None or node not in pending:
+            continue
         for (parent, slot), cotangent in zip(node.parents, node.pull(*pending.pop(node)), strict=True):
             if cotangent is not None:
-                deposit(parent, slot, cotangent)
+                _deposit(pending, parent, slot, cotangent)
     return [pending.get(leaf, [None])[0] for leaf in leaves]
+
+
+_number = operator.attrgetter("number")
+
+
+def _ancestors(nodes: Iterable[Node]) -> set[Node]:
+    """Return `nodes` and all that they came from."""
+    found = set(nodes)
+    ahead = list(found)
+    while ahead:
+        for parent, _ in ahead.pop().parents:
+            if parent not in found:
+                found.add(parent)
+                ahead.append(parent)
+    return found
+
+
+def _deposit(pending: dict[Node, list], node: Node, slot: int, cotangent: Any) -> None:
+    slots = pending.get(node)
+    if slots is None:
+        slots = pending[node] = [None] * node.outputs
+    held = slots[slot]
+    slots[slot] = cotangent if held is None else held + cotangent
 
 
 class Primitive:
@@ -195,13 +207,15 @@ class Primitive:
         level = newest_level(args)
         if not level:
             return self.forward(*args, **options)
-        values, places, parents = list(args), [], []
+        values, places, parents, outer = list(args), [], [], False
         for i, arg in enumerate(args):
-            if type(arg) is Traced and arg.level == level:
-                values[i] = arg.value
-                places.append(i)
-                parents.append(arg)
-        out = self(*values, **options)
+            if type(arg) is Traced:
+                if arg.level == level:
+                    values[i] = arg.value
+                    places.append(i)
+                    parents.append(arg)
+                outer = outer or type(values[i]) is Traced
+        out = self(*values, **options) if outer else self.forward(*values, **options)
         return record(self.__name__, level, parents, out, self._linearise(places, out, values, options))
 
     def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
@@ -213,6 +227,9 @@ class Primitive:
                     f"{self.__name__} has no derivative for argument {i}; pass it untraced, or with stop_gradient"
                 )
             pulls.append(rule(out, *values, **options))
+        if len(pulls) == 1:
+            (only,) = pulls
+            return lambda cotangent: (only(cotangent),)
         return lambda cotangent: [pull(cotangent) for pull in pulls]
 
 

@@ -1,27 +1,40 @@
 """The few loops that matter, each with one meaning and several bodies.
 
-`generic` is the meaning, in plain array-API code; `cpu` holds Numba bodies for NumPy arrays. All bodies have the same
-functions: `perturb`, `noise_dot`, `adam`.
+`generic` is the meaning, in plain array-API code; `cpu` holds Numba bodies for NumPy arrays, and `cuda` those for CuPy
+arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
 """
 
 from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
 
-from mcgc.arrays import Array, is_host
+from mcgc.arrays import Array, is_cupy, is_host
 from mcgc.kernels import generic
+
+_found: dict[tuple, ModuleType] = {}  # by type and dtype: to choose anew costs microseconds a call
 
 
 def kernels_for(array: Array) -> ModuleType:
     """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
-    kind: Any = type(array)  # dtypes of different libraries may hash alike, and are not to be compared
-    return _kernels(kind, is_host(array), array.dtype)
+    kind = (type(array), array.dtype)
+    if kind not in _found:
+        _found[kind] = _choose(array)
+    return _found[kind]
+
+
+def _choose(array: Array) -> ModuleType:
+    if array.dtype in ("float32", "float64"):
+        if is_host(array):
+            from mcgc.kernels import cpu
+
+            return cpu
+        if is_cupy(array) and _has_numba_cuda():
+            from mcgc.kernels import cuda
+
+            return cuda
+    return generic
 
 
 @cache
-def _kernels(kind: type, host: bool, dtype: Any) -> ModuleType:
-    if host and dtype in ("float32", "float64"):
-        from mcgc.kernels import cpu
-
-        return cpu
-    return generic
+def _has_numba_cuda() -> bool:
+    return find_spec("numba_cuda") is not None

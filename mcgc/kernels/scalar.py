@@ -61,7 +61,7 @@ def normal_pair32(b, c):
     z = f * f
     p = (((((((L0 * f + L1) * f + L2) * f + L3) * f + L4) * f + L5) * f + L6) * f + L7) * f + L8
     log = f + (f * z * p + exponent * LN2_LOW - HALF * z) + exponent * LN2_HIGH
-    radius = np.sqrt(F(-2) * min(log, F(0)))
+    radius = F(math.sqrt(F(-2) * min(log, F(0))))
 
     quarter, remainder = quarter_turns(c)
     a = F(remainder) * ANGLE

@@ -1,13 +1,18 @@
 """Namespaces, transfers, and the choice of a device."""
 
+import builtins
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import mcgc.kernels
+from mcgc import arrays
 from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, scatter_add, select_device, to_device, to_host
 from mcgc.errors import DeviceError, InputError
+from mcgc.random import normal
 
 
 def test_the_namespace_is_that_of_the_first_array_among_numbers(strict):
@@ -67,26 +72,141 @@ def test_an_unknown_device_is_answered_with_the_names(name):
         select_device(name)
 
 
-def broken_driver():
-    raise RuntimeError("cudaErrorInsufficientDriver: the driver is too old\nmore lines")
+class CUDARuntimeError(RuntimeError):
+    """As CuPy names what the runtime returns."""
 
 
-def test_a_driver_that_fails_is_one_line_for_auto_and_an_error_by_name(monkeypatch):
-    runtime = SimpleNamespace(getDeviceCount=broken_driver)
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
+class CompileException(Exception):
+    """As CuPy names what NVRTC does not compile."""
+
+
+class OutOfMemoryError(MemoryError):
+    """As CuPy names an allocation that fails."""
+
+
+class NvvmSupportError(ImportError):
+    """As numba-cuda names what it lacks."""
+
+
+class CudaSupportError(RuntimeError):
+    """As numba-cuda names a driver that it does not find."""
+
+
+OLD = "cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime version"
+REASONS = {  # the driver's version, what CuPy or numba-cuda raises, and of which the user hears
+    "no driver": (0, CUDARuntimeError(OLD), "there is no NVIDIA driver"),
+    "no GPU": (12090, CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected"), "lists no GPU"),
+    "CUDA major": (11080, CUDARuntimeError(OLD), "the driver is for CUDA 11, and the installed CuPy for CUDA 12"),
+    "new GPU": (
+        13000,
+        CUDARuntimeError("cudaErrorNoKernelImageForDevice: no kernel image is available for execution on the device"),
+        "a CUDA that does not know GPU 0",
+    ),
+    "NVRTC": (
+        12090,
+        RuntimeError("CuPy failed to load libnvrtc.so.12: OSError: libnvrtc.so.12: cannot open shared object file"),
+        "NVRTC or the CUDA headers are missing",
+    ),
+    "headers": (
+        12090,
+        CompileException('/tmp/a.cu(3): catastrophic error: cannot open source file "vector_types.h"\n\n1 error'),
+        "NVRTC or the CUDA headers are missing",
+    ),
+    "NVVM": (12090, NvvmSupportError("libNVVM cannot be found"), "NVRTC or the CUDA headers are missing"),
+    "numba-cuda": (12090, ImportError("NVIDIA CUDA Python bindings not found."), "numba-cuda does not load"),
+    "numba-cuda's driver": (12090, CudaSupportError("\nError at driver init: \n\nand more"), "Error at driver init"),
+    "memory": (12090, OutOfMemoryError("Out of memory allocating 4,096 bytes"), "GPU 0 is out of memory"),
+    "memory of the context": (
+        12090,
+        CUDARuntimeError("cudaErrorMemoryAllocation: out of memory"),
+        "GPU 0 is out of memory",
+    ),
+    "anything else": (12090, RuntimeError(""), "the start-up probe failed: RuntimeError"),
+}
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    """Give a CuPy with one GPU, numba-cuda beside it."""
+    runtime = SimpleNamespace(getDeviceCount=lambda: 1, runtimeGetVersion=lambda: 12090)
+    fake = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime, Device=lambda index: nullcontext()))
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(arrays, "find_spec", lambda name: SimpleNamespace())
+    return fake
+
+
+def raising(error):
+    def call(*args):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("what", REASONS)
+def test_what_a_gpu_lacks_is_one_sentence_for_auto_and_an_error_by_name(cupy, monkeypatch, what, early):
+    version, error, reason = REASONS[what]
+    cupy.cuda.runtime.driverGetVersion = lambda: version
+    if early:
+        cupy.cuda.runtime.getDeviceCount = raising(error)
+    else:
+        monkeypatch.setattr(arrays, "_computes", raising(error))
     device, sentence = select_device("auto")
     assert device is HOST
-    assert "the driver is too old" in sentence
+    assert sentence.startswith("running on the CPU (NumPy): no usable GPU, ")
+    assert reason in sentence
     assert "\n" not in sentence
-    with pytest.raises(DeviceError, match="too old"):
+    with pytest.raises(DeviceError, match=f"^device 'cuda' cannot be used: .*{reason}"):
         select_device("cuda")
 
 
-def test_a_gpu_that_is_not_there_is_named(monkeypatch):
-    runtime = SimpleNamespace(getDeviceCount=lambda: 1)
-    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)))
+def test_every_reason_is_told_from_the_others():
+    assert len({reason for _, _, reason in REASONS.values()}) == len(REASONS) - 3  # compilers and memory are alike
+
+
+def test_without_numba_cuda_a_gpu_is_not_taken(cupy, monkeypatch):
+    monkeypatch.setattr(arrays, "find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match=r"numba-cuda is not installed .*mcgc\[cuda12\]"):
+        select_device("cuda")
+
+
+def test_a_gpu_that_computes_wrong_numbers_is_not_taken(cupy, monkeypatch):
+    monkeypatch.setattr(arrays, "_computes", lambda cupy: False)
+    with pytest.raises(DeviceError, match="GPU 0 computed wrong numbers"):
+        select_device("cuda")
+
+
+def test_a_cupy_that_does_not_load_is_told_from_one_that_is_not_installed(monkeypatch):
+    real = builtins.__import__
+
+    def broken(name, *args, **kwargs):
+        if name == "cupy":
+            raise ImportError("CuPy is not correctly installed.\n\nand more")
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with pytest.raises(DeviceError, match="CuPy does not load: CuPy is not correctly installed"):
+        select_device("cuda")
+
+
+def test_a_gpu_that_is_not_there_is_named(cupy):
     with pytest.raises(DeviceError, match="no GPU 3, the driver lists 1"):
         select_device("cuda:3")
+
+
+@pytest.mark.parametrize(("factor", "shift", "right"), [(1, 0, True), (2, 0, False), (1, 1e-3, False)])
+def test_the_probe_compares_a_product_and_a_kernel_s_noise(cupy, monkeypatch, factor, shift, right):
+    class OnDevice(SimpleNamespace):
+        def __matmul__(self, other):
+            return OnDevice(x=factor * (self.x @ other.x))
+
+        def get(self):
+            return self.x
+
+    kernels = SimpleNamespace(perturb=lambda theta, scale, key: (OnDevice(x=normal(key, theta.shape) + shift), None))
+    monkeypatch.setattr(mcgc.kernels, "cuda", kernels, raising=False)
+    cupy.ones, cupy.zeros, cupy.float32 = lambda *a, **k: OnDevice(x=np.ones(*a, **k)), np.zeros, np.float32
+    assert arrays._computes(cupy) is right
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -45,8 +45,10 @@ def getitem(x: Array, key: Any, /) -> Array:
 
 def _embed(g: Array, key: Any, shape: tuple[int, ...]) -> Array:
     out = namespace_of(g).zeros(shape, dtype=g.dtype, device=device_of(g))
-    place = tuple(entry for entry in key if entry is not None)  # assignment takes no new axes
-    out[place] = namespace_of(g).reshape(g, out[place].shape)
+    if None in key:  # assignment takes no new axes
+        key = tuple(entry for entry in key if entry is not None)
+        g = namespace_of(g).reshape(g, out[key].shape)
+    out[key] = g
     return out
 
 

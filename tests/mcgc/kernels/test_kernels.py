@@ -2,11 +2,13 @@
 
 import math
 import warnings
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+import mcgc.kernels
 from mcgc.arrays import to_device, to_host
 from mcgc.kernels import cpu, generic, kernels_for
 from mcgc.random import TILE, Key, bits, normal
@@ -32,6 +34,18 @@ def test_numpy_arrays_get_the_compiled_bodies_and_others_the_meaning(strict):
     assert kernels_for(np.zeros(3, np.float32)) is cpu
     assert kernels_for(np.float64(1)) is cpu
     assert kernels_for(to_device([1.0], strict)) is generic
+
+
+def test_cupy_arrays_of_floats_get_the_cuda_bodies_where_numba_cuda_is_installed(monkeypatch):
+    arrays = {name: SimpleNamespace(dtype=np.dtype(name)) for name in ("float32", "float64", "int64")}
+    cuda = ModuleType("mcgc.kernels.cuda")
+    monkeypatch.setattr(mcgc.kernels, "is_cupy", lambda array: array in arrays.values())
+    monkeypatch.setattr(mcgc.kernels, "cuda", cuda, raising=False)
+    for installed, body in ((True, cuda), (False, generic)):
+        monkeypatch.setattr(mcgc.kernels, "_has_numba_cuda", lambda installed=installed: installed)
+        monkeypatch.setattr(mcgc.kernels, "_found", {})
+        assert kernels_for(arrays["float32"]) is kernels_for(arrays["float64"]) is body
+        assert kernels_for(arrays["int64"]) is generic
 
 
 def test_compiled_words_are_the_same_integers():

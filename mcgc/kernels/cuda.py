@@ -1,0 +1,283 @@
+"""The kernels for CuPy arrays, compiled by numba-cuda: one pass over memory each, on CuPy's current stream.
+
+A thread makes the four numbers of a Philox block, and goes on by the size of the grid; which thread makes a number
+does not change it. Sums are formed in a fixed order, without atomics: of a thread, then of its block in shared
+memory, then of the blocks, in the dtype of the arrays; so a call repeats its bits. The number of blocks depends on m
+alone, and each has one member: a member's numbers and sums have the bits that it would have by itself.
+
+A launch takes tens of microseconds of the host, whatever it does, so there are few, and none waits for the device.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numba import cuda
+from numba.cuda.extending import overload, register_jitable
+from numba.cuda.types import float32
+
+from mcgc import random
+from mcgc.arrays import Array, device_of, is_host, namespace_of
+from mcgc.errors import InputError
+from mcgc.kernels import scalar
+from mcgc.random import LANES, ROUNDS, TILE, Key
+
+THREADS = 256  # of a block, a power of two
+BLOCKS = 1024  # at most, of one member: more than fit on any processor at once
+MEMBERS = 32  # at most, of one launch: their keys are arguments of it, and each number of them compiles anew
+
+_round = register_jitable(scalar.philox_round)
+_next_key = register_jitable(scalar.next_key)
+_turns = register_jitable(scalar.quarter_turns)
+_pair32 = register_jitable(scalar.normal_pair32)
+_pair64 = register_jitable(scalar.normal_pair64)
+
+
+def _pair(b, c, like):
+    """Return two normal numbers in the dtype of the array `like`, from two words; this body is the simulator's."""
+    return _pair32(b, c) if like.dtype == np.float32 else _pair64(b, c)
+
+
+@overload(_pair)
+def _choose_pair(b, c, like):
+    if like.dtype == float32:
+        return lambda b, c, like: _pair32(b, c)
+    return lambda b, c, like: _pair64(b, c)
+
+
+@cuda.jit(device=True)
+def _words(block, key):
+    """Return the words of Philox block number `block`, int64, for a key of 64 bits."""
+    c0, c1 = np.uint32(block & np.int64(0xFFFFFFFF)), np.uint32(block >> np.int64(32))
+    c2, c3 = np.uint32(0), np.uint32(0)
+    k0, k1 = np.uint32(key & np.uint64(0xFFFFFFFF)), np.uint32(key >> np.uint64(32))
+    for _ in range(ROUNDS):
+        c0, c1, c2, c3 = _round(c0, c1, c2, c3, k0, k1)
+        k0, k1 = _next_key(k0, k1)
+    return c0, c1, c2, c3
+
+
+@cuda.jit(device=True)
+def _noise(block, key, like):
+    """Return the four normal numbers of a Philox block, whose places are `LANES` apart."""
+    c0, c1, c2, c3 = _words(block, key)
+    x0, y0 = _pair(c0, c1, like)
+    x1, y1 = _pair(c2, c3, like)
+    return x0, y0, x1, y1
+
+
+@cuda.jit(device=True)
+def _first_place(block):
+    """Return the place of the first number of a Philox block in the order of the stream."""
+    return block // np.int64(LANES) * np.int64(TILE) + block % np.int64(LANES)
+
+
+@cuda.jit(device=True)
+def _store_sum(out, place, value):
+    """Write the sum of the block's values to out[place], the halves of the block added up again and again."""
+    shared = cuda.shared.array(THREADS, out.dtype)
+    thread = cuda.threadIdx.x
+    shared[thread] = value
+    cuda.syncthreads()
+    half = THREADS // 2
+    while half > 0:
+        if thread < half:
+            shared[thread] += shared[thread + half]
+        cuda.syncthreads()
+        half //= 2
+    if thread == 0:
+        out[place] = shared[0]
+
+
+@cuda.jit(device=True)
+def _square_and_move(out, theta, scale, start, place, m, eps):
+    """Move one parameter, if there is one at this place, and return what it adds to ‖ε‖²."""
+    if place >= m:
+        return out.dtype.type(0)
+    out[start + place] = theta[start + place] + scale * eps
+    return eps * eps
+
+
+@cuda.jit(device=True)
+def _product(gradient, start, place, m, eps):
+    """Return what one place adds to ε·∇f."""
+    return eps * gradient[start + place] if place < m else gradient.dtype.type(0)
+
+
+@cuda.jit(cache=True)
+def _perturb(sums, out, theta, scale, m, first, keys):
+    """Perturb the members from `first` on, one a key; sums has a place for every block of every member."""
+    blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
+    member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
+    key, row = keys[member], np.int64(first + member)
+    start, s, total = row * m, scale[row], theta.dtype.type(0)
+    philox = block * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
+    place = _first_place(philox)
+    while place < m:
+        e0, e1, e2, e3 = _noise(philox, key, theta)
+        total += _square_and_move(out, theta, s, start, place, m, e0)
+        total += _square_and_move(out, theta, s, start, place + LANES, m, e1)
+        total += _square_and_move(out, theta, s, start, place + 2 * LANES, m, e2)
+        total += _square_and_move(out, theta, s, start, place + 3 * LANES, m, e3)
+        philox += blocks * np.int64(THREADS)
+        place = _first_place(philox)
+    _store_sum(sums, row * blocks + block, total)
+
+
+@cuda.jit(cache=True)
+def _noise_dot(sums, gradient, m, first, keys):
+    """Form ε·∇f of the members from `first` on, as `_perturb` forms ‖ε‖²."""
+    blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
+    member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
+    key, row = keys[member], np.int64(first + member)
+    start, total = row * m, gradient.dtype.type(0)
+    philox = block * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
+    place = _first_place(philox)
+    while place < m:
+        e0, e1, e2, e3 = _noise(philox, key, gradient)
+        total += _product(gradient, start, place, m, e0)
+        total += _product(gradient, start, place + LANES, m, e1)
+        total += _product(gradient, start, place + 2 * LANES, m, e2)
+        total += _product(gradient, start, place + 3 * LANES, m, e3)
+        philox += blocks * np.int64(THREADS)
+        place = _first_place(philox)
+    _store_sum(sums, row * blocks + block, total)
+
+
+@cuda.jit(cache=True)
+def _total(out, sums, blocks):
+    """Add up the sums of each member's blocks, by one block a member."""
+    row = np.int64(cuda.blockIdx.x)
+    total, i = out.dtype.type(0), np.int64(cuda.threadIdx.x)
+    while i < blocks:
+        total += sums[row * blocks + i]
+        i += np.int64(THREADS)
+    _store_sum(out, row, total)
+
+
+@cuda.jit(cache=True)
+def _adam(
+    theta_out, mean_out, square_out, theta, gradient, mean, square, m,
+    keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
+):  # fmt: skip
+    i = np.int64(cuda.blockIdx.x) * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
+    while i < m:
+        g = gradient[i]
+        u = keep_mean * mean[i] + new_mean * g
+        v = keep_square * square[i] + new_square * (g * g)
+        mean_out[i], square_out[i] = u, v
+        theta_out[i] = theta[i] - step * u / (math.sqrt(v / correction) + epsilon)
+        i += np.int64(cuda.gridDim.x) * np.int64(THREADS)
+
+
+class _View:
+    """An array of CuPy as Numba is to see it: flat, and in no need of waiting.
+
+    Numba would wait on the host for the stream that CuPy's own `__cuda_array_interface__` names, at each argument, or
+    have CuPy order the streams through DLPack, which warns of the default stream. Neither is needed: kernels go to
+    the stream on which CuPy works at the time, and so come after what made their arguments.
+    """
+
+    def __init__(self, array: Array) -> None:
+        self.__cuda_array_interface__ = {
+            "version": 3,
+            "shape": (array.size,),
+            "typestr": array.dtype.str,
+            "data": (array.data.ptr, False),
+            "strides": None,
+            "stream": None,
+        }
+
+
+@lru_cache(maxsize=256)
+def _configured(kernel: Any, blocks: int, stream: int, device: int) -> Callable[..., None]:
+    """Return `kernel` with its grid, on the CUDA stream at the address `stream` of that device, 0 for the default."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Grid size")  # a small θ has a small grid, and is none the worse for it
+        return kernel[blocks, THREADS, cuda.external_stream(stream) if stream else 0]
+
+
+def _launch(kernel: Any, blocks: int, *arguments: Any) -> None:
+    if is_host(arguments[0]):  # arrays are NumPy's in Numba's simulator, and there alone
+        kernel[blocks, THREADS](*arguments)
+        return
+    import cupy
+
+    run = _configured(kernel, blocks, cupy.cuda.get_current_stream().ptr, arguments[0].device.id)
+    run(*(_View(x) if isinstance(x, cupy.ndarray) else x for x in arguments))
+
+
+def _empty(shape: Any, like: Array) -> Array:
+    return namespace_of(like).empty(shape, dtype=like.dtype, device=device_of(like))
+
+
+def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) -> Array:
+    """Launch a kernel that sums for all keys, and return the sums, shape () for one key and (members,) for several."""
+    keys = (key,) if isinstance(key, Key) else tuple(key)
+    words = [random.words(member) for member in keys]
+    rows, m = len(keys), like.size // len(keys)
+    shape = () if isinstance(key, Key) else (rows,)
+    if m == 0:  # an array without elements has no address that the driver would know
+        return namespace_of(like).zeros(shape, dtype=like.dtype, device=device_of(like))
+    blocks = min(-(-m // (4 * THREADS)), BLOCKS)
+    sums = _empty((rows * blocks,), like)
+    for first in range(0, rows, MEMBERS):
+        some = tuple(np.uint64(low | high << 32) for low, high in words[first : first + MEMBERS])
+        _launch(kernel, len(some) * blocks, sums, *arrays, m, first, some)
+    if blocks > 1:
+        partial, sums = sums, _empty((rows,), like)
+        _launch(_total, rows, sums, partial, blocks)
+    return sums.reshape(shape)
+
+
+def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tuple[Array, Array]:
+    """Compute `generic.perturb` without storing the noise; `scale` is read on the device."""
+    xp, rows = namespace_of(theta), 1 if isinstance(key, Key) else len(key)
+    if isinstance(scale, int | float):
+        scale = xp.full((rows,), scale, dtype=theta.dtype, device=device_of(theta))
+    elif scale.size != rows:
+        raise InputError(f"perturb takes a scale for each of the {rows} keys, got an array of shape {scale.shape}")
+    scales = xp.astype(scale, theta.dtype, copy=False).ravel()
+    out = _empty((theta.size,), theta)
+    sqnorm = _sums(_perturb, key, theta, out, theta.ravel(), scales)
+    return out.reshape(theta.shape), sqnorm
+
+
+def noise_dot(gradient: Array, key: Key | Sequence[Key]) -> Array:
+    """Compute `generic.noise_dot` without storing the noise."""
+    return _sums(_noise_dot, key, gradient, gradient.ravel())
+
+
+def adam(
+    theta: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    count: int,
+    learning_rate: float,
+    decay_mean: float,
+    decay_square: float,
+    epsilon: float,
+) -> tuple[Array, Array, Array]:
+    """Compute `generic.adam` in one pass."""
+    constants = (
+        decay_mean,
+        1 - decay_mean,
+        decay_square,
+        1 - decay_square,
+        learning_rate / (1 - decay_mean**count),
+        1 - decay_square**count,
+        epsilon,
+    )
+    m = theta.size
+    new = [_empty((m,), theta) for _ in range(3)]
+    if m > 0:
+        arrays = (x.ravel() for x in (theta, gradient, mean, square))
+        # numbers of the arrays' dtype: a Python float would be an argument in float64
+        numbers = (theta.dtype.type(constant) for constant in constants)
+        _launch(_adam, min(-(-m // THREADS), BLOCKS), *new, *arrays, m, *numbers)
+    theta, mean, square = (x.reshape(theta.shape) for x in new)
+    return theta, mean, square
