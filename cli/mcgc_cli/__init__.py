@@ -8,6 +8,7 @@ from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
+from mcgc_cli.reproduce import reproduce
 from mcgc_cli.sentences import Sentences
 
 
@@ -23,5 +24,6 @@ def main(ctx: click.Context) -> None:
 main.add_command(fit)
 main.add_command(data)
 main.add_command(minimize)
+main.add_command(reproduce)
 main.add_command(check)
 main.add_command(doctor)
