@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mcgc.errors import OutputError
+from mcgc.errors import InputError, OutputError
 from mcgc_cli.options import chosen_options
 from mcgc_cli.summary import as_json
 
@@ -44,23 +44,30 @@ def reproduce(
     debug: bool,
     **given: Any,
 ) -> None:
-    """Run a study of the paper: figure-5, figure-6 or figure-7."""
+    """Run a study of the paper: figure-1 to figure-7, or test-functions."""
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc import ensembles
-    from mcgc_cli import arms, pictures
+    from mcgc_cli import arms, exact, pictures
 
     ctx.meta["debug"] = debug
+    names = sorted([*exact.names(), *ensembles.names()])
+    if name not in names:
+        raise InputError(f"unknown study {name!r}: choose one of {', '.join(names)}")
     say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
     place = out or name
-    study = ensembles.get(name)
     _open(place, resume)
-    results, figure = arms.reproduce(
-        study, place, data, given, workers=workers, quiet=quiet, say=say, again=_again(ctx)
-    )
+    if name in exact.names():
+        text = exact.as_text
+        results, figure = exact.reproduce(name, {**given, "data": data})
+    else:
+        text = arms.as_text
+        results, figure = arms.reproduce(
+            ensembles.get(name), place, data, given, workers=workers, quiet=quiet, say=say, again=_again(ctx)
+        )
     for ending in pictures.FORMATS:
         pictures.save(figure, Path(place, name + ending))
     pictures.write(Path(place, "results.json"), f"{as_json(results, indent=2)}\n".encode())
-    click.echo(as_json(results) if json else f"{arms.as_text(results)}\nsaved to {place}")
+    click.echo(as_json(results) if json else f"{text(results)}\nsaved to {place}")
 
 
 def _open(place: str, resume: bool) -> None:
