@@ -23,7 +23,7 @@ class Problem(NamedTuple):
     `init(key, dtype, device)` draws θ; `objective(settings)` returns the loss, (θ, examples) → (mean over the
     examples, `Stats` of the solver or None). `options` names the settings of `settings.OF_SOME` that the loss
     heeds. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
-    fraction right, is None where there is no such number.
+    fraction right, and `confusion`, (θ, examples) → `losses.confusion`, are None where there is no such number.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -38,6 +38,7 @@ class Problem(NamedTuple):
     options: tuple[str, ...] = ()
     shuffled: bool = False
     accuracy: Callable[[Array, Any], Array] | None = None
+    confusion: Callable[[Array, Any], Array] | None = None
 
 
 class Series(NamedTuple):
@@ -112,9 +113,10 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     def accuracy(theta: Array, batch: Images) -> Array:
         return losses.accuracy(logits(theta, batch.pixels), batch.labels)
 
-    return Problem(
-        recipe.problem, summary, recipe, examples, init, objective, options=("loss",), shuffled=True, accuracy=accuracy
-    )
+    def confusion(theta: Array, batch: Images) -> Array:
+        return losses.confusion(logits(theta, batch.pixels), batch.labels)
+
+    return Problem(recipe.problem, summary, recipe, examples, init, objective, ("loss",), True, accuracy, confusion)
 
 
 _MNIST = _classifier(

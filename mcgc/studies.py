@@ -137,7 +137,7 @@ def figure_2() -> Continued:
 def figure_3() -> tuple[Sequence[Point], Path]:
     """Return Algorithm 1, at `STEPS`, and Algorithm 2 on the quartic of figure 1, from the same start."""
     quartic, g = surfaces.get("quartic"), _exact("quartic")
-    descent = algorithm_2(g, quartic.start, STEPS[0], rate=0.05, rate_lam=0.02, iterations=400, warmup=50)
+    descent = algorithm_2(g, quartic.start, STEPS[0], rate=0.02, rate_lam=0.008, iterations=1000, warmup=150)
     return algorithm_1(g, quartic.start, STEPS), descent
 
 

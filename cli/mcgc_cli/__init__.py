@@ -4,6 +4,7 @@ import click
 
 from mcgc import __version__
 from mcgc_cli.check import check
+from mcgc_cli.compare import compare
 from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
 from mcgc_cli.fit import fit
@@ -25,5 +26,6 @@ main.add_command(fit)
 main.add_command(data)
 main.add_command(minimize)
 main.add_command(reproduce)
+main.add_command(compare)
 main.add_command(check)
 main.add_command(doctor)

@@ -103,7 +103,7 @@ def tested(found: Sequence["studies.Tested"]) -> "Figure":
             for x, y in it.surface.minimizers:
                 axes.plot(x, y, "*", color="white", markeredgecolor="black", markersize=16, zorder=3)
             axes.set_title(f"{it.surface.name}, {what} continuation", fontsize=10)
-    figure.colorbar(shown, ax=figure.axes, label="λ (stars: global minima)", shrink=0.6)
+    figure.colorbar(shown, ax=figure.axes, label="λ (×: start, ●: end, ★: global minima)", shrink=0.6)
     return figure
 
 

@@ -71,9 +71,11 @@ def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss:
     The last panel is the path of λ, if one has it. `loss` is what the losses are, on logarithmic axes with `log`.
     """
     paths = ["log_lam"] if any((epochs["log_lam"] == epochs["log_lam"]).any() for epochs in runs.values()) else []
-    figure = new(1 + 3.6 * (len(shown) + len(paths)), 3.4)
-    panels = figure.subplots(1, len(shown) + len(paths), squeeze=False)[0]
-    for axes, field in zip(panels, [*shown, *paths], strict=True):
+    fields = [*shown, *paths]
+    rows = 1 if len(fields) < 4 else 2
+    columns = -(-len(fields) // rows)
+    figure = new(1 + 3.6 * columns, 0.4 + 3 * rows)
+    for axes, field in zip(figure.subplots(rows, columns, squeeze=False).flat, fields, strict=False):
         for epochs, (colour, dash) in zip(runs.values(), styles(), strict=False):
             values = epochs[field] * SCALES.get(field, 1.0)
             axes.plot(epochs["epoch"], values, color=colour, alpha=0.3, linewidth=0.7)

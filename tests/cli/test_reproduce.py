@@ -10,6 +10,7 @@ import sys
 import h5py
 import numpy as np
 import pytest
+from mcgc_cli import exact
 from mcgc_datasets import write_series
 
 from mcgc import runs
@@ -101,9 +102,41 @@ def test_what_differs_from_the_study_in_the_directory_is_told_before_anything_is
     assert runs.load("there/without.h5").epoch == 2
 
 
+@pytest.mark.parametrize("name", ["figure-1", "figure-2", "figure-3", "figure-4"])
+def test_the_exact_studies_write_their_numbers_and_the_same_picture_each_time(mcgc, name):
+    first = mcgc("reproduce", name)
+    assert first.exit_code == 0, first.stderr
+    assert first.stdout.endswith(f"saved to {name}\n")
+    assert sorted(os.listdir(name)) == [f"{name}.png", f"{name}.svg", "results.json"]
+    second = mcgc("reproduce", name, "--out", "again", "--json")
+    with open(f"{name}/results.json", encoding="utf-8") as file:
+        results = json.load(file)
+    assert results["results"] == json.loads(second.stdout)["results"]
+    assert results["versions"] == runs.versions()
+    for ending in ("png", "svg"):
+        with open(f"{name}/{name}.{ending}", "rb") as one, open(f"again/{name}.{ending}", "rb") as other:
+            assert one.read() == other.read()
+
+
+def test_the_test_functions_tell_how_often_continuation_reaches_a_minimum(mcgc):
+    done = mcgc("reproduce", "test-functions", "--members", 1, "--json")
+    assert done.exit_code == 0, done.stderr
+    results = json.loads(done.stdout)["results"]
+    assert list(results) == ["rastrigin", "styblinski-tang", "levy", "ackley"]
+    for found in results.values():
+        (end,) = found["paths"]["with"]
+        assert found["reached"] == {"with": int(end["distance"] < 1e-3), "without": 0}
+        assert end["f"] >= found["minimum"] - 1e-9
+    table = exact.as_text({"study": "test-functions", "results": results})
+    assert len(table.splitlines()) == 2 + 2 * len(results)
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
+        ("figure-1 --epochs 3", "--epochs does not apply to figure-1: leave it out"),
+        ("figure-4 --data file", "--data does not apply to figure-4: leave it out"),
+        ("test-functions --members 0", "--members must be a whole number of at least 1, got 0"),
         ("figure-9", "unknown study 'figure-9': choose one of figure-"),
         ("figure-7 --members 0", "--members must be a whole number of at least 1, got 0"),
         ("figure-7 --data none.h5", "none.h5"),
