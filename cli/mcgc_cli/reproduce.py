@@ -17,7 +17,9 @@ from mcgc_cli.summary import as_json
 @click.argument("name")
 @click.option("--data", metavar="FILE", help="HDF5 file of the data, as --dataset of mcgc fit.")
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: those of the paper]")
-@click.option("--members", type=int, help="Models of each arm.  [default: 10 for figure-5, 5 for figures 6 and 7]")
+@click.option(
+    "--members", type=int, help="Models of each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
+)
 @chosen_options("seed", "estimator", "on_divergence", "rtol", "atol")
 @click.option(
     "--workers",

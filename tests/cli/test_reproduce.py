@@ -7,7 +7,6 @@ import statistics
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pytest
 from mcgc_cli import exact
@@ -25,14 +24,6 @@ def arguments(tmp_path, monkeypatch):
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     return ["--data", "data.h5", "--rtol", "1e-2", "--atol", "1e-2", "--members", "2", "--out", "there"]
-
-
-def contents(path):
-    """Return all datasets of a run file, as bytes, but those of seconds."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, it: found.update({name: it[()].tobytes()} if isinstance(it, h5py.Dataset) else {}))
-    return {name: data for name, data in found.items() if "seconds" not in name}
 
 
 def spread(values):
@@ -61,7 +52,7 @@ def test_the_results_are_the_numbers_of_the_run_files(mcgc, arguments):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, workers):
+def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, workers, contents):
     options = [*arguments, "--epochs", "40", "--workers", str(workers)]
     with subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True) as process:
         while "without continuation" not in (line := process.stderr.readline()):
