@@ -116,7 +116,18 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     def confusion(theta: Array, batch: Images) -> Array:
         return losses.confusion(logits(theta, batch.pixels), batch.labels)
 
-    return Problem(recipe.problem, summary, recipe, examples, init, objective, ("loss",), True, accuracy, confusion)
+    return Problem(
+        recipe.problem,
+        summary,
+        recipe,
+        examples,
+        init,
+        objective,
+        options=("loss",),
+        shuffled=True,
+        accuracy=accuracy,
+        confusion=confusion,
+    )
 
 
 _MNIST = _classifier(

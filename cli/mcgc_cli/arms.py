@@ -50,7 +50,7 @@ def reproduce(
         say(taken)
         heed = stack.enter_context(noted())
         show = stack.enter_context(progress(len(arms) * epochs, quiet))
-        for finished, arm in enumerate(arms):
+        for before, arm in enumerate(arms):
             if savers[arm].epoch == epochs:
                 say(f"{savers[arm].path} is finished, and taken as it is")
                 continue
@@ -61,9 +61,10 @@ def reproduce(
                 device,
                 workers=workers,
                 heed=heed,
-                show=_shown(show, arm, finished * epochs),
+                show=_shown(show, arm, before * epochs),
                 say=say,
                 again=lambda path: again,
+                nothing=f"nothing was saved of this arm: {again} begins it anew",
             )
     return _results(study, arms["with"], savers, device), _figure(study, savers)
 

@@ -26,11 +26,13 @@ def train(
     show: Callable[[Any], None],
     say: Callable[[str], None],
     again: Callable[[str], str],
+    nothing: str = "nothing was saved",
 ) -> None:
     """Train on `data` from the epoch that `saver` is at to the last one, and let it save.
 
     `heed()` is called between steps, to raise `Interrupted`; `again(path)` is the command that goes on with the run
-    file at `path`. Raises `Stopped`, with what was saved, for an interrupt and for every error but a bug.
+    file at `path`, and `nothing` what is said where there is none. Raises `Stopped`, with what was saved, for an
+    interrupt and for every error but a bug.
     """
     study, members = training.begin(settings, data, place)
     if saver.states:
@@ -51,4 +53,4 @@ def train(
             what = "interrupted, " if isinstance(failure, Interrupted | KeyboardInterrupt) else f"{failure}; "
             saved = f"the epochs so far are saved in {saver.path}: {again(saver.path)} goes on"
             status = getattr(failure, "status", INTERRUPTED if isinstance(failure, KeyboardInterrupt) else FAILURE)
-            raise Stopped(what + (saved if saver.records else "nothing was saved"), status) from failure
+            raise Stopped(what + (saved if saver.records else nothing), status) from failure

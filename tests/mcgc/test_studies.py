@@ -139,7 +139,7 @@ def test_a_path_that_never_does_it_has_no_number():
 
 @pytest.mark.parametrize("name", studies.TESTED)
 def test_continuation_reaches_what_adam_alone_does_not(name):
-    found = studies.test_function(name, 2)
+    found = studies.test_function(name, 1)
     numbers = found.numbers()
     assert numbers["reached"]["without"] == 0
     assert numbers["reached"]["with"] == sum(abs(path.value - found.surface.value) < 1e-6 for path in found.continued)
