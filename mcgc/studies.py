@@ -52,11 +52,6 @@ class Path(NamedTuple):
     lam: Array
     value: float
 
-    def first(self, holds: Array) -> int | None:
-        """Return the number of the first iterate after the warm-up of figure 4 for which `holds`, or None."""
-        found = HOST.namespace.nonzero(holds[WARMUP:])[0]
-        return int(found[0]) if found.shape[0] else None
-
     def end(self) -> dict[str, Any]:
         """Return where the path ends, as plain values."""
         return {"theta": self.theta[-1, :].tolist(), "lam": float(self.lam[-1]), "f": self.value}
@@ -163,8 +158,13 @@ def escapes(path: Path) -> dict[str, Any]:
 
     `leaves`: ‖θ‖ > 1, and so the origin is left; `lam_small`: λ < 0.01. A number is None if it never does.
     """
-    distance = HOST.namespace.sqrt(HOST.namespace.sum(path.theta**2, axis=1))
-    return {**path.end(), "leaves": path.first(distance > 1), "lam_small": path.first(path.lam < 0.01)}
+    xp = HOST.namespace
+
+    def first(holds: Array) -> int | None:
+        found = xp.nonzero(holds[WARMUP:])[0]
+        return int(found[0]) if found.shape[0] else None
+
+    return {**path.end(), "leaves": first(xp.sum(path.theta**2, axis=1) > 1), "lam_small": first(path.lam < 0.01)}
 
 
 class Tested(NamedTuple):
