@@ -3,8 +3,8 @@
 The names here are those of every script: derivatives (`grad` and its kin), the operations that have them (`ops`),
 random keys, and `minimize` for a function of one's own. The rest is one module a subject: `mcgc.nets`, `mcgc.losses`,
 `mcgc.rates`, `mcgc.optim`, `mcgc.ode`, `mcgc.fields`, `mcgc.continuation`, `mcgc.estimators`, `mcgc.schedules`,
-`mcgc.smoothing`, `mcgc.surfaces`, `mcgc.problems`, `mcgc.settings`, `mcgc.training`, `mcgc.reference`, `mcgc.runs`,
-`mcgc.arrays`, `mcgc.kernels`, `mcgc.errors`.
+`mcgc.smoothing`, `mcgc.surfaces`, `mcgc.problems`, `mcgc.settings`, `mcgc.training`, `mcgc.studies`, `mcgc.ensembles`,
+`mcgc.comparison`, `mcgc.reference`, `mcgc.runs`, `mcgc.arrays`, `mcgc.kernels`, `mcgc.errors`.
 """
 
 from mcgc.autodiff import (

@@ -110,6 +110,23 @@ def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:
     return xp.mean(right, axis=tuple(range(members, right.ndim)))
 
 
+def confusion(logits: Array, labels: Array) -> Array:
+    """Return how many rows of class k are named j, c_kj, (classes, classes), a constant on the device.
+
+    It has the dtype of `logits`, (rows, classes), and `labels` is (rows,); equal logits count for the first, and a
+    label that is no class counts nowhere. Errors are those of `cross_entropy`.
+    """
+    _check_labels(logits, labels, 0)
+    logits = strip(logits)
+    xp = namespace_of(logits)
+    classes = xp.arange(logits.shape[-1], dtype=xp.int64, device=device_of(logits))
+    true, named = (
+        xp.astype(xp.astype(found, xp.int64)[:, None] == classes, logits.dtype)
+        for found in (labels, xp.argmax(logits, axis=-1))
+    )
+    return xp.matmul(xp.permute_dims(true, (1, 0)), named)
+
+
 def _check_labels(logits: Array, labels: Array, members: int) -> None:
     if labels.shape not in (logits.shape[:-1], logits.shape[members:-1]):
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")

@@ -23,9 +23,9 @@ class Problem(NamedTuple):
     `init(key, dtype, device)` draws θ; `objective(settings)` returns the loss, (θ, examples) → (mean over the
     examples, `Stats` of the solver or None). `options` names the settings of `settings.OF_SOME` that the loss
     heeds. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
-    fraction right, is None where there is no such number. With `stacked`, both take the members of an ensemble too, and
-    give the numbers of each, (members,), and `Stats` with the members in front: θ has shape (members, m), and all
-    examples have that axis in front, or none.
+    fraction right, and `confusion`, (θ, examples) → `losses.confusion`, are None where there is no such number. With
+    `stacked`, objective and accuracy take the members of an ensemble too, and give the numbers of each, (members,), and
+    `Stats` with the members in front: θ has shape (members, m), and all examples have that axis in front, or none.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -41,6 +41,7 @@ class Problem(NamedTuple):
     shuffled: bool = False
     accuracy: Callable[[Array, Any], Array] | None = None
     stacked: bool = False
+    confusion: Callable[[Array, Any], Array] | None = None
 
 
 class Series(NamedTuple):
@@ -117,6 +118,9 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     def accuracy(theta: Array, batch: Images) -> Array:
         return losses.accuracy(logits(theta, batch.pixels), batch.labels, theta.ndim - 1)
 
+    def confusion(theta: Array, batch: Images) -> Array:
+        return losses.confusion(logits(theta, batch.pixels), batch.labels)
+
     return Problem(
         recipe.problem,
         summary,
@@ -128,6 +132,7 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         shuffled=True,
         accuracy=accuracy,
         stacked=True,
+        confusion=confusion,
     )
 
 

@@ -4,10 +4,12 @@ import click
 
 from mcgc import __version__
 from mcgc_cli.check import check
+from mcgc_cli.compare import compare
 from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
+from mcgc_cli.reproduce import reproduce
 from mcgc_cli.sentences import Sentences
 
 
@@ -23,5 +25,7 @@ def main(ctx: click.Context) -> None:
 main.add_command(fit)
 main.add_command(data)
 main.add_command(minimize)
+main.add_command(reproduce)
+main.add_command(compare)
 main.add_command(check)
 main.add_command(doctor)

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from mcgc.errors import InputError, McgcError
+from mcgc.errors import InputError
 from mcgc_cli.options import recipe_options, resumed, settings_of
 from mcgc_cli.progress import progress
-from mcgc_cli.sentences import FAILURE, INTERRUPTED, Stopped
-from mcgc_cli.signals import Interrupted, noted
+from mcgc_cli.signals import noted
 from mcgc_cli.summary import as_json, as_text, result_of
 
 
@@ -72,13 +71,11 @@ def fit(
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load
 
-    from mcgc import problems, runs, training
+    from mcgc import problems, runs
     from mcgc.arrays import select_device
-    from mcgc.resume import unpack
-    from mcgc.together import advance_on
-    from mcgc.workers import workers as processes
     from mcgc_cli.lock import locked
-    from mcgc_cli.saving import Saver, dataset_of, free, same_run
+    from mcgc_cli.saving import begun, free, same_run
+    from mcgc_cli.train import train
 
     ctx.meta["debug"] = debug
     old, path = None, output
@@ -99,36 +96,18 @@ def fit(
     with ExitStack() as stack:
         stack.enter_context(locked(path, say))
         data = load(problem, dataset)
-        start = runs.Run(settings._asdict(), runs.versions(), dataset_of(data), place.name, False, {}, ())
-        saver = Saver(path, force, checkpoint_every, start)
+        saver = begun(path, force, checkpoint_every, settings, data, place)
         if old is not None:
             saver = same_run(saver, old, allow_changed)
             if old.epoch == settings.epochs:
                 say(f"{path} is finished, all {old.epoch} epochs of it: give --epochs to go on")
                 _report(settings, saver.records, data.num_examples, place.name, path, json)
                 return
-        study, members = training.begin(settings, data, place)
-        if old is not None:
-            members = unpack(old.states[0], members, place)
         say(taken)
         heed = stack.enter_context(noted())
         show = stack.enter_context(progress(settings.epochs, quiet))
-        advance_all = advance_on(place, heed)
-        if workers > 1:
-            advance_all = stack.enter_context(processes(workers, settings, data, pause=heed, say=say))
-        try:
-            for record, after in training.epochs(study, members, saver.epoch, advance_all):
-                saver.take(record, after)
-                show(record)
-                heed()
-        except (Exception, KeyboardInterrupt) as failure:
-            saver.save()
-            if not isinstance(failure, McgcError | Interrupted | KeyboardInterrupt):
-                raise  # a bug
-            what = "interrupted, " if isinstance(failure, Interrupted | KeyboardInterrupt) else f"{failure}; "
-            saved = f"the epochs so far are saved in {saver.path}: mcgc fit --resume {shlex.quote(saver.path)} goes on"
-            status = getattr(failure, "status", INTERRUPTED if isinstance(failure, KeyboardInterrupt) else FAILURE)
-            raise Stopped(what + (saved if saver.records else "nothing was saved"), status) from failure
+        again = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
+        train(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
     _report(settings, saver.records, data.num_examples, place.name, saver.path, json)
 
 

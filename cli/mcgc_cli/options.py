@@ -74,11 +74,20 @@ class RecipeOption(click.Option):
 
 def recipe_options(command: Callable) -> Callable:
     """Add the options of all rows to `command`; one that is not given is None."""
-    for row in reversed(ROWS):
-        command = click.option(row.flag, row.field, type=row.type, default=None, help=row.help, cls=RecipeOption)(
-            command
-        )
-    return command
+    return chosen_options(*(row.field for row in ROWS))(command)
+
+
+def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
+    """Return what adds the options of some rows to a command; one that is not given is None."""
+
+    def add(command: Callable) -> Callable:
+        for row in reversed([row for row in ROWS if row.field in fields]):
+            command = click.option(row.flag, row.field, type=row.type, default=None, help=row.help, cls=RecipeOption)(
+                command
+            )
+        return command
+
+    return add
 
 
 def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None) -> "Settings":

@@ -3,22 +3,27 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
 MOST_LINES = 30
 
-Show = Callable[[Any], None]  # takes a record of mcgc.training
+
+class Show(Protocol):
+    """Shows a record of `mcgc.training`: the epoch of all, if not its own, and of which run, if there are several."""
+
+    def __call__(self, record: Any, epoch: int | None = None, run: str = "") -> None:
+        """Show `record`."""
 
 
 @contextmanager
 def progress(epochs: int, quiet: bool) -> Iterator[Show]:
     """Give a function that shows a record on stderr: as a bar if that is a terminal, or else as a line."""
     if quiet:
-        yield lambda record: None
+        yield lambda record, epoch=None, run="": None
     elif sys.stderr.isatty():
         with _bar(epochs) as show:
             yield show
@@ -34,16 +39,23 @@ def _bar(epochs: int) -> Iterator[Show]:
     columns = MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("first epoch", total=epochs)
-        yield lambda record: bar.update(task, completed=record.epoch, description=describe(record))
+
+        def show(record: Any, epoch: int | None = None, run: str = "") -> None:
+            bar.update(task, completed=epoch or record.epoch, description=run + describe(record))
+
+        yield show
 
 
 def _lines(epochs: int) -> Show:
     began, every = time.monotonic(), math.ceil(epochs / MOST_LINES)
+    first: list[int] = []  # where a run was taken up: the epochs before it took none of the time
 
-    def show(record: Any) -> None:
-        if record.epoch % every == 0 or record.epoch in (1, epochs) or any(record.restored + record.skipped):
-            left = (time.monotonic() - began) / record.epoch * (epochs - record.epoch)
-            click.echo(f"epoch {record.epoch} of {epochs}: {describe(record)}, {left:.0f} s left", err=True)
+    def show(record: Any, epoch: int | None = None, run: str = "") -> None:
+        epoch = epoch or record.epoch
+        first[:] = first or [epoch]
+        if epoch % every == 0 or epoch in (1, epochs) or any(record.restored + record.skipped):
+            left = (time.monotonic() - began) / (epoch - first[0] + 1) * (epochs - epoch)
+            click.echo(f"epoch {epoch} of {epochs}: {run}{describe(record)}, {left:.0f} s left", err=True)
 
     return show
 

@@ -7,9 +7,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from mcgc import runs
+from mcgc.arrays import Device
 from mcgc.errors import InputError, OutputError
 from mcgc.resume import differences, pack, records
 from mcgc.runs import Run, columns, save
+from mcgc.settings import Settings
 from mcgc_cli.sentences import FAILURE, Stopped
 
 SECONDS = 2.0  # between two saves, at least
@@ -59,6 +62,12 @@ class Saver:
         self.overwrite, self.when = True, time.monotonic()
 
 
+def begun(path: str, overwrite: bool, every: int, settings: Settings, data: Any, place: Device) -> Saver:
+    """Return what saves a run that begins."""
+    start = Run(settings._asdict(), runs.versions(), dataset_of(data), place.name, False, {}, ())
+    return Saver(path, overwrite, every, start)
+
+
 def free(path: str) -> str:
     """Return `path`, or the first of path-2, path-3, ... where there is something already."""
     whole = Path(path)
@@ -73,18 +82,17 @@ def dataset_of(data: Any) -> dict[str, str]:
     return {"source": data.source if data.source == IN_MEMORY else os.path.abspath(data.source), "sha256": data.sha256}
 
 
-def same_run(saver: Saver, old: Run, allow_changed: bool) -> Saver:
+def same_run(saver: Saver, old: Run, allow_changed: bool, remedy: str = "undo that, or add --allow-changed") -> Saver:
     """Return `saver` with what `old` holds, to go on from there.
 
-    Raises `InputError`, with what differs, if the run would not be the same one, unless that is allowed: then it is
-    kept in the file.
+    Raises `InputError`, with what differs and the remedy, if the run would not be the same one, unless that is
+    allowed: then it is kept in the file.
     """
     now = saver.run
     changed = differences(old, settings=now.settings, versions=now.versions, dataset=now.dataset, device=now.device)
     if changed and not allow_changed:
         raise InputError(
-            f"{saver.path} would not go on as the run that it is, for the {', the '.join(changed)}: undo that, or add "
-            "--allow-changed"
+            f"{saver.path} would not go on as the run that it is, for the {', the '.join(changed)}: {remedy}"
         )
     if old.epoch > now.settings["epochs"]:
         raise InputError(f"{saver.path} has {old.epoch} epochs already: give --epochs that many or more")

@@ -6,9 +6,46 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def as_json(result: dict[str, Any]) -> str:
-    """Return `result` as one line of strict JSON, in which a number that is not finite is null."""
-    return json.dumps(_strict(result), ensure_ascii=False)
+def as_json(result: dict[str, Any], indent: int | None = None) -> str:
+    """Return `result` as strict JSON, on one line if not indented; a number that is not finite is null."""
+    return json.dumps(_strict(result), ensure_ascii=False, indent=indent)
+
+
+def as_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
+    """Return a table of words, of which the first `names` columns stand to the left and the others to the right."""
+    from io import StringIO
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for i, title in enumerate(head):
+        table.add_column(title, justify="left" if i < names else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    text = StringIO()
+    Console(file=text, width=200).print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
+
+
+SPREAD = ("mean", "sd", "min", "max")
+
+
+def spread_rows(summary: dict[str, Any]) -> list[list[str]]:
+    """Return a row for each final and best quantity of a run's `summary`: when, which, and its spread."""
+    return [
+        [quantity.replace("_", " "), when, *(number(quantity, found[name]) for name in SPREAD)]
+        for quantity in summary["final"]
+        for when, found in (("final", summary["final"][quantity]), ("best", summary["best"][quantity]))
+    ]
+
+
+def number(quantity: str, value: float) -> str:
+    """Return a number of a quantity for a reader: accuracies in percent, and a dash for none."""
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.2%}" if quantity == "test_accuracy" else f"{value:.4g}"
 
 
 def as_text(result: dict[str, Any]) -> str:
@@ -58,6 +95,6 @@ def result_of(settings: Any, records: Sequence[Any], num_examples: int, device: 
 def _strict(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _strict(entry) for key, entry in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_strict(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

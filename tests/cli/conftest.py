@@ -1,5 +1,6 @@
 """The command in a directory of its own, and a stand-in for the training."""
 
+import h5py
 import mcgc_datasets
 import pytest
 from click.testing import CliRunner
@@ -16,6 +17,21 @@ def mcgc(tmp_path, monkeypatch):
     """Give a function that runs the command in an empty directory and returns what click's runner saw."""
     monkeypatch.chdir(tmp_path)
     return lambda *args: CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def contents():
+    """Give a function that returns all datasets of a run file, as bytes, but those of seconds."""
+
+    def read(path):
+        found = {}
+        with h5py.File(path) as file:
+            file.visititems(
+                lambda name, it: found.update({name: it[()].tobytes()} if isinstance(it, h5py.Dataset) else {})
+            )
+        return {name: data for name, data in found.items() if "seconds" not in name}
+
+    return read
 
 
 @pytest.fixture

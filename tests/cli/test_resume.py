@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
 from mcgc_cli import saving
@@ -40,14 +39,6 @@ def command(*args, **how):
     return subprocess.run([*COMMAND, *args], capture_output=True, text=True, timeout=120, **how)
 
 
-def contents(path):
-    """Return all datasets of a run file, as bytes, but those of seconds."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, it: found.update({name: it[()].tobytes()} if isinstance(it, h5py.Dataset) else {}))
-    return {name: data for name, data in found.items() if "seconds" not in name}
-
-
 @pytest.mark.parametrize(
     ("number", "count"),
     [
@@ -57,7 +48,7 @@ def contents(path):
         pytest.param(signal.SIGTERM, 50, marks=pytest.mark.long),
     ],
 )
-def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(arguments, number, count):
+def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(arguments, number, count, contents):
     assert command(*arguments, "-o", "whole.h5").returncode == 0
     whole, rng = contents("whole.h5"), random.Random(count)
     span = runs.load("whole.h5").epochs["seconds"].sum()
@@ -147,7 +138,7 @@ def test_a_disk_that_fills_up_costs_one_sentence_and_no_epoch_that_was_saved(arg
     assert command("--resume", "run.h5", "--epochs", "4").returncode == 0
 
 
-def test_the_numbers_do_not_depend_on_the_workers(arguments):
+def test_the_numbers_do_not_depend_on_the_workers(arguments, contents):
     for workers in (1, 2):
         args = [*arguments, "--epochs", "4", "--workers", str(workers), "-o", f"{workers}.h5"]
         assert command(*args).returncode == 0
@@ -162,7 +153,7 @@ def stopped(mcgc, fake_fit, *args, after=3):
     fake_fit.fail = {}
 
 
-def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_fit):
+def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_fit, contents):
     stopped(mcgc, fake_fit, "--beta", 0.5, "--members", 2)
     result = mcgc("fit", "--resume", "run.h5", "--json")
     assert result.exit_code == 0, result.stderr

@@ -20,7 +20,8 @@ MODULES = {
         f"mcgc.{name}": name
         for name in (
             *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators"),
-            *("schedules", "smoothing", "surfaces", "minimizer", "problems", "settings", "training", "runs"),
+            *("schedules", "smoothing", "surfaces", "minimizer", "problems", "ensembles", "comparison", "studies"),
+            *("settings", "training", "runs"),
             *("resume", "workers", "together", "hdf5", "reference", "arrays", "random", "errors"),
         )
     },

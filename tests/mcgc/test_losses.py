@@ -114,6 +114,20 @@ def test_accuracy_is_the_share_of_rows_whose_largest_logit_is_the_label_s(device
         assert float(to_host(share)) == 0.75
 
 
+def test_confusion_counts_each_row_by_its_label_and_the_class_it_is_named(device):
+    rng = np.random.default_rng(4)
+    logits, labels = rng.integers(0, 3, size=(200, 5)).astype("float32"), rng.integers(0, 4, size=200)
+    expected = np.zeros((5, 5))
+    for row, label in zip(logits, labels, strict=True):
+        expected[label, row.argmax()] += 1
+    for integers in ("uint8", "int64"):
+        counts = losses.confusion(to_device(logits, device), to_device(labels.astype(integers), device))
+        assert counts.dtype == device.namespace.float32
+        np.testing.assert_array_equal(to_host(counts), expected)
+    with pytest.raises(InputError, match="labels are integers"):
+        losses.confusion(logits, logits[:, 0])
+
+
 def test_accuracy_may_be_taken_inside_a_derivative():
     def loss(logits):
         return losses.cross_entropy(logits, LABELS), losses.accuracy(logits, LABELS)

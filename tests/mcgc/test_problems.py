@@ -114,6 +114,10 @@ def test_the_accuracy_of_mnist_is_the_fraction_of_labels_with_the_largest_logit(
     data = data._replace(labels=np.where(np.arange(40) < 13, named, (named + 1) % 10).astype(np.uint8))
     found = problem.accuracy(to_device(theta, device), problem.examples(data, "float64", device))
     assert to_host(found) == pytest.approx(13 / 40)
+    counts = to_host(problem.confusion(to_device(theta, device), problem.examples(data, "float64", device)))
+    assert counts.trace() == 13
+    np.testing.assert_array_equal(counts.sum(axis=1), np.bincount(data.labels, minlength=10))
+    np.testing.assert_array_equal(counts.sum(axis=0), np.bincount(named, minlength=10))
 
 
 def test_images_stay_bytes_on_the_device_and_the_data_as_they_were(device):

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff.engine import JointPrimitive
-from mcgc.autodiff.ops.shapes import expand_dims, normal_axes, reshape, squeeze, zeros_like
+from mcgc.autodiff.ops.shapes import normal_axes, reshape, squeeze, zeros_like
 
 
 def _concat_rule(out: Array, *parts: Array, axis: int) -> Callable:
@@ -24,9 +24,17 @@ def concat(parts: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     return _concat(*parts, axis=axis)
 
 
+def _stack_rule(out: Array, *parts: Array, axis: int) -> Callable:
+    head = (slice(None),) * (axis % out.ndim)
+    return lambda g: [g[(*head, i, ...)] for i in range(len(parts))]
+
+
+_stack = JointPrimitive("stack", lambda *parts, axis: namespace_of(*parts).stack(parts, axis=axis), (_stack_rule,))
+
+
 def stack(parts: Sequence[Array], /, *, axis: int = 0) -> Array:
     """Join arrays of one shape along a new axis."""
-    return concat([expand_dims(part, axis=axis) for part in parts], axis=axis)
+    return _stack(*parts, axis=axis)
 
 
 def _cut(x: Array, sizes: tuple[int, ...], axis: int) -> tuple:

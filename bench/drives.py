@@ -1,0 +1,132 @@
+"""What drives the effect of continuation: estimators, learning rates of φ, and β, at equal numbers of gradients.
+
+    python bench/drives.py mnist --data mnist.h5 --runs 2 --workers 2 >> bench/studies/mnist-drives.jsonl
+
+A run is a line of JSON: what is varied, the seed, and at every tenth of the epochs the loss, the accuracy and φ. Those
+that FILE of `--done FILE` has are left out, so a study that was stopped goes on.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+RATES = (1e-3, 1e-2, 1e-1, 1.0)
+TENTHS = 10
+
+
+class Variant(NamedTuple):
+    """What is varied: an estimator ("none" is plain descent), the learning rate of φ, β, and the loss."""
+
+    estimator: str
+    learning_rate_lam: float
+    beta: float
+    loss: str | None
+
+
+def variants(problem: str) -> Iterator[Variant]:
+    """Yield plain descent, then every estimator with every rate, with the β of the recipe and with none.
+
+    A classifier has the ordinary cross-entropy too, with the rate and the β of the recipe.
+    """
+    from mcgc import problems
+    from mcgc.estimators import ESTIMATORS
+
+    recipe = problems.get(problem).recipe
+    yield Variant("none", recipe.learning_rate_lam, recipe.beta, recipe.loss)
+    for beta in (recipe.beta, 0.0):
+        for estimator in ESTIMATORS:
+            for rate in RATES:
+                yield Variant(estimator, rate, beta, recipe.loss)
+    if recipe.loss is not None:
+        yield Variant("none", recipe.learning_rate_lam, recipe.beta, "cross-entropy")
+        yield Variant("score", recipe.learning_rate_lam, recipe.beta, "cross-entropy")
+
+
+def settings_of(problem: str, variant: Variant, seed: int, epochs: int | None) -> Any:
+    """Return the recipe with `variant` in it, with as many epochs as give all estimators equally many gradients."""
+    from mcgc import problems
+    from mcgc.estimators import ESTIMATORS
+
+    recipe = problems.get(problem).recipe
+    epochs = recipe.epochs if epochs is None else epochs
+    plain = variant.estimator == "none"
+    points = 1 if plain else len(ESTIMATORS[variant.estimator].signs)
+    return recipe._replace(
+        continuation=not plain,
+        estimator=recipe.estimator if plain else variant.estimator,
+        learning_rate_lam=variant.learning_rate_lam,
+        beta=variant.beta,
+        loss=variant.loss,
+        epochs=max(1, epochs // points),
+        warmup_epochs=recipe.warmup_epochs // points,
+        seed=seed,
+    )
+
+
+def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs: int | None) -> dict[str, Any]:
+    """Train one member, and return its line."""
+    from mcgc_datasets import load
+
+    from mcgc import training
+    from mcgc.arrays import HOST
+    from mcgc.errors import SolveError
+
+    settings, began = settings_of(problem, variant, seed, epochs), time.process_time()
+    records, failure = [], None
+    try:
+        records = [record for record, _ in training.fit(settings, load(problem, data), HOST)]
+    except SolveError as error:
+        failure = str(error)
+    step = max(1, len(records) // TENTHS)
+    path = [
+        {name: getattr(record, name)[0] for name in ("train_loss", "test_loss", "test_accuracy", "log_lam")}
+        | {"epoch": record.epoch}
+        for record in records[step - 1 :: step]
+    ]
+    return {
+        "problem": problem,
+        **variant._asdict(),
+        "seed": seed,
+        "epochs": settings.epochs,
+        "path": path,
+        "restored": sum(record.restored[0] for record in records),
+        "skipped": sum(record.skipped[0] for record in records),
+        "failure": failure,
+        "seconds_of_processor": time.process_time() - began,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for every run as it ends, seed by seed."""
+    from joblib import Parallel, delayed
+
+    parser = argparse.ArgumentParser(prog="python bench/drives.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("problem")
+    parser.add_argument("--data", help="dataset of the problem")
+    parser.add_argument("--runs", type=int, default=1, help="seeds a variant [1]")
+    parser.add_argument("--first", type=int, default=0, help="the first seed [0]")
+    parser.add_argument(
+        "--epochs", type=int, help="epochs of an estimator that takes one gradient a step [the recipe's]"
+    )
+    parser.add_argument("--only", help="estimators, with commas between them [all]")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--done", type=Path, help="file of lines whose runs are left out")
+    given = parser.parse_args(arguments)
+    lines = given.done.read_text(encoding="utf-8").splitlines() if given.done and given.done.exists() else []
+    keys = ("estimator", "learning_rate_lam", "beta", "loss", "seed")
+    done = {tuple(line[key] for key in keys) for line in map(json.loads, lines) if line["problem"] == given.problem}
+    jobs = (
+        delayed(trained)(given.problem, given.data, variant, seed, given.epochs)
+        for seed in range(given.first, given.first + given.runs)
+        for variant in variants(given.problem)
+        if (*variant, seed) not in done and (given.only is None or variant.estimator in given.only.split(","))
+    )
+    for line in Parallel(n_jobs=given.workers, return_as="generator_unordered")(jobs):
+        print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""`mcgc compare`: what runs came to, how sure their differences are, and a picture of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mcgc.errors import InputError
+from mcgc_cli.summary import SPREAD, as_json, as_table, number, spread_rows
+
+if TYPE_CHECKING:
+    from mcgc.runs import Run
+
+
+@click.command()
+@click.argument("paths", metavar="RUN RUN...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="FILE", help="Picture of the runs, PNG or SVG by its name.")
+@click.option("--data", metavar="FILE", help="HDF5 file of the data: show what is named rightly of each class.")
+@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: bool) -> None:
+    """Compare run files of mcgc fit, of one problem: their spread, and the differences from the first."""
+    # imported here, since help and mistakes of spelling should not wait for it
+    from mcgc import problems, runs
+    from mcgc.comparison import summary
+    from mcgc.resume import records
+    from mcgc_cli import pictures
+
+    if output is not None:
+        pictures.check_format(output)
+    if len(set(paths)) != len(paths):
+        raise InputError("a run is given twice: name each once")
+    found = {path: runs.load(path) for path in paths}
+    for run in found.values():
+        records(run)  # which raises if they are not complete
+    names = {path: run.settings.get("problem") for path, run in found.items()}
+    for path, name in names.items():
+        if name != names[paths[0]]:
+            raise InputError(f"{paths[0]} is a run of {names[paths[0]]}, {path} one of {name}: compare runs of one")
+    problem = problems.get(str(names[paths[0]]))
+    result: dict[str, Any] = {
+        "problem": problem.name,
+        "runs": {path: summary(run.epochs) for path, run in found.items()},
+        "differences": {path: _differences(found[paths[0]], found[path]) for path in paths[1:]},
+    }
+    if data is not None:
+        if problem.confusion is None:
+            raise InputError(f"{problem.name} has no classes: leave out --data")
+        result["recall"] = {path: _recall(problem, run, data) for path, run in found.items()}
+    if output is not None:
+        classifier = problem.accuracy is not None
+        shown = [name for name in ("train_loss", "test_loss", "test_accuracy") if classifier or "loss" in name]
+        loss = "cross-entropy" if classifier else "MSE"
+        epochs = {path: run.epochs for path, run in found.items()}
+        pictures.save(pictures.ensembles(epochs, shown, loss, log=not classifier), output)
+    click.echo(as_json(result) if json else _text(result))
+
+
+def _differences(first: "Run", other: "Run") -> dict[str, Any]:
+    """Return the interval of each quantity's mean, less that of the first run, and whether members were paired.
+
+    Member i of both has the same initial parameters and test set if the seeds are equal.
+    """
+    from mcgc.comparison import best, final, interval
+
+    same = [(run.settings.get("seed"), run.settings.get("members")) for run in (first, other)]
+    paired = same[0] == same[1]
+    found: dict[str, Any] = {"paired": paired}
+    for when, numbers in (("final", final), ("best", best)):
+        ours, theirs = numbers(first.epochs), numbers(other.epochs)
+        found[when] = {name: interval(ours[name], theirs[name], paired)._asdict() for name in ours if name in theirs}
+    return found
+
+
+def _recall(problem: Any, run: "Run", path: str) -> list[dict[str, Any]]:
+    """Return, for each member, the fraction right of each class, and the classes that it never names."""
+    from mcgc_datasets import load
+
+    from mcgc import training
+    from mcgc.arrays import HOST, to_host
+    from mcgc.comparison import recall
+    from mcgc_cli.options import settings_of
+
+    data = load(problem.name, path)
+    if data.sha256 != run.dataset.get("sha256"):
+        raise InputError(f"{path} is not the dataset that the run was trained on: give that one as --data")
+    study, _ = training.begin(settings_of(problem, {"members": 1}, run), data, HOST, problem)
+    found = []
+    for theta in run.theta:
+        counts = to_host(problem.confusion(theta, study.test)).tolist()
+        named = [sum(column) for column in zip(*counts, strict=True)]
+        found.append({"recall": recall(counts), "never": [k for k, times in enumerate(named) if not times]})
+    return found
+
+
+def _text(result: dict[str, Any]) -> str:
+    rows = [[path, *row] for path, found in result["runs"].items() for row in spread_rows(found)]
+    runs = [f"{path} has {it['members']} members and {it['epochs']} epochs" for path, it in result["runs"].items()]
+    parts = [f"{result['problem']}: {', '.join(runs)}", as_table(["run", "quantity", "when", *SPREAD], rows, names=3)]
+    rows = [
+        [path, name.replace("_", " "), when, *(number(name, it[key]) for key in ("difference", "low", "high"))]
+        for path, found in result["differences"].items()
+        for when in ("final", "best")
+        for name, it in found[when].items()
+    ]
+    if rows:
+        paired = {path: "in pairs" if it["paired"] else "not paired" for path, it in result["differences"].items()}
+        first = next(iter(result["runs"]))
+        said = ", ".join(f"{path} {how}" for path, how in paired.items())
+        parts.append(f"mean less that of {first}, with its 95 % bootstrap interval ({said}):")
+        parts.append(as_table(["run", "quantity", "when", "difference", "from", "to"], rows, names=3))
+    if "recall" in result:
+        parts.append("right of each class of the test set, final; a dash is a class that the member never names:")
+        parts.append(_recall_table(result["recall"]))
+    return "\n".join(parts)
+
+
+def _recall_table(found: dict[str, list[dict[str, Any]]]) -> str:
+    def cells(it: dict[str, Any]) -> Sequence[str]:
+        return ["-" if k in it["never"] else f"{fraction:.1%}" for k, fraction in enumerate(it["recall"])]
+
+    classes = len(next(iter(found.values()))[0]["recall"])
+    rows = [[path, str(i), *cells(it)] for path, members in found.items() for i, it in enumerate(members)]
+    return as_table(["run", "member", *map(str, range(classes))], rows)

@@ -1,0 +1,113 @@
+"""Figures: what runs and studies look like. Equal inputs give equal bytes."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from itertools import cycle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mcgc.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito 2008
+DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
+FORMATS = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+LABELS = {
+    "train_loss": "{loss}, training set",
+    "test_loss": "{loss}, test set",
+    "test_accuracy": "accuracy, test set (%)",
+    "log_lam": "log₁₀ λ",
+}
+SCALES = {"test_accuracy": 100.0, "log_lam": 1 / math.log(10)}
+
+
+def new(width: float, height: float) -> "Figure":
+    """Return an empty figure, of a size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def check_format(path: str | os.PathLike) -> None:
+    """Raise `InputError` if the name of `path` does not end as a picture that can be written."""
+    if Path(path).suffix not in FORMATS:
+        raise InputError(f"a picture is {' or '.join(FORMATS)}, got {os.fspath(path)!r}: give its name such an ending")
+
+
+def save(figure: "Figure", path: str | os.PathLike) -> None:
+    """Write `figure` to `path`, a PNG or SVG by its name. Raises `InputError` or `OutputError` if it cannot."""
+    import matplotlib
+
+    check_format(path)
+    ending, image = Path(path).suffix, BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "mcgc"}):
+        figure.savefig(image, format=ending[1:], dpi=150, metadata=FORMATS[ending])
+    write(path, image.getvalue())
+
+
+def write(path: str | os.PathLike, content: bytes) -> None:
+    """Write a small file so that it is there whole or not at all. Raises `OutputError` if it cannot be written."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(
+            f"output {os.fspath(path)!r} cannot be written ({error.strerror}): choose a place that exists and may be"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss: str, log: bool) -> "Figure":
+    """Draw the epochs of `runs`, by their labels: members faint, their mean in bold, a panel for each of `shown`.
+
+    The last panel is the path of λ, if one has it. `loss` is what the losses are, on logarithmic axes with `log`.
+    """
+    paths = ["log_lam"] if any((epochs["log_lam"] == epochs["log_lam"]).any() for epochs in runs.values()) else []
+    fields = [*shown, *paths]
+    rows = 1 if len(fields) < 4 else 2
+    columns = -(-len(fields) // rows)
+    figure = new(1 + 3.6 * columns, 0.4 + 3 * rows)
+    for axes, field in zip(figure.subplots(rows, columns, squeeze=False).flat, fields, strict=False):
+        for epochs, (colour, dash) in zip(runs.values(), styles(), strict=False):
+            values = epochs[field] * SCALES.get(field, 1.0)
+            axes.plot(epochs["epoch"], values, color=colour, alpha=0.3, linewidth=0.7)
+            axes.plot(epochs["epoch"], values.mean(axis=1), dash, color=colour, linewidth=2)
+        if log and field.endswith("loss"):
+            axes.set_yscale("log")
+        plain(axes, "epoch", LABELS[field].format(loss=loss))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    legend(figure, list(runs), "mean of the members, each of them faint")
+    return figure
+
+
+def plain(axes: "Axes", x: str, y: str) -> None:
+    """Label `axes`, and leave away the lines that bear nothing."""
+    axes.set_xlabel(x, fontsize=10)
+    axes.set_ylabel(y, fontsize=10)
+    axes.tick_params(labelsize=9)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def styles() -> Iterator[tuple[str, Any]]:
+    """Yield a colour and a dash for one line after the other."""
+    return zip(cycle(COLOURS), cycle(DASHES), strict=False)
+
+
+def legend(figure: "Figure", labels: Sequence[str], title: str) -> None:
+    """Put a legend of bold lines in the order of `styles` above the panels of `figure`, outside of all data."""
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], color=colour, linestyle=dash, linewidth=2)
+        for _, (colour, dash) in zip(labels, styles(), strict=False)
+    ]
+    columns = min(len(labels), 4)
+    figure.legend(lines, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=10, title=title)

@@ -1,0 +1,95 @@
+"""`mcgc reproduce`: a study of the paper, with its run files, its numbers and its figure."""
+
+import os
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mcgc.errors import InputError, OutputError
+from mcgc_cli.options import chosen_options
+from mcgc_cli.summary import as_json
+
+
+@click.command()
+@click.argument("name")
+@click.option("--data", metavar="FILE", help="HDF5 file of the data, as --dataset of mcgc fit.")
+@click.option("--epochs", type=int, help="Passes over the training set.  [default: those of the paper]")
+@click.option(
+    "--members", type=int, help="Models of each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
+)
+@chosen_options("seed", "estimator", "on_divergence", "rtol", "atol")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that the members are trained in; the numbers do not depend on it.",
+)
+@click.option("--out", metavar="DIR", help="Directory for all that is written.  [default: the name of the study]")
+@click.option("--resume", is_flag=True, help="Go on with the study in the directory.")
+@click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
+@click.option("--json", "json", is_flag=True, help="Print the results as one line of JSON.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def reproduce(
+    ctx: click.Context,
+    name: str,
+    data: str | None,
+    workers: int,
+    out: str | None,
+    resume: bool,
+    quiet: bool,
+    json: bool,
+    debug: bool,
+    **given: Any,
+) -> None:
+    """Run a study of the paper: figure-1 to figure-7, or test-functions."""
+    # imported here, since help and mistakes of spelling should not wait for it
+    from mcgc import ensembles
+    from mcgc_cli import arms, exact, pictures
+
+    ctx.meta["debug"] = debug
+    names = sorted([*exact.names(), *ensembles.names()])
+    if name not in names:
+        raise InputError(f"unknown study {name!r}: choose one of {', '.join(names)}")
+    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+    place = out or name
+    _open(place, resume)
+    if name in exact.names():
+        text = exact.as_text
+        results, figure = exact.reproduce(name, {**given, "data": data})
+    else:
+        text = arms.as_text
+        results, figure = arms.reproduce(
+            ensembles.get(name), place, data, given, workers=workers, quiet=quiet, say=say, again=_again(ctx)
+        )
+    for ending in pictures.FORMATS:
+        pictures.save(figure, Path(place, name + ending))
+    pictures.write(Path(place, "results.json"), f"{as_json(results, indent=2)}\n".encode())
+    click.echo(as_json(results) if json else f"{text(results)}\nsaved to {place}")
+
+
+def _open(place: str, resume: bool) -> None:
+    """Make the directory; raise `OutputError` if it cannot be, or holds something that is not to be gone on with."""
+    try:
+        os.makedirs(place, exist_ok=True)
+        used = bool(os.listdir(place))
+    except OSError as error:
+        raise OutputError(
+            f"directory {place!r} cannot be used ({error.strerror}): choose another with --out"
+        ) from error
+    if used and not resume:
+        raise OutputError(f"directory {place!r} is not empty: choose another with --out, or go on there with --resume")
+
+
+def _again(ctx: click.Context) -> str:
+    """Return the command that goes on with this one."""
+    words = ["mcgc", "reproduce", ctx.params["name"]]
+    for option in ctx.command.params:
+        value = ctx.params.get(str(option.name))
+        if isinstance(option, click.Option) and option.name != "resume" and value not in (None, False, option.default):
+            words += [option.opts[0]] if option.is_flag else [option.opts[0], str(value)]
+    return shlex.join([*words, "--resume"])
