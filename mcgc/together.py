@@ -4,13 +4,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from mcgc import training
 from mcgc.arrays import HOST, Device, is_array, namespace_of
 from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.continuation import State
 from mcgc.errors import SolveError
+from mcgc.members import Advance, Member, Study, advance, in_turn, run_epoch
 from mcgc.random import Key
-from mcgc.training import Advance, Member, Study
 
 
 def advance_on(device: Device, pause: Callable[[], None] = lambda: None) -> Advance:
@@ -18,7 +17,7 @@ def advance_on(device: Device, pause: Callable[[], None] = lambda: None) -> Adva
 
     `pause()` is called before each step.
     """
-    return training.in_turn(pause) if device == HOST else together(pause)
+    return in_turn(pause) if device == HOST else together(pause)
 
 
 def together(pause: Callable[[], None] = lambda: None) -> Advance:
@@ -54,10 +53,10 @@ def _advance(
     began = time.perf_counter()
     results = _run(study, [members[index] for index in stack], epoch, pause) if len(stack) > 1 else None
     if results is None:
-        return [training.advance(study, members[index], index, epoch, pause) for index in stack]
+        return [advance(study, members[index], index, epoch, pause) for index in stack]
     share, advanced = (time.perf_counter() - began) / len(stack), []
     for index, result in zip(stack, results, strict=True):
-        member, (*row, seconds) = training.advance(study, members[index], index, epoch, found=result)
+        member, (*row, seconds) = advance(study, members[index], index, epoch, found=result)
         advanced.append((member, (*row, seconds + share)))
     return advanced
 
@@ -65,7 +64,7 @@ def _advance(
 def _run(
     study: Study, members: Sequence[Member], epoch: int, pause: Callable[[], None]
 ) -> list[tuple[State, tuple]] | None:
-    """Return what `training.run_epoch` gives for each of the members, or None if a solution fails."""
+    """Return what `run_epoch` gives for each of the members, or None if a solution fails."""
     several: Any = members[0]._replace(
         state=_stacked([member.state for member in members]),
         noise=tuple(cast(Key, member.noise) for member in members),
@@ -73,7 +72,7 @@ def _run(
     )
     no_skips = study._replace(settings=study.settings._replace(on_divergence="stop"))  # it would be a step of all
     try:
-        state, row = training.run_epoch(no_skips, several, epoch, pause)
+        state, row = run_epoch(no_skips, several, epoch, pause)
     except SolveError:
         return None
     columns = (entry if isinstance(entry, list) else [entry] * len(members) for entry in row)

@@ -12,9 +12,9 @@ from typing import Any
 from mcgc import training
 from mcgc.arrays import HOST
 from mcgc.errors import InputError, McgcError
+from mcgc.members import Advance, Member, Study, advance
 from mcgc.problems import Problem
 from mcgc.settings import Settings
-from mcgc.training import Advance, Member, Study
 
 MOST_DEATHS = 10  # of worker processes in a run: then it is not chance
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -99,4 +99,4 @@ def _end_with(parent: int) -> None:
 
 
 def _advance(member: Member, index: int, epoch: int) -> tuple[Member, tuple]:
-    return training.advance(_studies[0], member, index, epoch)
+    return advance(_studies[0], member, index, epoch)

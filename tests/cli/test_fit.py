@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mcgc_datasets import download, registry, write_series
 
-from mcgc import arrays, problems, runs, training
+from mcgc import arrays, problems, runs, together
 from mcgc.errors import SolveError
 
 RECIPE = problems.get("lorenz").recipe
@@ -273,9 +273,9 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
 
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
     monkeypatch.setattr(arrays, "select_device", lambda name: (strict, "running on a device that is none"))
-    shapes, run_epoch = set(), training.run_epoch
+    shapes, run_epoch = set(), together.run_epoch
     noted = lambda study, member, *args: shapes.add(member.state.theta.shape) or run_epoch(study, member, *args)
-    monkeypatch.setattr(training, "run_epoch", noted)
+    monkeypatch.setattr(together, "run_epoch", noted)
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     options = "--dataset data.h5 --rtol 1e-2 --atol 1e-2 --members 3 --warmup-epochs 1 --device cuda"

@@ -21,7 +21,7 @@ MODULES = {
         for name in (
             *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators"),
             *("schedules", "smoothing", "surfaces", "minimizer", "problems", "ensembles", "comparison", "studies"),
-            *("settings", "training", "runs"),
+            *("settings", "training", "members", "runs"),
             *("resume", "workers", "together", "hdf5", "reference", "arrays", "random", "errors"),
         )
     },
