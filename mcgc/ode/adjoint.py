@@ -49,28 +49,30 @@ def direct(field_of: FieldOf, plan: Plan, y0: Array, ts: Array, *rest: Array) ->
     return ops.concat([y0[:, None, :], reached], axis=1)
 
 
-def checkpointed(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], cotangent: Array) -> tuple:
-    """Return the cotangents of y0, ts and the rest, segment by segment from the last.
+def checkpointed(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence, cotangent: Array, of_ts: bool) -> tuple:
+    """Return the cotangents of y0, ts (None unless `of_ts`) and the rest, segment by segment from the last.
 
     Each segment is replayed from its checkpoint on a tape of its own, so no more than one segment's stages are held.
     """
     xp = namespace_of(cotangent)
     y_bar: Any = xp.zeros_like(plan.checkpoints[0].y)
     k_bar: Any = xp.zeros_like(y_bar)
-    totals: list = [None] * (1 + len(rest))
+    varied = [ts, *rest] if of_ts else rest  # times that are constants keep many operations off the tape
+    totals: list = [None] * len(varied)
+    at = lambda free: (field_of(*free[of_ts:]), free[0] if of_ts else ts)
     ends = [checkpoint.before for checkpoint in plan.checkpoints[1:]] + [len(plan.steps)]
     for (index, y, k1), end in zip(reversed(plan.checkpoints), reversed(ends), strict=True):
         steps = plan.steps[index:end]
-        replay = lambda y, k1, ts, *rest, steps=steps: _segment(plan, steps, field_of(*rest), ts, y, k1)
+        replay = lambda y, k1, *free, steps=steps: _segment(plan, steps, *at(free), y, k1)
         low, high = window(steps)
-        _, pullback = vjp(replay, y, k1, ts, *rest)
+        _, pullback = vjp(replay, y, k1, *varied)
         y_bar, k_bar, *bars = pullback((y_bar, k_bar, cotangent[:, low:high, :] if low < high else None))
         totals = [bar if total is None else total + bar for total, bar in zip(totals, bars, strict=True)]
-    return (y_bar + cotangent[:, 0, :], *totals)
+    return (y_bar + cotangent[:, 0, :], *(totals if of_ts else [None, *totals]))
 
 
-def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], cotangent: Array) -> tuple:
-    """Return the cotangents of y0, ts and the rest by solving the adjoint equation backwards in time.
+def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], cotangent: Array, of_ts: bool) -> tuple:
+    """Return the cotangents of y0, ts (None unless `of_ts`) and the rest by solving the adjoint equation backwards.
 
     With a = ∂L/∂y(t): da/dt = −aᵀ ∂f/∂y, where a jumps by the cotangent ȳᵢ of y(tᵢ) at each requested time;
     ∂L/∂p = ∫ aᵀ ∂f/∂p dt; ∂L/∂tᵢ = ȳᵢᵀ f, but ∂L/∂t₀ = −aᵀ f (Pontryagin 1962; Chen et al. 2018).
@@ -105,8 +107,9 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
     a, t_bars = xp.zeros_like(plan.ys[:, 0, :]), []
     for i in reversed(range(ts.shape[1])):
         t, y, y_bar = ts[:, i], plan.ys[:, i, :], cotangent[:, i, :]
-        rate = field(xp.astype(t[:, None], dtype), y)
-        t_bars.append(xp.sum((y_bar if i else -a * unit) * rate, axis=1))
+        if of_ts:
+            rate = field(xp.astype(t[:, None], dtype), y)
+            t_bars.append(xp.sum((y_bar if i else -a * unit) * rate, axis=1))
         a = a + y_bar / unit
         if i:
             span, z = xp.stack([t, ts[:, i - 1]], axis=1), xp.concat([y, a], axis=1)
@@ -114,4 +117,4 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
                 a = march(plan.method, augmented, span, z, visit=integrate).ys[:, 1, width:]
             except SolveError as error:
                 raise SolveError(f"backwards in time, {error}, or adjoint='checkpointed'") from None
-    return (a * unit, xp.astype(xp.stack(t_bars[::-1], axis=1), ts.dtype), *totals)
+    return (a * unit, xp.astype(xp.stack(t_bars[::-1], axis=1), ts.dtype) if of_ts else None, *totals)

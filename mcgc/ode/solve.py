@@ -102,7 +102,8 @@ def solve(
         with quietly():
             if solved:
                 return [bar for i, bar in enumerate(solved.pull(cotangent)) if i in places]
-            bars = _PULLS[adjoint](field_of_varied, plan, plain[1], [plain[i] for i in varied], cotangent)
+            rest = [plain[i] for i in varied]
+            bars = _PULLS[adjoint](field_of_varied, plan, plain[1], rest, cotangent, 1 in places)
         found = dict(zip([0, 1, *varied], bars, strict=True))
         return [found[i] for i in places]
 
