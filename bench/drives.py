@@ -1,9 +1,9 @@
 """What drives the effect of continuation: estimators, learning rates of φ, and β, at equal numbers of gradients.
 
-    python bench/drives.py mnist --data mnist.h5 --runs 2 --workers 2 >> bench/studies/mnist-drives.jsonl
+    python bench/drives.py mnist --data mnist.h5 --runs 2 --workers 2 --done drives.jsonl >> drives.jsonl
 
 A run is a line of JSON: what is varied, the seed, and at every tenth of the epochs the loss, the accuracy and φ. Those
-that FILE of `--done FILE` has are left out, so a study that was stopped goes on.
+that FILE of `--done FILE` has, of the same epochs, are left out, so a study that was stopped goes on.
 """
 
 import argparse
@@ -77,14 +77,15 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
     settings, began = settings_of(problem, variant, seed, epochs), time.process_time()
     records, failure = [], None
     try:
-        records = [record for record, _ in training.fit(settings, load(problem, data), HOST)]
+        for record, _ in training.fit(settings, load(problem, data), HOST):
+            records.append(record)
     except SolveError as error:
         failure = str(error)
     step = max(1, len(records) // TENTHS)
     path = [
         {name: getattr(record, name)[0] for name in ("train_loss", "test_loss", "test_accuracy", "log_lam")}
         | {"epoch": record.epoch}
-        for record in records[step - 1 :: step]
+        for record in records[::-step][::-1]
     ]
     return {
         "problem": problem,
@@ -116,13 +117,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--done", type=Path, help="file of lines whose runs are left out")
     given = parser.parse_args(arguments)
     lines = given.done.read_text(encoding="utf-8").splitlines() if given.done and given.done.exists() else []
-    keys = ("estimator", "learning_rate_lam", "beta", "loss", "seed")
+    keys = ("estimator", "learning_rate_lam", "beta", "loss", "seed", "epochs")
     done = {tuple(line[key] for key in keys) for line in map(json.loads, lines) if line["problem"] == given.problem}
     jobs = (
         delayed(trained)(given.problem, given.data, variant, seed, given.epochs)
         for seed in range(given.first, given.first + given.runs)
         for variant in variants(given.problem)
-        if (*variant, seed) not in done and (given.only is None or variant.estimator in given.only.split(","))
+        if (*variant, seed, settings_of(given.problem, variant, seed, given.epochs).epochs) not in done
+        and (given.only is None or variant.estimator in given.only.split(","))
     )
     for line in Parallel(n_jobs=given.workers, return_as="generator_unordered")(jobs):
         print(json.dumps(line), flush=True)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, device_of, namespace_of
+from mcgc.arrays import Array, device_of, is_array, namespace_of
 from mcgc.errors import InputError
 from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
 from mcgc.optim import Optimizer
@@ -22,6 +22,7 @@ __all__ = [
     "Info",
     "State",
     "adapt_samples",
+    "at_step",
     "continuation",
     "descent",
     "estimate",
@@ -142,6 +143,13 @@ def continuation(
         return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
 
     return Continuation(init, step)
+
+
+def at_step(state: State, steps: int) -> State:
+    """Return `state` with `steps` as its number of steps; its running means, corrected for their start, stay equal."""
+    if state.steps and is_array(state.moments):
+        state = state._replace(moments=state.moments * ((1 - DECAY**steps) / (1 - DECAY**state.steps)))
+    return state._replace(steps=steps)
 
 
 def _ratio(moments: Array) -> Array:

@@ -12,7 +12,7 @@ from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError
 from mcgc.kernels import kernels_for
-from mcgc.random import Keys, fold_in
+from mcgc.random import Key, Keys, fold_in
 
 GRADIENTS = ("engine", "given", "score")
 
@@ -119,6 +119,8 @@ def estimate(
     evaluate = evaluator(objective, gradient, has_aux, batched)
 
     def at(theta: Array, log_lam: Array, batch: Any, key: Keys, baseline: Array | float = 0.0) -> Estimate:
+        if (() if isinstance(key, Key) else (len(key),)) != theta.shape[:-1]:
+            raise InputError(f"theta of shape {theta.shape} needs a key, or with members a tuple of one for each")
         root, kernels = namespace_of(log_lam).exp(log_lam / 2), kernels_for(theta)
         keys, sqnorms = [fold_in(key, j) for j in range(num_samples)], []
 

@@ -82,8 +82,9 @@ def _definition(logits: Array, labels: Array, of_softmax: bool, members: int) ->
 
 
 def _select(logits: Array, labels: Array, of_softmax: bool, members: int) -> Body | None:
-    one = (logits.ndim, members) == (2, 0)
-    fits = one and is_host(logits) and is_host(labels) and kernels_for(logits) is not generic
+    if not (is_host(logits) and is_host(labels)) or kernels_for(logits) is generic:
+        return None
+    fits = (logits.ndim, members) == (2, 0) and logits.shape[1] > 0 and labels.dtype.isnative
     return _BODY if fits else None
 
 

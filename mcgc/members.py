@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, Device, is_host, namespace_of, quietly, to_host
+from mcgc.arrays import Array, Device, is_array, is_dtype, is_host, namespace_of, quietly, to_host
 from mcgc.autodiff.pytree import flatten, tree_map
-from mcgc.continuation import Continuation, Info, State
+from mcgc.continuation import Continuation, Info, State, at_step
 from mcgc.errors import SolveError
 from mcgc.problems import Problem
 from mcgc.random import Keys, fold_in, permutation
@@ -120,7 +120,8 @@ def advance(
 def _survived(study: Study, member: Member, epoch: int, run: Callable[[], tuple[State, tuple]]) -> tuple[Member, tuple]:
     """Take one member through an epoch, or back to its best state if the epoch diverges; return its entries too.
 
-    An epoch diverges if a solution fails, or a loss or θ is not finite, and the step cannot be left out (`run_epoch`).
+    An epoch diverges if a solution fails, or the loss or any of the state is not finite, and the step cannot be left
+    out (`run_epoch`).
     The best state is the one of the lowest training loss after an epoch. Its θ and φ are taken up again by optimisers
     that start anew, with half the learning rate of θ and the noise of later steps, so the way on is another.
 
@@ -138,7 +139,8 @@ def _survived(study: Study, member: Member, epoch: int, run: Callable[[], tuple[
     if study.settings.on_divergence == "stop" or member.restores == MOST_RESTORES:
         raise failure
     best, taken = member.best, epoch * steps(study.train, study.settings)
-    state = study.method(0).init(best.theta)._replace(log_lam=best.log_lam, steps=taken)
+    begun, known = study.method(0).init(best.theta), at_step(best, taken)
+    state = begun._replace(log_lam=known.log_lam, moments=known.moments, steps=taken)
     effort = (0, 0, 0) if "solver" in study.problem.options else (None, None, None)
     row = (*_scores(study, state, []), *effort, taken, 0, True)
     return member._replace(state=state, restores=member.restores + 1), row
@@ -150,44 +152,59 @@ def run_epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None
     The member may be several, stacked: then entries that differ between them are lists (see `mcgc.together`).
 
     A step that fails leaves the state as it was, but for the number of steps, if the setting `on_divergence` is
-    "skip-step": at most `MOST_SKIPS` of them in a row, and not all of the epoch's. Raises `SolveError` otherwise.
+    "skip-step": at most `MOST_SKIPS` of them in a row within the epoch, and not all of them. Raises `SolveError`
+    otherwise.
     """
     state, infos, skipped, in_row = member.state, [], 0, 0
     most = MOST_SKIPS if study.settings.on_divergence == "skip-step" else 0
     for batch in minibatches(study, member, epoch):
         pause()
         try:
-            state, info = _sound(*study.method(member.restores).step(state, batch, fold_in(member.noise, state.steps)))
+            with quietly():
+                after, info = study.method(member.restores).step(state, batch, fold_in(member.noise, state.steps))
+            _require_sound(study, after, info)
+            state = after
             infos.append(info)
             in_row = 0
         except SolveError:
             skipped, in_row = skipped + 1, in_row + 1
             if in_row > most or skipped == steps(study.train, study.settings):
                 raise
-            state = state._replace(steps=state.steps + 1)
+            state = at_step(state, state.steps + 1)
     return state, (*_scores(study, state, infos), *_effort(infos), state.steps, skipped)
 
 
-def _sound(state: State, info: Info) -> tuple[State, Info]:
-    """Return both, or raise `SolveError` if one is seen not to be finite: on a device nobody waits to see it."""
-    if is_host(state.theta) and state.theta.ndim == 1:
-        with quietly():
-            seen = {
-                "loss of a step": info.smoothed,
-                "sum of the parameters": namespace_of(state.theta).sum(state.theta),
-            }
-        for what, total in seen.items():
-            if not math.isfinite(total):
-                raise SolveError(f"the {what} has become {total}: try a smaller learning rate")
-    return state, info
+def _require_sound(study: Study, state: State, info: Info) -> None:
+    """Raise `SolveError` if a step is seen not to be finite: on a device nobody waits to see it before the record."""
+    if not (is_host(state.theta) and state.theta.ndim == 1):
+        return
+    seen = [("loss of a step", info.smoothed), ("sum of the parameters", namespace_of(state.theta).sum(state.theta))]
+    if study.settings.continuation:
+        numbers = (state.log_lam, *flatten(state.optimizer_lam)[0])
+        seen += [("log lambda, or what its optimiser holds,", number) for number in numbers]
+    for what, number in seen:
+        if not math.isfinite(number):
+            raise SolveError(f"the {what} has become {number}: try a smaller learning rate")
+
+
+def _flaw(state: State, continued: bool) -> Array:
+    """Return 0 where all of the state is finite, for each member, and NaN elsewhere."""
+    leaves = flatten(state if continued else state._replace(log_lam=()))[0]
+    rest = state.theta.ndim - 1  # the axes of members
+    floats = (x for x in leaves if is_array(x) and is_dtype(namespace_of(x), x.dtype, "real floating"))
+    parts = [leaf * 0 for leaf in floats]
+    flat = [part if part.ndim == rest else namespace_of(part).sum(part, axis=-1) for part in parts]
+    return sum(flat[1:], start=flat[0])
 
 
 def _scores(study: Study, state: State, infos: list[Info]) -> list:
     """Return the entries of the record from the training loss to the gradients of φ."""
     loss, accuracy = (lambda rows: study.objective(state.theta, rows)[0]), study.problem.accuracy
     continued = study.settings.continuation
+    with quietly():
+        flaw = _flaw(state, continued)
     scores = [
-        _mean_over(loss, study.train),
+        _mean_over(loss, study.train) + flaw,  # so that a state that can go nowhere is not taken for a good one
         _average([info.smoothed for info in infos]) if infos else None,
         _mean_over(loss, study.test),
         None if accuracy is None else _mean_over(partial(accuracy, state.theta), study.test),

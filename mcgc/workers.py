@@ -40,8 +40,8 @@ def workers(
     A process has one thread. If one dies, `say` is told, and the members whose epoch was lost are advanced again from
     the state before. `pause()` is called now and then; an exception that it raises ends the processes.
 
-    Raises `InputError` if `count` is not positive, and from an epoch `WorkerError` if processes die `MOST_DEATHS`
-    times, or whatever a member raises.
+    Raises `InputError` if `count` is not positive, and from an epoch `WorkerError` if more than
+    `MOST_DEATHS` processes die, or whatever a member raises.
     """
     if not isinstance(count, int) or count < 1:
         raise InputError(f"the number of workers must be a whole number of at least 1, got {count!r}")

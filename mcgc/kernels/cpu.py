@@ -12,7 +12,7 @@ from numba.extending import overload, register_jitable
 
 from mcgc import random
 from mcgc.kernels import buffers, generic, scalar
-from mcgc.kernels.subnormal import flush, restore
+from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.random import LANES, ROUNDS, TILE, Key, Keys
 
 _round = register_jitable(scalar.philox_round)
@@ -115,7 +115,7 @@ def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
 def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
     """Compute `generic.perturb` without storing the noise, members one after the other."""
     if not isinstance(key, Key):
-        moved, sqnorms = zip(*map(perturb, theta, scale, key), strict=True)
+        moved, sqnorms = zip(*(perturb(*each) for each in zip(theta, scale, key, strict=True)), strict=True)
         return np.stack(moved), np.stack(sqnorms)
     kind = theta.dtype.type
     out = buffers.empty(theta.size, theta.dtype)
@@ -126,7 +126,7 @@ def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
 def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     """Compute `generic.noise_dot` without storing the noise, members one after the other."""
     if not isinstance(key, Key):
-        return np.stack([*map(noise_dot, gradient, key)])
+        return np.stack([noise_dot(*each) for each in zip(gradient, key, strict=True)])
     return gradient.dtype.type(_noise_dot(gradient.ravel(), *_key_words(key)))
 
 

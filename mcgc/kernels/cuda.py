@@ -5,7 +5,7 @@ does not change it. Sums are formed in a fixed order, without atomics: of a thre
 memory, then of the blocks, in the dtype of the arrays; so a call repeats its bits. The number of blocks depends on m
 alone, and each has one member: a member's numbers and sums have the bits that it would have by itself.
 
-A launch takes tens of microseconds of the host, whatever it does, so there are few, and none waits for the device.
+A launch costs the host the same whatever it does, so there are few, and none waits for the device.
 """
 
 import math
@@ -26,7 +26,7 @@ from mcgc.kernels import scalar
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 THREADS = 256  # of a block, a power of two
-BLOCKS = 1024  # at most, of one member: more than fit on any processor at once
+BLOCKS = 1024  # at most, of one member: about as many as fill the largest processors
 MEMBERS = 32  # at most, of one launch: their keys are arguments of it, and each number of them compiles anew
 
 _round = register_jitable(scalar.philox_round)

@@ -56,7 +56,7 @@ def test_a_cupy_array_is_an_array_of_the_namespace_that_wraps_cupy(reads):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", [(), (5,), (3, 5)])
 def test_cupy_arrays_get_the_cuda_bodies_where_there_are_any(shape, dtype, reads):
-    there = find_spec("mcgc.kernels.cuda") is not None and find_spec("numba_cuda") is not None
+    there = find_spec("numba_cuda") is not None
     assert kernels_for(phantom(shape, dtype)).__name__ == ("mcgc.kernels.cuda" if there else "mcgc.kernels.generic")
     assert kernels_for(phantom(shape, "int64")) is generic
     assert reads == []
@@ -83,11 +83,12 @@ def test_a_read_is_to_host_and_one_call_of_get(reads):
 @pytest.mark.parametrize("convert", [bool, int, float, complex, np.asarray, lambda x: range(x)])
 def test_what_would_read_unseen_would_be_seen(convert, reads):
     # what the counts of reads rest on: each of these goes through `get`, or is refused
+    refused = False
     try:
         convert(phantom((), "int32"))
     except TypeError:
-        return
-    assert reads == [()]
+        refused = True
+    assert refused != (reads == [()])
 
 
 def no_gpu():

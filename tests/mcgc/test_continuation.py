@@ -7,7 +7,7 @@ import pytest
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
-from mcgc.continuation import DECAY, ESTIMATORS, adapt_samples, continuation, descent, estimate
+from mcgc.continuation import DECAY, ESTIMATORS, adapt_samples, at_step, continuation, descent, estimate
 from mcgc.errors import InputError
 from mcgc.optim import adam, sgd
 from mcgc.random import Key, fold_in, normal
@@ -265,3 +265,22 @@ def test_descent_takes_given_gradients_and_refuses_to_do_without():
     np.testing.assert_allclose(state.theta, THETA - 0.1 * (A @ THETA + B), rtol=1e-14)
     with pytest.raises(InputError, match="needs gradients"):
         descent(quadratic, sgd(0.1), gradient="score")
+
+
+def test_the_running_means_stay_what_they_are_where_the_number_of_steps_changes():
+    algorithm = method(estimator="score-baseline")
+    state = algorithm.init(THETA)
+    assert at_step(state, 9).moments.tolist() == [0.0, 0.0, 0.0]
+    for i in range(3):
+        state, _ = algorithm.step(state, None, fold_in(Key(1), i))
+    later = at_step(state, 500)
+    assert later.steps == 500
+    np.testing.assert_allclose(later.moments / (1 - DECAY**500), state.moments / (1 - DECAY**3), rtol=1e-13)
+    assert at_step(descent(quadratic, sgd(0.1)).init(THETA), 7).moments == ()
+
+
+def test_members_need_a_key_each():
+    algorithm = continuation(lambda theta, batch: ops.sum(theta * theta, axis=-1), sgd(0.1), sgd(0.1), log_lam0=0.0)
+    for theta, key in ((np.ones((3, 4)), (Key(0), Key(1))), (np.ones((3, 4)), Key(0)), (np.ones(4), (Key(0),))):
+        with pytest.raises(InputError, match="one for each"):
+            algorithm.step(algorithm.init(theta), None, key)

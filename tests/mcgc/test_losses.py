@@ -88,6 +88,13 @@ def test_a_class_that_is_ruled_out_takes_no_part():
 
 
 @pytest.mark.parametrize("name", OF_LOGITS)
+def test_labels_of_another_byte_order_are_the_same_labels(name):
+    loss, _ = OF_LOGITS[name]
+    logits, labels = normal(Key(3), (4, 5), "float64"), np.array([2, 4, 0, 1])
+    assert loss(logits, labels.astype(">i4")) == pytest.approx(float(loss(logits, labels)), rel=1e-14)
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_a_label_that_is_no_class_has_no_loss_and_no_gradient(name, device):
     loss, _ = OF_LOGITS[name]
     logits, labels = 2 * normal(Key(3), (4, 5), "float64"), np.array([2, 5, 0, -1])

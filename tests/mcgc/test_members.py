@@ -105,3 +105,37 @@ def test_a_divergence_ends_the_run_where_that_is_asked_for_or_after_too_many(mon
     monkeypatch.setattr(members, "MOST_RESTORES", 0)
     with pytest.raises(SolveError, match="has become nan"):
         barrier([4.0], seed=2)
+
+
+def once(number, value):
+    """Give an objective that is `value(theta)` at evaluation `number`, from 0 on, and ½ |θ − rows|² at all others."""
+    calls = iter(range(10_000))
+
+    def loss(theta, rows):
+        plain = ops.mean(ops.square(theta - rows)) / 2
+        return (value(theta) + 0 * plain if next(calls) == number else plain), None
+
+    return lambda settings: loss
+
+
+@pytest.mark.parametrize("continuation", [True, False])
+def test_a_step_that_leaves_adam_with_an_infinite_moment_does_not_freeze_the_member(continuation):
+    settings, _, device, problem = barrier_of([1.0], continuation=continuation, learning_rate=0.1, dtype="float32")
+    slope = problem._replace(
+        init=lambda key, dtype, device: np.ones(1, np.float32), objective=once(4, lambda theta: ops.sum(1e25 * theta))
+    )
+    epochs = list(training.fit(settings, np.zeros(8, np.float32), device, slope))
+    assert any(record.restored[0] or record.skipped[0] for record, _ in epochs)
+    assert abs(epochs[-1][1][0, 0]) < 0.1  # where it would be 0.8 still
+
+
+def test_a_step_with_a_loss_that_overflows_the_optimiser_of_phi_is_left_out():
+    settings, _, device, problem = barrier_of([1.0], learning_rate=0.1, dtype="float32", batch_size=1)
+    large = problem._replace(
+        init=lambda key, dtype, device: np.ones(1, np.float32), objective=once(3, lambda theta: 0 * theta[0] + 1e30)
+    )
+    epochs = list(training.fit(settings, np.zeros(8, np.float32), device, large))
+    assert epochs[0][0].skipped == (1,)
+    paths = [record.log_lam[0] for record, _ in epochs]
+    assert len(set(paths)) == len(paths)
+    assert np.isfinite(paths).all()

@@ -25,8 +25,8 @@ def concat(parts: Sequence[Array], /, *, axis: int | None = 0) -> Array:
 
 
 def _stack_rule(out: Array, *parts: Array, axis: int) -> Callable:
-    head = (slice(None),) * (axis % out.ndim)
-    return lambda g: [g[(*head, i, ...)] for i in range(len(parts))]
+    head, count = (slice(None),) * (axis % out.ndim), len(parts)
+    return lambda g: [g[(*head, i, ...)] for i in range(count)]
 
 
 _stack = JointPrimitive("stack", lambda *parts, axis: namespace_of(*parts).stack(parts, axis=axis), (_stack_rule,))

@@ -1,0 +1,32 @@
+"""The driver of what drives the effect: every variant has a run, with as many gradients, and tells its path."""
+
+import json
+
+import pytest
+
+from bench import drives
+from mcgc.estimators import ESTIMATORS
+
+
+@pytest.mark.parametrize(("problem", "count"), [("mnist", 43), ("lorenz", 41)])
+def test_variants_take_equally_many_gradients(problem, count):
+    found = list(drives.variants(problem))
+    assert len(set(found)) == len(found) == count
+    for variant in found:
+        settings = drives.settings_of(problem, variant, 0, None)
+        points = len(ESTIMATORS[settings.estimator].signs) if settings.continuation else 1
+        assert settings.epochs * points == 200
+        assert settings.continuation == (variant.estimator != "none")
+
+
+def test_runs_are_lines_and_those_that_are_done_are_left_out(capsys, tmp_path):
+    command = ["lotka-volterra", "--epochs", "2", "--only", "none", "--done", str(tmp_path / "lines")]
+    drives.main(command)
+    text = capsys.readouterr().out
+    (line,) = map(json.loads, text.splitlines())
+    assert (line["estimator"], line["seed"], line["epochs"], line["failure"]) == ("none", 0, 2, None)
+    assert [point["epoch"] for point in line["path"]] == [1, 2]
+    assert line["path"][1]["train_loss"] < line["path"][0]["train_loss"]
+    (tmp_path / "lines").write_text(text)
+    drives.main(command)
+    assert capsys.readouterr().out == ""
