@@ -25,7 +25,8 @@ class Problem(NamedTuple):
     heeds. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
     fraction right, is None where there is no such number. With `stacked`, both take the members of an ensemble too, and
     give the numbers of each, (members,), and `Stats` with the members in front: θ has shape (members, m), and all
-    examples have that axis in front, or none.
+    examples have that axis in front, or none. `sizes` are those of the dense net that it is, if it is one: of them
+    `mcgc.memory` computes what a step takes.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -41,6 +42,7 @@ class Problem(NamedTuple):
     shuffled: bool = False
     accuracy: Callable[[Array, Any], Array] | None = None
     stacked: bool = False
+    sizes: tuple[int, ...] = ()
 
 
 class Series(NamedTuple):
@@ -80,7 +82,9 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         return loss
 
     recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
-    return Problem(recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True)
+    return Problem(
+        recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True, sizes=sizes
+    )
 
 
 class Images(NamedTuple):
@@ -128,6 +132,7 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         shuffled=True,
         accuracy=accuracy,
         stacked=True,
+        sizes=sizes,
     )
 
 

@@ -7,24 +7,32 @@ from typing import Any
 
 import click
 
+from mcgc.errors import DeviceError
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
 
 
 @click.command()
+@click.option("--gpu", is_flag=True, help="Check a GPU: its kernels, and whole computations against the CPU.")
 @click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
-def doctor(json: bool) -> None:
+def doctor(gpu: bool, json: bool) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
 
-    The exit status is 1 if a kernel does not compile or does not agree.
+    The exit status is 1 if one does not compile or does not agree, or if a GPU is to be checked and none can be used.
     """
     # imported here, since help should not wait for it
+    from mcgc.acceptance import acceptance
     from mcgc.arrays import select_device
     from mcgc.kernels.agreement import agreements
     from mcgc.runs import versions
 
-    devices = {name: select_device(name) for name in ("cpu", "auto")}
-    found = [a for device in {place.name: place for place, _ in devices.values()}.values() for a in agreements(device)]
+    try:
+        devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
+    except DeviceError as error:
+        raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
+    places = {place.name: place for place, _ in devices.values()}.values()
+    found = [a for place in places for a in agreements(place)]
+    found += acceptance(devices["cuda"][0]) if gpu else []
     result = {
         "versions": versions(),
         "processor": _processor(),
@@ -88,7 +96,7 @@ def _text(result: dict[str, Any]) -> str:
             f"datasets     {datasets['directory']}: {', '.join(sizes)}",
             f"Numba cache  {result['numba_cache']}",
             "",
-            f"{'kernel':<14} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
+            f"{'kernel':<26} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
             *map(_row, result["kernels"]),
         ]
     )
@@ -98,6 +106,6 @@ def _row(kernel: dict[str, Any]) -> str:
     verdict = "ok" if kernel["agrees"] else "WRONG"
     numbers = f"{kernel['difference']:8.3g} {kernel['allowed']:8.4g} {kernel['seconds']:8.3f}"
     return (
-        f"{kernel['kernel']:<14} {kernel['device']:<7} {kernel['dtype']:<8} {verdict:<6} {numbers}"
+        f"{kernel['kernel']:<26} {kernel['device']:<7} {kernel['dtype']:<8} {verdict:<6} {numbers}"
         + f"  {kernel['error'] or ''}".rstrip()
     )

@@ -2,13 +2,15 @@
 
 import json
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mcgc as library
-from mcgc.kernels import cpu
+from mcgc import acceptance, arrays
+from mcgc.kernels import agreement, cpu, generic
 from mcgc.kernels.agreement import CASES
 
 
@@ -69,3 +71,42 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
     assert "ok" in lines["perturb", "cpu", "float32"]
     names = ", ".join(f"{name} in {dtype} on cpu" for name in ("noise_dot", "adam") for dtype in ("float32", "float64"))
     assert result.stderr == f"mcgc: not to be trusted on this machine: {names}; please report it\n"
+
+
+@pytest.fixture
+def one_case(monkeypatch):
+    """Leave one kernel and one problem to compare."""
+    monkeypatch.setattr(agreement, "CASES", {"perturb": CASES["perturb"]})
+    monkeypatch.setattr(acceptance, "CASES", {})
+    monkeypatch.setattr(acceptance, "STEPS_ALLOWED", {"lotka-volterra": 1024.0})
+
+
+@pytest.mark.usefixtures("one_case")
+def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeypatch, strict):
+    place = strict._replace(name="cuda:0")
+    monkeypatch.setattr(arrays, "select_device", lambda name: (arrays.HOST if name == "cpu" else place, f"on {name}"))
+    result = mcgc("doctor", "--gpu", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["devices"] == {"cpu": "on cpu", "cuda": "on cuda"}
+    steps = [f"lotka-volterra{how}" for how in ("", ", repeated", ", together")]
+    assert [(k["kernel"], k["device"]) for k in found["kernels"] if k["dtype"] == "float32"] == [
+        ("perturb", "cpu"),
+        *((name, "cuda:0") for name in ["perturb", *steps]),
+    ]
+    right = generic.perturb
+    monkeypatch.setattr(generic, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
+    result = mcgc("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert "not to be trusted on this machine: perturb in float32 on c" in result.stderr
+    assert "lotka-volterra in float64 on cuda:0" in result.stderr
+    assert "repeated" not in result.stderr
+
+
+def test_without_a_gpu_there_is_none_to_check(mcgc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    result = mcgc("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("mcgc: there is no GPU to check: device 'cuda' cannot be used: CuPy is not instal")
+    assert result.stderr.count("\n") == 1
