@@ -70,8 +70,9 @@ def _classes(dtype: str, device: Device) -> Results:
 
 def _solution(dtype: str, device: Device) -> Results:
     """Return the states of a neural ODE, the cotangents of θ and of the first states, and the steps it took."""
-    how = {"step_size": STEP_SIZE} if dtype == "float32" else {"rtol": 1e-4, "atol": 1e-6}
-    field, states = DenseField(SIZES, "tanh"), SIZES[-1]
+    how: dict[str, Any] = {"step_size": STEP_SIZE} if dtype == "float32" else {"rtol": 1e-4, "atol": 1e-6}
+    field: Any = DenseField(SIZES, "tanh")
+    states = SIZES[-1]
     theta, x = nets.init(Key(0), SIZES, dtype, device), normal(Key(1), (ROWS, SIZES[0]), dtype, device)
     ts = to_device([0.0, 0.2, 0.7, 1.0], device, "float64")
 

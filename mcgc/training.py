@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -96,7 +97,8 @@ def fit(
     of members: its initial parameters, its noise and the order of its minibatches are functions of (seed, i), and the
     test set, a random tenth of the examples, is the same for all.
 
-    Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails.
+    Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails, and
+    `mcgc.memory.OutOfMemoryError` if the memory does not suffice.
     """
     return ((record, _thetas(members)) for record, members in epochs(*begin(settings, data, device, problem)))
 
@@ -120,12 +122,19 @@ def begin(
         rate = settings.learning_rate / 2**restores
         return _method(objective, settings._replace(learning_rate=rate), _steps(train, settings), optimizer)
 
-    members = []
-    for index in range(settings.members):
-        init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
-        state = method(0).init(problem.init(init_key, settings.dtype, device))
-        members.append(Member(state, noise, order, state))
-    return Study(problem, settings, device, objective, method, train, test), members
+    study, members = Study(problem, settings, device, objective, method, train, test), []
+    with _foreseen(study):
+        for index in range(settings.members):
+            init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
+            state = method(0).init(problem.init(init_key, settings.dtype, device))
+            members.append(Member(state, noise, order, state))
+    return study, members
+
+
+def _foreseen(study: Study) -> AbstractContextManager:
+    from mcgc.memory import foreseen  # which is written in terms of this file
+
+    return foreseen(study.problem, study.settings, study.device, study.train)
 
 
 def minibatches(study: Study, member: Member, epoch: int) -> Iterator[Any]:
@@ -236,7 +245,8 @@ def epochs(
     advance_all = advance_all or advance_on(study.device)
     for epoch in range(done + 1, study.settings.epochs + 1):
         began = time.perf_counter()
-        found = advance_all(study, members, epoch)
+        with _foreseen(study):
+            found = advance_all(study, members, epoch)
         members = tuple(member for member, _ in found)
         columns = dict(zip(Record._fields[1:-1], zip(*(row for _, row in found), strict=True), strict=True))
         yield Record(epoch=epoch, **columns, seconds=time.perf_counter() - began), members
