@@ -21,7 +21,8 @@ MODULES = {
         for name in (
             *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators"),
             *("schedules", "smoothing", "surfaces", "minimizer", "problems", "settings", "training", "runs"),
-            *("resume", "workers", "together", "memory", "acceptance", "hdf5", "reference", "arrays", "random", "errors"),
+            *("resume", "workers", "together", "memory", "acceptance", "hdf5", "reference", "arrays", "random"),
+            "errors",
         )
     },
 }
