@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 HOLDS = {  # files of the suite, and at least how many tests of each it has
     "tests/mcgc/autodiff/ops/test_table.py": 250,
     "tests/mcgc/kernels/test_agreement.py": 1,
+    "tests/mcgc/ode/test_solve.py": 8,
     "tests/mcgc/test_acceptance.py": 2,
     "tests/mcgc/test_transfers.py": 40,
     "tests/gpu/test_launches.py": 15,
@@ -25,7 +26,7 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
-def test_the_suite_has_the_operations_the_kernels_the_steps_and_the_transfers():
+def test_the_suite_has_the_operations_the_kernels_the_solvers_the_steps_and_the_transfers():
     found = run("--collect-only", *HOLDS)
     names = re.findall(r"^(tests/[\w/]+\.py)::.*\bcuda\b", found.stdout, re.M)
     for file, number in HOLDS.items():
