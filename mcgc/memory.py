@@ -1,8 +1,8 @@
 """The memory of a training run, computed before it from shapes alone, and a sentence with it where it was too much.
 
-What is counted are arrays: Python, NumPy and what is compiled take 0.2 GB beside them on the host. The numbers are
-those of the code as it is; the tests compare them with what a step takes on the host, and, of the code that a GPU runs,
-with what its arrays take there. CuPy keeps what is given back in a pool of its own, of which nothing is known here.
+What is counted are arrays; Python, its libraries and compiled code are beside them. The numbers are those of the code
+as it is: tests compare them, by a factor of 1.5, with what a run takes on the host, and those of the code that a GPU
+runs with what its arrays take on the host. Of CuPy's pool, and of what CUDA itself takes, nothing is known here.
 """
 
 import math
@@ -78,8 +78,8 @@ def predict(
     points = settings.num_samples * len(ESTIMATORS[settings.estimator].signs) if settings.continuation else 1
     example = 8 * times + item * (inputs - states + times * states) if solved else inputs + 1
     train = count - max(1, round(TEST_FRACTION * count))
-    batch = min(settings.batch_size, train)
-    work = Work(problem.sizes, settings, batch, train % batch, min(ROWS_AT_ONCE, train), at_once, device == HOST)
+    batch = max(1, min(settings.batch_size, train))
+    work = _Work(problem.sizes, settings, batch, train % batch, min(ROWS_AT_ONCE, train), at_once, device == HOST)
     return Memory(
         data=2 * count * example,
         parameters=2 * item * m * settings.members,
@@ -90,7 +90,7 @@ def predict(
     )
 
 
-class Work(NamedTuple):
+class _Work(NamedTuple):
     """What the net is applied to: a minibatch, the last one, if it is smaller, the rows of an evaluation; members."""
 
     sizes: tuple[int, ...]
@@ -102,7 +102,7 @@ class Work(NamedTuple):
     host: bool
 
 
-def _of_net(work: Work) -> int:
+def _of_net(work: _Work) -> int:
     sizes, settings, batch, last, rows, members, host = work
     item, values, widest = ITEMS[settings.dtype], sum(sizes[1:]), max(sizes[1:])
     read = sizes[0] * (1 + item)  # bytes of the images, and as numbers
@@ -111,7 +111,7 @@ def _of_net(work: Work) -> int:
     return max(batch * (read + item * members * TAPE * values), rows * (read + item * members * TAPE * widest))
 
 
-def _of_solution(work: Work, times: int, steps: int) -> int:
+def _of_solution(work: _Work, times: int, steps: int) -> int:
     sizes, settings, batch, last, rows, members, host = work
     item, values, states = ITEMS[settings.dtype], sum(sizes[1:]), sizes[-1]
     tableau = TABLEAUX[str(settings.solver)]
@@ -173,7 +173,7 @@ def _is_of_memory(error: Exception) -> bool:
 def remedy(memory: Memory, settings: Settings) -> str:
     """Return what to make smaller, by which part is the largest."""
     members = f"--members, now {settings.members}"
-    largest = max(memory[:-1])
+    largest = max(getattr(memory, part) for part in PARTS)
     if largest == memory.data:
         return f"{amount(largest)} of it are data, so give a smaller --dataset"
     if largest == memory.values:
