@@ -10,8 +10,11 @@ from pathlib import Path
 from bench import report
 from bench.contest import Plan, Row
 from bench.timing import cores
+from mcgc.arrays import select_device
+from mcgc.errors import DeviceError
 
 CASES = ("mnist-step", "lorenz-step", "generic-step", "noise", "adam", "ensemble", "limit", "scaling", "cold")
+ELSEWHERE = ("mnist-step", "noise", "adam")  # the cases whose side of mcgc may compute on another device
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,9 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke run: few short turns, small cases, no targets")
     parser.add_argument("--threads", type=int, action="append", help="threads a side; may be repeated [1, all cores]")
     parser.add_argument("--rounds", type=int, help="turns of each side [9, quick 2]")
+    parser.add_argument("--device", default="cpu", help="that of mcgc's side in mnist-step, noise and adam [cpu]")
     parser.add_argument("--plots", type=Path, default=Path("bench", "plots"), help="folder of the plots [bench/plots]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     given = parser.parse_args(arguments)
+    if given.device != "cpu" and not set(given.case or CASES) <= set(ELSEWHERE):
+        parser.error(f"--device goes with --case of {', '.join(ELSEWHERE)}")
+    try:
+        select_device(given.device)
+    except DeviceError as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory() as scratch:
         plan = Plan(
             given.quick,
@@ -31,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.rounds or (2 if given.quick else 9),
             0.02 if given.quick else 0.3,
             Path(scratch) if given.quick else given.plots,
+            given.device,
         )
         rows: list[Row] = []
         for case in given.case or CASES:

@@ -12,13 +12,17 @@ OURS = "mcgc"
 
 
 class Plan(NamedTuple):
-    """How to measure: quickly or in full, on which numbers of threads, how often, how long a turn, where plots go."""
+    """How to measure: quickly or in full, on which numbers of threads, how often, how long a turn, where plots go.
+
+    `device` is that of mcgc's side, in the cases that can take it elsewhere.
+    """
 
     quick: bool
     threads: Sequence[int]
     rounds: int
     seconds: float
     plots: Path
+    device: str = "cpu"
 
 
 class Row(NamedTuple):
@@ -69,20 +73,26 @@ def contest(
     targets: Mapping[str, float],
     options: Mapping | None = None,
 ) -> list[Row]:
-    """Time the job on every number of threads; targets are those of one thread."""
-    rows = []
+    """Time the job on every number of threads; targets are those of one thread, all on the CPU.
+
+    With mcgc's side on another device, the clock of the processor tells little: then it is that of the wall.
+    """
+    rows, here = [], plan.device == "cpu"
+    own = {} if here else {OURS: {"device": plan.device}}
     for threads in plan.threads:
-        timings = measure(module, sides, options or {}, threads, plan.rounds, plan.seconds)
+        timings = measure(module, sides, options or {}, threads, plan.rounds, plan.seconds, own)
         check(case, timings, tolerances)
         for side, timing in timings.items():
-            target = targets.get(side) if threads == 1 else None
+            target = targets.get(side) if threads == 1 and here else None
             if timing is None:
                 rows.append(Row(case, threads, side, target=target, note="not installed"))
                 continue
-            taken, ours = spread(timing.seconds(threads)), timings[OURS]
-            row = Row(case, threads, side, taken, None, target, _evaluations(timing, taken))
+            seconds = lambda timing, threads=threads: timing.seconds(threads) if here else timing.wall
+            taken, ours = spread(seconds(timing)), timings[OURS]
+            note = f"on {plan.device}" if side in own else _evaluations(timing, taken)
+            row = Row(case, threads, side, taken, None, target, note)
             if side != OURS:
-                quotient = ratio(timing.seconds(threads), ours.seconds(threads))
+                quotient = ratio(seconds(timing), seconds(ours))
                 row = row._replace(ratio=quotient, wall=ratio(timing.wall, ours.wall))
             rows.append(row)
     return rows

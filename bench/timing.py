@@ -137,18 +137,26 @@ class Worker:
 
 
 def measure(
-    module: str, sides: Sequence[str], options: Mapping[str, Any], threads: int, rounds: int, seconds: float
+    module: str,
+    sides: Sequence[str],
+    options: Mapping[str, Any],
+    threads: int,
+    rounds: int,
+    seconds: float,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Timing | None]:
     """Time `sides` of `module`, one after another, `rounds` times over; a side that is not installed is None.
 
-    Each turn is at least `seconds` of processor time, found by doubling. `options` go to the sides' builders.
+    Each turn is at least `seconds` of processor time, found by doubling. `options` go to the sides' builders, and
+    `own` are further ones of a side by its name.
     """
+    own = own or {}
     workers: dict[str, Worker] = {}
     try:
         for side in sides:
-            workers[side] = Worker(module, side, options, threads)
+            workers[side] = Worker(module, side, {**options, **own.get(side, {})}, threads)
         present = {side: worker for side, worker in workers.items() if worker.ready is not None}
-        numbers = {side: _number(worker, seconds) for side, worker in present.items()}
+        numbers = {side: _number(worker, seconds, side in own) for side, worker in present.items()}
         turns: dict[str, list] = {side: [] for side in present}
         for _ in range(rounds):
             for side, worker in present.items():
@@ -164,9 +172,9 @@ def measure(
     return found
 
 
-def _number(worker: Worker, seconds: float) -> int:
-    """Return how many runs take at least `seconds` of processor time."""
+def _number(worker: Worker, seconds: float, by_wall: bool) -> int:
+    """Return how many runs take at least `seconds` of processor time, or by the wall's clock."""
     number = 1
-    while worker.time(number)[1] < seconds:
+    while worker.time(number)[0 if by_wall else 1] < seconds:
         number *= 2
     return number

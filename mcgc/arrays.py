@@ -139,7 +139,8 @@ def select_device(name: str = "auto") -> tuple[Device, str]:
     """Choose a device by name: "auto", "cpu", "cuda" or "cuda:1".
 
     Returns the device and one sentence that says what was taken and, for "auto" on a machine without a usable
-    GPU, why. A GPU counts as usable only after it has allocated, compiled, multiplied and read back.
+    GPU, why. A GPU counts as usable only after it has allocated, compiled, multiplied and read back. One that is
+    taken is made the current one of this thread: for CuPy, and so for Numba, which takes the context that is current.
 
     Raises `DeviceError` if a GPU was asked for by name and cannot be used, or the name is not one of these.
     """
@@ -173,15 +174,17 @@ def _probe_cuda(index: int) -> tuple[Device | None, str]:
             return None, f"there is no GPU {index}, the driver lists {count}"
         if find_spec("numba_cuda") is None:
             return None, f"numba-cuda is not installed ({_EXTRAS})"
-        with cupy.cuda.Device(index):
+        handle = cupy.cuda.Device(index)
+        with handle:
             if not _computes(cupy):
                 return None, f"GPU {index} computed wrong numbers in the start-up probe"
             description = runtime.getDeviceProperties(index)["name"].decode()
+        handle.use()
     except Exception as error:  # whatever the driver, the compiler or the headers lack is the user's answer
         return None, _reason(error, runtime, index)
     import array_api_compat.cupy
 
-    return Device(f"cuda:{index}", array_api_compat.cupy, cupy.cuda.Device(index)), description
+    return Device(f"cuda:{index}", array_api_compat.cupy, handle), description
 
 
 def _computes(cupy: Any) -> bool:

@@ -14,6 +14,7 @@ from mcgc.problems import Problem
 from mcgc.random import Keys, fold_in, permutation
 from mcgc.settings import Settings
 
+TEST_FRACTION = 0.1  # of the examples, set apart
 ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take memory, and save no time
 MOST_SKIPS = 5  # steps of a member in a row that are left out; where more fail, so will the next
 MOST_RESTORES = 10  # of a member in a run; a recipe that needs more of them does not work

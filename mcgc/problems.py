@@ -26,6 +26,7 @@ class Problem(NamedTuple):
     fraction right, and `confusion`, (θ, examples) → `losses.confusion`, are None where there is no such number. With
     `stacked`, objective and accuracy take the members of an ensemble too, and give the numbers of each, (members,), and
     `Stats` with the members in front: θ has shape (members, m), and all examples have that axis in front, or none.
+    `sizes` are those of the dense net that it is, if it is one: of them `mcgc.memory` computes what a step takes.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -42,6 +43,7 @@ class Problem(NamedTuple):
     accuracy: Callable[[Array, Any], Array] | None = None
     stacked: bool = False
     confusion: Callable[[Array, Any], Array] | None = None
+    sizes: tuple[int, ...] = ()
 
 
 class Series(NamedTuple):
@@ -81,7 +83,9 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         return loss
 
     recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
-    return Problem(recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True)
+    return Problem(
+        recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True, sizes=sizes
+    )
 
 
 class Images(NamedTuple):
@@ -133,6 +137,7 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         accuracy=accuracy,
         stacked=True,
         confusion=confusion,
+        sizes=sizes,
     )
 
 

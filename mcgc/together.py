@@ -65,11 +65,7 @@ def _run(
     study: Study, members: Sequence[Member], epoch: int, pause: Callable[[], None]
 ) -> list[tuple[State, tuple]] | None:
     """Return what `run_epoch` gives for each of the members, or None if a solution fails."""
-    several: Any = members[0]._replace(
-        state=_stacked([member.state for member in members]),
-        noise=tuple(cast(Key, member.noise) for member in members),
-        order=tuple(cast(Key, member.order) for member in members),
-    )
+    several: Any = stacked_member(members)
     no_skips = study._replace(settings=study.settings._replace(on_divergence="stop"))  # it would be a step of all
     try:
         state, row = run_epoch(no_skips, several, epoch, pause)
@@ -77,6 +73,15 @@ def _run(
         return None
     columns = (entry if isinstance(entry, list) else [entry] * len(members) for entry in row)
     return list(zip(_parted(state, len(members)), zip(*columns, strict=True), strict=True))
+
+
+def stacked_member(members: Sequence[Member]) -> Member:
+    """Return members as one whose arrays have them in front, and whose keys are tuples."""
+    return members[0]._replace(
+        state=_stacked([member.state for member in members]),
+        noise=tuple(cast(Key, member.noise) for member in members),
+        order=tuple(cast(Key, member.order) for member in members),
+    )
 
 
 def _stacked(states: Sequence[State]) -> State:

@@ -9,7 +9,8 @@ from mcgc import problems
 from mcgc.arrays import Array, Device, namespace_of
 from mcgc.continuation import Continuation, continuation, descent
 from mcgc.errors import InputError
-from mcgc.members import Advance, Member, Study, advance, count, in_turn, minibatches, rows_at, steps
+from mcgc.members import TEST_FRACTION, Advance, Member, Study, advance, count, in_turn, minibatches, rows_at, steps
+from mcgc.memory import foreseen
 from mcgc.optim import Optimizer, adam
 from mcgc.problems import Problem
 from mcgc.random import Key, fold_in, permutation, split
@@ -27,8 +28,6 @@ __all__ = [
     "in_turn",
     "minibatches",
 ]
-
-TEST_FRACTION = 0.1
 
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
 
@@ -75,7 +74,8 @@ def fit(
     of members: its initial parameters, its noise and the order of its minibatches are functions of (seed, i), and the
     test set, a random tenth of the examples, is the same for all.
 
-    Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails.
+    Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails, and
+    `mcgc.memory.OutOfMemoryError` if the memory does not suffice.
     """
     return ((record, _thetas(members)) for record, members in epochs(*begin(settings, data, device, problem)))
 
@@ -99,12 +99,13 @@ def begin(
         rate = settings.learning_rate / 2**restores
         return _method(objective, settings._replace(learning_rate=rate), steps(train, settings), optimizer)
 
-    members = []
-    for index in range(settings.members):
-        init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
-        state = method(0).init(problem.init(init_key, settings.dtype, device))
-        members.append(Member(state, noise, order, state))
-    return Study(problem, settings, device, objective, method, train, test), members
+    study, members = Study(problem, settings, device, objective, method, train, test), []
+    with foreseen(problem, settings, device, train):
+        for index in range(settings.members):
+            init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
+            state = method(0).init(problem.init(init_key, settings.dtype, device))
+            members.append(Member(state, noise, order, state))
+    return study, members
 
 
 def _parts(examples: Any, key: Key, device: Device) -> tuple[Any, Any]:
@@ -148,7 +149,8 @@ def epochs(
     advance_all = advance_all or advance_on(study.device)
     for epoch in range(done + 1, study.settings.epochs + 1):
         began = time.perf_counter()
-        found = advance_all(study, members, epoch)
+        with foreseen(study.problem, study.settings, study.device, study.train):
+            found = advance_all(study, members, epoch)
         members = tuple(member for member, _ in found)
         columns = dict(zip(Record._fields[1:-1], zip(*(row for _, row in found), strict=True), strict=True))
         yield Record(epoch=epoch, **columns, seconds=time.perf_counter() - began), members

@@ -3,8 +3,12 @@
 import array_api_strict
 import pytest
 
-from mcgc.arrays import HOST, Device
+from mcgc.arrays import HOST, Device, select_device
 from mcgc.autodiff import Traced
+from mcgc.errors import DeviceError
+
+GPU = pytest.param("cuda", marks=pytest.mark.gpu)  # in no default run
+LACKS = pytest.StashKey[str]()
 
 
 @pytest.fixture
@@ -26,7 +30,29 @@ def strict(monkeypatch):
     return Device("strict", array_api_strict, array_api_strict.Device("device1"))
 
 
-@pytest.fixture(params=["numpy", "strict"])
+@pytest.fixture(scope="session")
+def cuda(pytestconfig):
+    """Give the GPU, or skip with what it lacks."""
+    try:
+        return select_device("cuda")[0]
+    except DeviceError as error:
+        pytestconfig.stash[LACKS] = str(error)
+        pytest.skip(str(error))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say once why tests on a GPU were skipped."""
+    if LACKS in config.stash:
+        terminalreporter.write_line(f"no test ran on a GPU: {config.stash[LACKS]}")
+
+
+@pytest.fixture(params=["numpy", "strict", GPU])
 def device(request):
-    """Give each device in turn: the host, and the one that refuses implicit transfers."""
-    return HOST if request.param == "numpy" else request.getfixturevalue("strict")
+    """Give each device in turn: the host, the one that refuses implicit transfers, and with `-m gpu` a GPU."""
+    return HOST if request.param == "numpy" else request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["strict", GPU])
+def away(request):
+    """Give each device in turn that is not the host."""
+    return request.getfixturevalue(request.param)

@@ -48,7 +48,7 @@ def test_the_second_script_ends_in_the_global_minimum(capsys):
     assert names["state"].log_lam < -5
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c[0] == "mcgc"], ids=" ".join)
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c[:2] == ["mcgc", "fit"]], ids=" ".join)
 def test_the_commands_run(command, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "mcgc_cli", *command[1:], "--epochs", "1", "--rtol", "1e-3", "--atol", "1e-3"],
@@ -62,8 +62,16 @@ def test_the_commands_run(command, tmp_path):
 
 def test_the_installations_name_extras_that_there_are():
     installs = [command[2] for command in COMMANDS if command[:2] == ["pip", "install"]]
-    assert installs == [".", ".[test]"]
-    assert "test" in metadata("mcgc").get_all("Provides-Extra")
+    assert installs == [".", ".[test]", ".[cuda12,test]"]
+    assert {"test", "cuda12", "cuda13"} <= set(metadata("mcgc").get_all("Provides-Extra"))
+
+
+def test_the_check_of_a_gpu_passes_or_says_that_there_is_none():
+    assert [command for command in COMMANDS if command[0] == "pytest"] == [["pytest"], ["pytest", "-m", "gpu"]]
+    (check,) = [command[1:] for command in COMMANDS if command[:2] == ["mcgc", "doctor"]]
+    done = subprocess.run([sys.executable, "-m", "mcgc_cli", *check], capture_output=True, text=True)
+    none = done.returncode == 1 and done.stderr.startswith("mcgc: there is no GPU to check: ")
+    assert done.returncode == 0 or none, done.stderr
 
 
 def test_the_checks_run_the_readme_s_test_command():

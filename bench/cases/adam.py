@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from bench.contest import Plan, Row, contest
+from bench.place import place_of
 from bench.timing import Side
 
 SIZES = (111_160, 10**7)
@@ -18,19 +19,22 @@ def _start(m: int) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(m, np.float32), rng.standard_normal(m, np.float32)
 
 
-def ours(m: int) -> Side:
+def ours(m: int, device: str = "cpu") -> Side:
     """Update with mcgc."""
+    from mcgc.arrays import to_host
     from mcgc.optim import adam
 
-    theta, gradient = _start(m)
+    place = place_of(device)
+    theta, gradient = map(place.put, _start(m))
     optimizer = adam(RATE)
     state = optimizer.init(theta)
 
     def run() -> None:
         nonlocal theta, state
         theta, state = optimizer.update(gradient, state, theta)
+        place.wait(theta[:1])
 
-    return Side(run, 1, {"update": optimizer.update(gradient, state, theta)[0]})
+    return Side(run, 1, {"update": to_host(optimizer.update(gradient, state, theta)[0])})
 
 
 def _torch(m: int, **options: bool) -> Side:

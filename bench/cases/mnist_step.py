@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.contest import Plan, Row, contest
+from bench.place import place_of
 from bench.timing import Side
 
 DEPTH, WIDTH, BATCH, PIXELS, CLASSES = 30, 50, 250, 784, 10
@@ -28,16 +29,18 @@ def start(depth: int, width: int, batch: int) -> tuple:
     return sizes, nets.init(Key(0), sizes), images, rng.integers(0, CLASSES, (STEPS, batch))
 
 
-def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples: int = 1) -> Side:
+def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples: int = 1, device: str = "cpu") -> Side:
     """Take the steps with mcgc."""
     from mcgc import Key, fold_in, value_and_grad
+    from mcgc.arrays import to_host
     from mcgc.continuation import continuation
     from mcgc.losses import cross_entropy_of_softmax
     from mcgc.nets import apply
     from mcgc.optim import adam
 
     sizes, theta, images, labels = start(depth, width, batch)
-    batches = list(zip(images, labels, strict=True))
+    place = place_of(device)
+    theta, batches = place.put(theta), [tuple(map(place.put, pair)) for pair in zip(images, labels, strict=True)]
 
     def objective(theta: Any, batch: tuple) -> Any:
         pixels, classes = batch
@@ -51,8 +54,9 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
         nonlocal state
         for batch in batches:
             state, _ = method.step(state, batch, fold_in(Key(0), state.steps))
+        place.wait(state.log_lam)
 
-    loss, gradient = value_and_grad(objective)(theta, batches[0])
+    loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))
     return Side(run, STEPS, {"loss": loss, "gradient": gradient})
 
 

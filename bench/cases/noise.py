@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from bench.contest import Plan, Row, contest
+from bench.place import place_of
 from bench.timing import Side
 
 SIZES = (111_160, 10**7)
@@ -29,20 +30,22 @@ def _theta(m: int) -> np.ndarray:
     return np.zeros(m, np.float32)
 
 
-def ours(m: int) -> Side:
+def ours(m: int, device: str = "cpu") -> Side:
     """Perturb with mcgc's kernel."""
+    from mcgc.arrays import to_host
     from mcgc.kernels import kernels_for
     from mcgc.random import Key, fold_in
 
-    theta, step = _theta(m), 0
+    place = place_of(device)
+    theta, step = place.put(_theta(m)), 0
     perturb = kernels_for(theta).perturb
 
     def run() -> None:
         nonlocal step
         step += 1
-        perturb(theta, SCALE, fold_in(Key(0), step))
+        place.wait(perturb(theta, SCALE, fold_in(Key(0), step))[1])
 
-    return Side(run, 1, _values(theta, *perturb(theta, SCALE, Key(0))))
+    return Side(run, 1, _values(_theta(m), *map(to_host, perturb(theta, SCALE, Key(0)))))
 
 
 def by_numpy(m: int) -> Side:

@@ -1,30 +1,54 @@
-"""`mcgc doctor`: what is installed, on what it runs, and whether the compiled kernels are right here."""
+"""`mcgc doctor`: what is installed, whether what computes is right here, and what memory a run takes."""
 
 import os
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from mcgc.errors import DeviceError
+from mcgc_cli.options import settings_of
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
 
+EXAMPLES = {"mnist": (60_000, 1), "lotka-volterra": (30, 50), "lorenz": (30, 20)}  # of the paper, and their times
+
 
 @click.command()
+@click.option("--gpu", is_flag=True, help="Check a GPU: its kernels, and whole computations against the CPU.")
+@click.option("--problem", help="Tell the memory that a run on this problem takes, and nothing else.")
+@click.option("--dataset", metavar="FILE", help="HDF5 file of its data.  [default: those of the paper]")
+@click.option("--members", type=int, help="Models of the run.  [default: the recipe's]")
+@click.option("--batch-size", type=int, help="Examples a step of the run.  [default: the recipe's]")
+@click.option("--device", help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
 @click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
-def doctor(json: bool) -> None:
+def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
 
-    The exit status is 1 if a kernel does not compile or does not agree.
+    With --problem, tell the memory of a run instead. The exit status is 1 if a kernel does not compile or does not
+    agree, or if a GPU is to be checked and none can be used.
     """
+    if problem is not None and not gpu:
+        result = _memory(problem, **run)
+        click.echo(as_json(result) if json else _memory_text(result))
+        return
+    if problem is not None or any(value is not None for value in run.values()):
+        raise click.UsageError("--dataset, --members, --batch-size and --device go with --problem, which goes alone")
     # imported here, since help should not wait for it
+    from mcgc.acceptance import acceptance
     from mcgc.arrays import select_device
     from mcgc.kernels.agreement import agreements
     from mcgc.runs import versions
 
-    devices = {name: select_device(name) for name in ("cpu", "auto")}
-    found = [a for device in {place.name: place for place, _ in devices.values()}.values() for a in agreements(device)]
+    try:
+        devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
+    except DeviceError as error:
+        raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
+    places = {place.name: place for place, _ in devices.values()}.values()
+    found = [a for place in places for a in agreements(place)]
+    found += acceptance(devices["cuda"][0]) if gpu else []
     result = {
         "versions": versions(),
         "processor": _processor(),
@@ -39,6 +63,50 @@ def doctor(json: bool) -> None:
     wrong = [f"{a.kernel} in {a.dtype} on {a.device}" for a in found if not a.agrees]
     if wrong:
         raise Stopped(f"not to be trusted on this machine: {', '.join(wrong)}; please report it", FAILURE)
+
+
+def _memory(
+    name: str, dataset: str | None, members: int | None, batch_size: int | None, device: str | None
+) -> dict[str, Any]:
+    """Return the memory of a run, in bytes."""
+    from mcgc_datasets import load
+
+    from mcgc import problems
+    from mcgc.arrays import Device, select_device
+    from mcgc.memory import predict
+
+    problem = problems.get(name)
+    settings = settings_of(problem, {"members": members, "batch_size": batch_size})
+    count, times = EXAMPLES[name]
+    if dataset is not None:
+        data: Any = load(name, dataset)
+        count, times = data.num_examples, len(data.times) if "solver" in problem.options else 1
+    named = re.fullmatch(r"cuda(:\d+)?", device or "auto")
+    place = Device(named[0], None, None) if named else select_device(device or "auto")[0]  # type: ignore[arg-type]
+    found = predict(problem, settings, count, times, place)
+    return {
+        "problem": name,
+        "device": place.name,
+        "members": settings.members,
+        "batch_size": settings.batch_size,
+        "examples": count,
+        **found._asdict(),
+        "total": found.total,
+    }
+
+
+def _memory_text(result: dict[str, Any]) -> str:
+    from mcgc.memory import PARTS, amount
+
+    members, turns = result["members"], "one after the other" if result["at_once"] == 1 else "all at once"
+    of = "1 member" if members == 1 else f"{members} members {turns}"
+    return "\n".join(
+        [
+            f"{result['problem']} on {result['device']}, {result['examples']} examples in batches of "
+            f"{result['batch_size']}, {of}",
+            *(f"{part:<11} {amount(result[part]):>10}" for part in (*PARTS, "total")),
+        ]
+    )
 
 
 def _processor() -> str:
@@ -88,7 +156,7 @@ def _text(result: dict[str, Any]) -> str:
             f"datasets     {datasets['directory']}: {', '.join(sizes)}",
             f"Numba cache  {result['numba_cache']}",
             "",
-            f"{'kernel':<14} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
+            f"{'kernel':<26} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
             *map(_row, result["kernels"]),
         ]
     )
@@ -98,6 +166,6 @@ def _row(kernel: dict[str, Any]) -> str:
     verdict = "ok" if kernel["agrees"] else "WRONG"
     numbers = f"{kernel['difference']:8.3g} {kernel['allowed']:8.4g} {kernel['seconds']:8.3f}"
     return (
-        f"{kernel['kernel']:<14} {kernel['device']:<7} {kernel['dtype']:<8} {verdict:<6} {numbers}"
+        f"{kernel['kernel']:<26} {kernel['device']:<7} {kernel['dtype']:<8} {verdict:<6} {numbers}"
         + f"  {kernel['error'] or ''}".rstrip()
     )

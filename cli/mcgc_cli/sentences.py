@@ -34,6 +34,8 @@ class Sentences(click.Group):
             if isinstance(error, Stopped):
                 raise
             raise Stopped(str(error), MISTAKE if isinstance(error, InputError) else FAILURE) from None
+        except MemoryError as error:
+            raise Stopped(f"out of memory: {error or 'nothing more is known'}", FAILURE) from None
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
         """Run the command and leave the process with its exit status."""

@@ -67,7 +67,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def result_of(settings: Any, records: Sequence[Any], num_examples: int, device: str, output: str) -> dict[str, Any]:
     """Return what the command reports of a finished run: lists have one entry a member."""
-    from mcgc.training import TEST_FRACTION
+    from mcgc.members import TEST_FRACTION
 
     last = records[-1]
     evaluations = [count for record in records for count in record.function_evaluations]

@@ -49,12 +49,13 @@ def agreements(device: Device = HOST) -> Iterator[Agreement]:
     for name, (case, allowed) in CASES.items():
         for dtype in DTYPES:
             if device == HOST or name in EVERYWHERE:
-                yield _agreement(name, device, dtype, allowed, *case(dtype, device))
+                yield compared(name, device, dtype, allowed, *case(dtype, device))
 
 
-def _agreement(
+def compared(
     name: str, device: Device, dtype: str, allowed: float, body: Callable[[], Any], meaning: Callable[[], Any]
 ) -> Agreement:
+    """Return what comes of comparing the arrays of `body()`, computed on `device`, with those of `meaning()`."""
     difference, seconds, message, began = math.nan, math.nan, None, time.perf_counter()
     try:
         ours = [to_host(array) for array in body()]

@@ -2,20 +2,23 @@
 
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
 
 from bench import __main__ as command
 from bench import report
-from bench.cases import cold
+from bench.cases import adam, cold, mnist_step, noise
 from bench.contest import Plan, Row, check, contest
 from bench.timing import Side, Spread, Timing, environment, measure, ratio, spread, variables
+from mcgc import arrays
 
 
 def worker_of(**options):
     """Give a side that takes no time and tells what its process was given."""
-    return Side(lambda: sum(range(10_000)), 1, {"value": options["value"], "threads": os.environ["OMP_NUM_THREADS"]})
+    values = {"value": options["value"], "threads": os.environ["OMP_NUM_THREADS"], "device": options.get("device")}
+    return Side(lambda: sum(range(10_000)), 1, values)
 
 
 def half_of(**options):
@@ -59,7 +62,7 @@ def test_environment_is_set_for_the_time_of_the_block():
 def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_absent():
     found = measure(__name__, list(SIDES), {"value": 4.0}, 1, rounds=5, seconds=2e-3)
     assert found["absent"] is None
-    assert found["mcgc"].values == {"value": 4.0, "threads": "1"}
+    assert found["mcgc"].values == {"value": 4.0, "threads": "1", "device": None}
     assert [len(found["mcgc"].wall), len(found["half"].processor)] == [5, 5]
     assert min(found["mcgc"].processor) > 0
     assert 1.5 < ratio(found["half"].seconds(1), found["mcgc"].seconds(1)).median < 2.7
@@ -71,6 +74,51 @@ def test_a_contest_gives_a_row_a_side_with_its_ratio_and_target(plan):
     assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
     assert (half.target, half.met, half.ratio.low <= half.ratio.median <= half.ratio.high) == (1.2, True, True)
     assert (missing.seconds, missing.met, missing.note) == (None, None, "not installed")
+
+
+def test_a_contest_elsewhere_moves_our_side_alone_and_goes_by_the_wall_without_targets(plan):
+    elsewhere = plan._replace(device="elsewhere")
+    ours, half, _ = contest(elsewhere, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+    assert (ours.note, half.note, half.target) == ("on elsewhere", "", None)
+    assert half.ratio == half.wall
+    own = {"mcgc": {"device": "elsewhere"}}
+    found = measure(__name__, ["mcgc", "half"], {"value": 4.0}, 1, 1, 1e-3, own)
+    assert found["mcgc"].values["device"] == "elsewhere"
+    assert set(found["half"].values) == {"value"}
+
+
+@pytest.mark.parametrize(
+    ("side", "options"),
+    [(noise.ours, {"m": 1000}), (adam.ours, {"m": 1000}), (mnist_step.ours, {"depth": 2, "batch": 5})],
+    ids=["noise", "adam", "mnist-step"],
+)
+def test_our_side_has_the_same_values_on_another_device_and_waits_for_it_once_a_run(side, options, strict, monkeypatch):
+    here = side(**options)
+    monkeypatch.setattr(arrays, "select_device", lambda name: (strict, name))
+    reads, to_host = [], arrays.to_host
+    monkeypatch.setattr(arrays, "to_host", lambda array: reads.append(array.shape) or to_host(array))
+    there = side(**options, device="cuda")
+    assert here.values.keys() == there.values.keys()
+    for name, value in here.values.items():
+        np.testing.assert_allclose(there.values[name], value, rtol=1e-4, atol=1e-6)
+    reads.clear()
+    there.run()
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--device", "cuda"], "--device goes with --case of mnist-step, noise, adam"),
+        (["--device", "cuda", "--case", "noise"], "'cuda' cannot be used: CuPy is not installed"),
+        (["--device", "banana", "--case", "noise"], "unknown device 'banana'"),
+    ],
+)
+def test_a_device_that_is_not_there_or_not_for_the_case_is_refused(capsys, monkeypatch, arguments, sentence):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(SystemExit):
+        command.main(["--quick", *arguments])
+    assert sentence in capsys.readouterr().err
 
 
 def test_a_contest_of_different_numbers_is_refused(plan):

@@ -2,13 +2,17 @@
 
 import json
 import platform
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mcgc_cli.doctor import EXAMPLES
+from mcgc_datasets import lorenz, lotka_volterra, write_series
 
 import mcgc as library
-from mcgc.kernels import cpu
+from mcgc import acceptance, arrays, memory, problems
+from mcgc.kernels import agreement, cpu, generic
 from mcgc.kernels.agreement import CASES
 
 
@@ -69,3 +73,96 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
     assert "ok" in lines["perturb", "cpu", "float32"]
     names = ", ".join(f"{name} in {dtype} on cpu" for name in ("noise_dot", "adam") for dtype in ("float32", "float64"))
     assert result.stderr == f"mcgc: not to be trusted on this machine: {names}; please report it\n"
+
+
+@pytest.fixture
+def one_case(monkeypatch):
+    """Leave one kernel and one problem to compare."""
+    monkeypatch.setattr(agreement, "CASES", {"perturb": CASES["perturb"]})
+    monkeypatch.setattr(acceptance, "CASES", {})
+    monkeypatch.setattr(acceptance, "STEPS_ALLOWED", {"lotka-volterra": 1024.0})
+
+
+@pytest.mark.usefixtures("one_case")
+def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeypatch, strict):
+    place = strict._replace(name="cuda:0")
+    monkeypatch.setattr(arrays, "select_device", lambda name: (arrays.HOST if name == "cpu" else place, f"on {name}"))
+    result = mcgc("doctor", "--gpu", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["devices"] == {"cpu": "on cpu", "cuda": "on cuda"}
+    steps = [f"lotka-volterra{how}" for how in ("", ", repeated", ", together")]
+    assert [(k["kernel"], k["device"]) for k in found["kernels"] if k["dtype"] == "float32"] == [
+        ("perturb", "cpu"),
+        *((name, "cuda:0") for name in ["perturb", *steps]),
+    ]
+    right = generic.perturb
+    monkeypatch.setattr(generic, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
+    result = mcgc("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert "not to be trusted on this machine: perturb in float32 on c" in result.stderr
+    assert "lotka-volterra in float64 on cuda:0" in result.stderr
+    assert "repeated" not in result.stderr
+
+
+def test_without_a_gpu_there_is_none_to_check(mcgc, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    result = mcgc("doctor", "--gpu")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("mcgc: there is no GPU to check: device 'cuda' cannot be used: CuPy is not instal")
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_memory_of_a_run_is_told_by_its_parts(mcgc, cache):
+    result = mcgc("doctor", "--problem", "mnist", "--members", 10, "--batch-size", 500, "--device", "cuda:1", "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    settings = problems.get("mnist").recipe._replace(members=10, batch_size=500)
+    expected = memory.predict(problems.get("mnist"), settings, 60_000, 1, arrays.Device("cuda:1", None, None))
+    assert found == {
+        "problem": "mnist",
+        "device": "cuda:1",
+        "members": 10,
+        "batch_size": 500,
+        "examples": 60_000,
+        **expected._asdict(),
+        "total": expected.total,
+    }
+    assert not cache.exists()
+
+
+@pytest.mark.parametrize(("device", "how"), [("cpu", "one after the other"), ("cuda", "all at once")])
+def test_the_memory_of_a_run_on_data_of_one_s_own_is_a_table(mcgc, device, how):
+    write_series("data.h5", "lorenz", np.arange(7.0), np.zeros((9, 2)), np.zeros((9, 7, 3)))
+    result = mcgc("doctor", "--problem", "lorenz", "--dataset", "data.h5", "--members", 3, "--device", device)
+    assert result.exit_code == 0, result.stderr
+    first, *rows = result.stdout.splitlines()
+    assert first == f"lorenz on {device}, 9 examples in batches of 4, 3 members {how}"
+    problem, place = problems.get("lorenz"), arrays.HOST._replace(name=device)
+    place = arrays.HOST if device == "cpu" else place
+    expected = memory.predict(problem, problem.recipe._replace(members=3), 9, 7, place)
+    told = [[part, *memory.amount(size).split()] for part, size in zip(memory.PARTS, expected, strict=False)]
+    assert [row.split() for row in rows] == [*told, ["total", *memory.amount(expected.total).split()]]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("--problem banana", "unknown problem 'banana'"),
+        ("--problem lorenz --members 0", "--members must be a whole number of at least 1, got 0"),
+        ("--problem lorenz --device banana", "unknown device 'banana'"),
+        ("--members 3", "go with --problem"),
+        ("--problem lorenz --gpu", "which goes alone"),
+    ],
+)
+def test_a_mistake_is_a_sentence(mcgc, options, sentence):
+    result = mcgc("doctor", *options.split())
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert sentence in result.stderr
+
+
+def test_the_examples_of_the_paper_are_counted_as_they_are_built():
+    for name, build in (("lorenz", lorenz.build), ("lotka-volterra", lotka_volterra.build)):
+        assert build()[2].shape[:2] == EXAMPLES[name]

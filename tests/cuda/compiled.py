@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sysconfig
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ from cupy._core import core
 from cupy.cuda import nvrtc
 from numba import cuda
 from numba.cuda import compiler, dispatcher, types
-from numba.cuda.cudadrv import devicearray
+from numba.cuda.cudadrv import devicearray, devices
 from numba.cuda.typing.typeof import typeof
 
 from mcgc.kernels import cuda as kernels
@@ -227,6 +228,17 @@ def test_a_launch_is_configured_once_for_a_grid_and_a_stream_and_does_not_warn_o
     assert (first.griddim, first.blockdim) == ((1, 1, 1), (kernels.THREADS, 1, 1))
     assert kernels._configured(kernels._total, 1, 0, 0) is first
     assert kernels._configured(kernels._total, 2, 0, 0) is not first
+
+
+def test_numba_takes_the_context_of_the_gpu_that_cupy_made_current(monkeypatch):
+    contexts = [SimpleNamespace(handle=4096 + number, prepare_for_use=lambda: None) for number in range(2)]
+    gpus = [SimpleNamespace(get_primary_context=lambda context=context: context) for context in contexts]
+    current = SimpleNamespace(devnum=1, context_handle=contexts[1].handle)  # as the driver has it after cudaSetDevice
+    monkeypatch.setattr(devices._runtime, "gpus", gpus)
+    monkeypatch.setattr(devices.driver, "get_active_context", lambda: nullcontext(current))
+    assert devices.get_context() is contexts[1]
+    current.devnum, current.context_handle = 0, contexts[0].handle
+    assert devices.get_context() is contexts[0]
 
 
 def test_nothing_is_launched_for_arrays_without_elements(monkeypatch):

@@ -22,7 +22,8 @@ MODULES = {
             *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators"),
             *("schedules", "smoothing", "surfaces", "minimizer", "problems", "ensembles", "comparison", "studies"),
             *("settings", "training", "members", "runs"),
-            *("resume", "workers", "together", "hdf5", "reference", "arrays", "random", "errors"),
+            *("resume", "workers", "together", "memory", "acceptance", "hdf5", "reference", "arrays", "random"),
+            "errors",
         )
     },
 }

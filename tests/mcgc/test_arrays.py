@@ -5,6 +5,7 @@ import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import array_api_compat
 import numpy as np
 import pytest
 
@@ -192,6 +193,42 @@ def test_a_cupy_that_does_not_load_is_told_from_one_that_is_not_installed(monkey
 def test_a_gpu_that_is_not_there_is_named(cupy):
     with pytest.raises(DeviceError, match="no GPU 3, the driver lists 1"):
         select_device("cuda:3")
+
+
+class Current:
+    """As CuPy has it: a GPU that is current within its block, or from `use` on."""
+
+    current = 0
+
+    def __init__(self, index):
+        self.index, self.before = index, None
+
+    def __enter__(self):
+        self.before, Current.current = Current.current, self.index
+
+    def __exit__(self, *error):
+        Current.current = self.before
+
+    def use(self):
+        Current.current = self.index
+
+
+@pytest.mark.parametrize(("index", "right", "left"), [(0, True, 0), (2, True, 2), (2, False, 0)])
+def test_a_gpu_is_current_in_its_probe_and_from_then_on_if_it_is_taken(cupy, monkeypatch, index, right, left):
+    monkeypatch.setattr(Current, "current", 0)
+    monkeypatch.setattr(arrays, "_computes", lambda cupy: Current.current == index and right)
+    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", SimpleNamespace())
+    monkeypatch.setattr(array_api_compat, "cupy", "the namespace", raising=False)
+    cupy.cuda.Device, runtime = Current, cupy.cuda.runtime
+    runtime.getDeviceCount, runtime.getDeviceProperties = lambda: 3, lambda index: {"name": b"GPU"}
+    if right:
+        device, sentence = select_device(f"cuda:{index}")
+        assert (device.name, device.namespace, device.handle.index) == (f"cuda:{index}", "the namespace", index)
+        assert sentence == f"running on cuda:{index} (GPU)"
+    else:
+        with pytest.raises(DeviceError, match="wrong numbers"):
+            select_device(f"cuda:{index}")
+    assert Current.current == left
 
 
 @pytest.mark.parametrize(("factor", "shift", "right"), [(1, 0, True), (2, 0, False), (1, 1e-3, False)])

@@ -150,10 +150,10 @@ def test_a_solution_that_fails_is_explained_like_any_other():
         solve(field, y0, ts, (theta * np.nan, inputs))
 
 
-def test_other_devices_solve_step_by_step(strict):
+def test_other_devices_solve_step_by_step(away):
     field, theta, y0, inputs, ts = problem()
     expected = solution(field, ts)[0](theta, y0, inputs)
-    theta, y0, inputs, ts = (to_device(x, strict) for x in (theta, y0, inputs, ts))
+    theta, y0, inputs, ts = (to_device(x, away) for x in (theta, y0, inputs, ts))
     np.testing.assert_allclose(to_host(solution(field, ts)[0](theta, y0, inputs)), expected, rtol=1e-6)
 
 

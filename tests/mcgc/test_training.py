@@ -126,8 +126,8 @@ def test_float64_stays_float64():
     assert run(dtype="float64", epochs=1)[-1][1].dtype == np.float64
 
 
-def test_training_runs_on_a_device_without_implicit_transfers(strict):
-    ours, theirs = (run(device, epochs=1, dtype="float64", warmup_epochs=0)[-1] for device in (strict, HOST))
+def test_training_runs_on_a_device_without_implicit_transfers(away):
+    ours, theirs = (run(device, epochs=1, dtype="float64", warmup_epochs=0)[-1] for device in (away, HOST))
     np.testing.assert_allclose(to_host(ours[1]), theirs[1], rtol=1e-6, atol=1e-9)
     assert ours[0].train_loss == pytest.approx(theirs[0].train_loss, rel=1e-8)
 
@@ -258,10 +258,10 @@ def test_a_problem_without_a_solver_has_no_effort():
     assert record.function_evaluations == record.accepted_steps == record.rejected_steps == (None,)
 
 
-def test_minibatches_are_shuffled_without_implicit_transfers(strict):
+def test_minibatches_are_shuffled_without_implicit_transfers(away):
     problem = problems._classifier("", (6, 4, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
     data = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
     recipe = problem.recipe._replace(dtype="float64")
-    ours, theirs = (list(training.fit(recipe, data, device, problem))[-1] for device in (strict, HOST))
+    ours, theirs = (list(training.fit(recipe, data, device, problem))[-1] for device in (away, HOST))
     np.testing.assert_allclose(to_host(ours[1]), theirs[1], rtol=1e-9)
     assert ours[0].test_accuracy == theirs[0].test_accuracy

@@ -1,7 +1,7 @@
 """Transfers: a training step reads nothing from its device, but a solver one small array a step; a record is one read.
 
-On the second device of array-api-strict an implicit transfer raises; an explicit one is `to_device` of the array, which
-is counted here below everything in the library that could call it.
+On the second device of array-api-strict an implicit transfer raises; an explicit one is `to_device` of the array. On a
+GPU either is `get`. They are counted here below everything in the library that could call them.
 """
 
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mcgc import nets, optim, problems, schedules, smoothing, training
-from mcgc.arrays import to_device, to_host
+from mcgc.arrays import is_cupy, to_device, to_host
 from mcgc.autodiff import ops, vjp
 from mcgc.continuation import continuation, descent
 from mcgc.estimators import ESTIMATORS
@@ -42,22 +42,23 @@ QUICK = {"rtol": 1e-3, "atol": 1e-3, "warmup_epochs": 0}
 
 
 @pytest.fixture
-def reads(strict, monkeypatch):
+def reads(away, monkeypatch):
     """Give the list of the shapes of arrays read from the device so far."""
-    kind, shapes = type(strict.namespace.zeros(1)), []
-    own = kind.to_device
+    array, shapes = away.namespace.zeros(1), []
+    kind, name = type(array), "get" if is_cupy(array) else "to_device"
+    own = getattr(kind, name)
 
-    def noted(self, device, *args, **options):
-        if device != strict.handle:
+    def noted(self, *args, **options):
+        if name == "get" or args[0] != away.handle:
             shapes.append(self.shape)
-        return own(self, device, *args, **options)
+        return own(self, *args, **options)
 
-    monkeypatch.setattr(kind, "to_device", noted)
+    monkeypatch.setattr(kind, name, noted)
     return shapes
 
 
-def test_a_read_is_counted(strict, reads):
-    assert to_host(to_device([1.0, 2.0], strict)).tolist() == [1.0, 2.0]
+def test_a_read_is_counted(away, reads):
+    assert to_host(to_device([1.0, 2.0], away)).tolist() == [1.0, 2.0]
     assert reads == [(2,)]
 
 
@@ -68,7 +69,7 @@ def test_a_read_is_counted(strict, reads):
     + [(name, {"gradient": "score"}) for name in ESTIMATORS if "score" in name],
     ids=str,
 )
-def test_a_step_on_a_direct_objective_reads_nothing(strict, reads, estimator, options, members):
+def test_a_step_on_a_direct_objective_reads_nothing(away, reads, estimator, options, members):
     loss = NET.objective(NET.recipe)
     method = continuation(
         lambda theta, batch: loss(theta, batch)[0],
@@ -80,10 +81,10 @@ def test_a_step_on_a_direct_objective_reads_nothing(strict, reads, estimator, op
         beta=0.1,
         **options,
     )
-    thetas = [NET.init(Key(i), "float32", strict) for i in range(members)]
+    thetas = [NET.init(Key(i), "float32", away) for i in range(members)]
     keys = tuple(Key(i) for i in range(members))
     one = members == 1
-    state, batch = method.init(thetas[0] if one else ops.stack(thetas)), NET.examples(IMAGES, "float32", strict)
+    state, batch = method.init(thetas[0] if one else ops.stack(thetas)), NET.examples(IMAGES, "float32", away)
     for i in range(3):
         state, _ = method.step(state, batch, fold_in(keys[0] if one else keys, i))
     assert reads == []
@@ -103,18 +104,18 @@ OPTIMISERS = {
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
-def test_no_optimiser_and_no_schedule_reads(strict, reads, name):
-    theta, optimizer = to_device([0.5, -1.0], strict), OPTIMISERS[name]
+def test_no_optimiser_and_no_schedule_reads(away, reads, name):
+    theta, optimizer = to_device([0.5, -1.0], away), OPTIMISERS[name]
     state = optimizer.init(theta)
     for _ in range(2):
         theta, state = optimizer.update(theta, state, theta)
     assert reads == []
 
 
-def test_exact_smoothing_and_plain_descent_read_nothing(strict, reads):
+def test_exact_smoothing_and_plain_descent_read_nothing(away, reads):
     g = lambda theta, batch: smoothing.smoothed(lambda x: ops.sum(x**4, axis=-1), theta, 0.3)
     method = descent(g, optim.adam(0.1))
-    state = method.init(to_device([0.5, -1.0], strict))
+    state = method.init(to_device([0.5, -1.0], away))
     for i in range(2):
         state, _ = method.step(state, None, Key(i))
     assert reads == []
@@ -139,8 +140,8 @@ def solved(device, how):
 
 @pytest.mark.parametrize("how", [{}, {"solver": "dopri8"}, {"solver": "rk4", "step_size": 0.1}], ids=str)
 @pytest.mark.parametrize("method", ["checkpointed", "direct"])
-def test_a_solution_reads_once_a_step_and_the_derivative_of_its_steps_never(strict, reads, how, method):
-    ys, pullback, stats = solved(strict, {**how, "adjoint": method})
+def test_a_solution_reads_once_a_step_and_the_derivative_of_its_steps_never(away, reads, how, method):
+    ys, pullback, stats = solved(away, {**how, "adjoint": method})
     forward, reads[:] = list(reads), []
     pullback(ys)
     assert reads == []
@@ -162,8 +163,8 @@ def tries(monkeypatch):
     return lambda: sum(int(to_host(plan.stats.accepted + plan.stats.rejected).max()) for plan in plans)
 
 
-def test_backsolve_reads_once_a_step_of_each_solution_backwards(strict, reads, tries):
-    ys, pullback, _ = solved(strict, {"adjoint": "backsolve"})
+def test_backsolve_reads_once_a_step_of_each_solution_backwards(away, reads, tries):
+    ys, pullback, _ = solved(away, {"adjoint": "backsolve"})
     forward = len(reads)
     pullback(ys)
     counted = list(reads)
@@ -171,10 +172,10 @@ def test_backsolve_reads_once_a_step_of_each_solution_backwards(strict, reads, t
     assert len(counted) == tries() >= forward + len(TS) - 1
 
 
-def test_members_are_solved_with_one_read_a_step_of_them_all(strict, reads):
+def test_members_are_solved_with_one_read_a_step_of_them_all(away, reads):
     sizes = (4, 8, 2)
-    theta = ops.stack([nets.init(Key(i), sizes, "float64", strict) * (1 + i) for i in range(3)])
-    data = ODE.examples(SERIES, "float64", strict)
+    theta = ops.stack([nets.init(Key(i), sizes, "float64", away) * (1 + i) for i in range(3)])
+    data = ODE.examples(SERIES, "float64", away)
     options = {"solver": "dopri5", "rtol": 1e-4, "atol": 1e-4}
     found = solve_members(DenseField(sizes), data.states[:, 0, :], data.times, (theta, data.parameters), **options)
     steps = len(reads)
@@ -190,8 +191,8 @@ def begun(problem, data, device, **changes):
 
 
 @pytest.mark.parametrize("continued", [True, False])
-def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(strict, reads, continued):
-    study, members = begun(NET, IMAGES, strict, continuation=continued, members=3)
+def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(away, reads, continued):
+    study, members = begun(NET, IMAGES, away, continuation=continued, members=3)
     reads.clear()
     training.advance(study, members[0], 0, 1)
     numbers = 7 if continued else 4
@@ -207,9 +208,9 @@ def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(strict
     ids=["in_turn", "together"],
 )
 def test_an_epoch_of_a_neural_ode_reads_once_a_solver_step_and_twice_for_its_record(
-    strict, reads, tries, advance_all, record
+    away, reads, tries, advance_all, record
 ):
-    study, members = begun(ODE, SERIES, strict, members=2, estimator="antithetic", **QUICK)
+    study, members = begun(ODE, SERIES, away, members=2, estimator="antithetic", **QUICK)
     reads.clear()
     advance_all(study, members, 1)
     counted = list(reads)

@@ -143,9 +143,9 @@ def test_arrays_that_are_not_contiguous_are_read_as_they_are():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_meaning_runs_on_a_device_without_implicit_transfers(strict, dtype):
-    theta = to_device(parameters(300, dtype), strict)
-    perturbed, sqnorm = generic.perturb(theta, to_device(0.5, strict, dtype), Key(2))
+def test_the_meaning_runs_on_a_device_without_implicit_transfers(away, dtype):
+    theta = to_device(parameters(300, dtype), away)
+    perturbed, sqnorm = generic.perturb(theta, to_device(0.5, away, dtype), Key(2))
     expected = generic.perturb(parameters(300, dtype), np.dtype(dtype).type(0.5), Key(2))
     assert_close(to_host(perturbed), expected[0], dtype)
     np.testing.assert_allclose(to_host(sqnorm), expected[1], rtol=1e-6)

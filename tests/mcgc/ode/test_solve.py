@@ -164,8 +164,8 @@ def test_float32_stays_float32_whatever_the_times(solver):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_the_solver_runs_on_a_device_without_implicit_transfers(strict, solver):
-    y0, ts, p = (to_device(x, strict, "float64") for x in (Y0, TS[:3], P))
+def test_the_solver_runs_on_a_device_without_implicit_transfers(away, solver):
+    y0, ts, p = (to_device(x, away, "float64") for x in (Y0, TS[:3], P))
     options = {"solver": solver, **SOLVERS[solver]}
     solution = solve(lorenz, y0, ts, p, **options)
     np.testing.assert_allclose(to_host(solution.ys), solve(lorenz, Y0, TS[:3], P, **options).ys, rtol=1e-13)

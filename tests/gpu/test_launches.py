@@ -1,0 +1,53 @@
+"""Kernels on a device beyond one block, one launch and one array: what they give there, and in which bits."""
+
+import numpy as np
+import pytest
+
+from mcgc.arrays import to_device, to_host
+from mcgc.kernels import generic, kernels_for
+from mcgc.random import Key, normal, split
+
+SIZES = [1, 3, 255, 257, 111_160, 1_100_003]  # the last is more than all threads of a launch make at once
+MOST = 36  # members: more than have their keys in one launch
+
+
+def parameters(shape, dtype, device):
+    theta = normal(Key(0), shape, dtype)
+    return theta, to_device(theta, device)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m", SIZES)
+def test_a_vector_of_any_size_is_moved_by_the_noise_of_the_host(away, m, dtype):
+    theta, there = parameters((m,), dtype, away)
+    kernels = kernels_for(there)
+    moved, sqnorm = kernels.perturb(there, 0.5, Key(1))
+    expected, norm = generic.perturb(theta, theta.dtype.type(0.5), Key(1))
+    unit = np.finfo(dtype).eps
+    np.testing.assert_allclose(to_host(moved), expected, rtol=16 * unit, atol=16 * unit)
+    np.testing.assert_allclose(to_host(sqnorm), norm, rtol=64 * unit)
+    eps = (expected - theta) / theta.dtype.type(0.5)
+    bound = 64 * unit * float(np.sum(abs(eps * theta), dtype="float64"))
+    assert abs(float(to_host(kernels.noise_dot(there, Key(1)))) - float(generic.noise_dot(theta, Key(1)))) <= bound
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("m", [3, 1000])
+def test_more_members_than_one_launch_takes_have_the_bits_that_each_has_alone(away, m, dtype):
+    _, there = parameters((MOST, m), dtype, away)
+    keys, scales = split(Key(2), MOST), to_device(np.linspace(0.1, 2, MOST), away, dtype)
+    kernels = kernels_for(there)
+    together = (*kernels.perturb(there, scales, keys), kernels.noise_dot(there, keys))
+    for i, key in enumerate(keys):
+        alone = (*kernels.perturb(there[i, ...], scales[i], key), kernels.noise_dot(there[i, ...], key))
+        for ours, theirs in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(to_host(ours[i, ...]), to_host(theirs))
+
+
+def test_a_launch_repeats_its_bits(away):
+    _, there = parameters((111_160,), "float32", away)
+    kernels = kernels_for(there)
+    first, *others = ([*kernels.perturb(there, 0.5, Key(3)), kernels.noise_dot(there, Key(3))] for _ in range(5))
+    for other in others:
+        for ours, theirs in zip(first, other, strict=True):
+            np.testing.assert_array_equal(to_host(ours), to_host(theirs))
