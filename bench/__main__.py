@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import report
 from bench.contest import Plan, Row
 from bench.timing import cores
-from mcgc.arrays import select_device
+from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 
 CASES = ("mnist-step", "lorenz-step", "generic-step", "noise", "adam", "ensemble", "limit", "scaling", "cold")

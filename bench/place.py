@@ -13,9 +13,9 @@ class Place(NamedTuple):
 
 def place_of(name: str) -> Place:
     """Return the place by the device's name; on the CPU nothing is moved, and nobody waits."""
-    from mcgc import arrays
+    from mcgc import arrays, devices
 
-    device, _ = arrays.select_device(name)
+    device, _ = devices.select_device(name)
     if device is arrays.HOST:
         return Place(lambda array: array, lambda array: None)
     return Place(lambda array: arrays.to_device(array, device), arrays.to_host)

@@ -3,8 +3,9 @@
 import array_api_strict
 import pytest
 
-from mcgc.arrays import HOST, Device, select_device
+from mcgc.arrays import HOST, Device
 from mcgc.autodiff import Traced
+from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 
 GPU = pytest.param("cuda", marks=pytest.mark.gpu)  # in no default run

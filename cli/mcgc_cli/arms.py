@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from mcgc_datasets import load
 
 from mcgc import problems, runs
-from mcgc.arrays import Device, select_device
+from mcgc.arrays import Device
 from mcgc.comparison import summary
+from mcgc.devices import select_device
 from mcgc.ensembles import Ensembles
 from mcgc.settings import Settings
 from mcgc_cli import pictures

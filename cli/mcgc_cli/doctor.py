@@ -38,7 +38,7 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
         raise click.UsageError("--dataset, --members, --batch-size and --device go with --problem, which goes alone")
     # imported here, since help should not wait for it
     from mcgc.acceptance import acceptance
-    from mcgc.arrays import select_device
+    from mcgc.devices import select_device
     from mcgc.kernels.agreement import agreements
     from mcgc.runs import versions
 
@@ -72,7 +72,8 @@ def _memory(
     from mcgc_datasets import load
 
     from mcgc import problems
-    from mcgc.arrays import Device, select_device
+    from mcgc.arrays import Device
+    from mcgc.devices import select_device
     from mcgc.memory import predict
 
     problem = problems.get(name)

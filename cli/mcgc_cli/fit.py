@@ -72,7 +72,7 @@ def fit(
     from mcgc_datasets import load
 
     from mcgc import problems, runs
-    from mcgc.arrays import select_device
+    from mcgc.devices import select_device
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
     from mcgc_cli.train import train

@@ -12,7 +12,7 @@ from bench import report
 from bench.cases import adam, cold, mnist_step, noise
 from bench.contest import Plan, Row, check, contest
 from bench.timing import Side, Spread, Timing, environment, measure, ratio, spread, variables
-from mcgc import arrays
+from mcgc import arrays, devices
 
 
 def worker_of(**options):
@@ -94,7 +94,7 @@ def test_a_contest_elsewhere_moves_our_side_alone_and_goes_by_the_wall_without_t
 )
 def test_our_side_has_the_same_values_on_another_device_and_waits_for_it_once_a_run(side, options, strict, monkeypatch):
     here = side(**options)
-    monkeypatch.setattr(arrays, "select_device", lambda name: (strict, name))
+    monkeypatch.setattr(devices, "select_device", lambda name: (strict, name))
     reads, to_host = [], arrays.to_host
     monkeypatch.setattr(arrays, "to_host", lambda array: reads.append(array.shape) or to_host(array))
     there = side(**options, device="cuda")

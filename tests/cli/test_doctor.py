@@ -11,7 +11,7 @@ from mcgc_cli.doctor import EXAMPLES
 from mcgc_datasets import lorenz, lotka_volterra, write_series
 
 import mcgc as library
-from mcgc import acceptance, arrays, memory, problems
+from mcgc import acceptance, arrays, devices, memory, problems
 from mcgc.kernels import agreement, cpu, generic
 from mcgc.kernels.agreement import CASES
 
@@ -86,7 +86,7 @@ def one_case(monkeypatch):
 @pytest.mark.usefixtures("one_case")
 def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeypatch, strict):
     place = strict._replace(name="cuda:0")
-    monkeypatch.setattr(arrays, "select_device", lambda name: (arrays.HOST if name == "cpu" else place, f"on {name}"))
+    monkeypatch.setattr(devices, "select_device", lambda name: (arrays.HOST if name == "cpu" else place, f"on {name}"))
     result = mcgc("doctor", "--gpu", "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mcgc_datasets import download, registry, write_series
 
-from mcgc import arrays, problems, runs, together
+from mcgc import devices, problems, runs, together
 from mcgc.errors import SolveError
 
 RECIPE = problems.get("lorenz").recipe
@@ -272,7 +272,7 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
 
 
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
-    monkeypatch.setattr(arrays, "select_device", lambda name: (strict, "running on a device that is none"))
+    monkeypatch.setattr(devices, "select_device", lambda name: (strict, "running on a device that is none"))
     shapes, run_epoch = set(), together.run_epoch
     noted = lambda study, member, *args: shapes.add(member.state.theta.shape) or run_epoch(study, member, *args)
     monkeypatch.setattr(together, "run_epoch", noted)

@@ -69,7 +69,7 @@ def test_cupy_without_a_driver_is_refused_by_name_with_the_reason():
 
 @needs_none
 def test_auto_takes_the_cpu_where_cupy_has_no_driver_and_says_why():
-    found = run(os.environ, "-c", "from mcgc.arrays import select_device; print(select_device()[1])")
+    found = run(os.environ, "-c", "from mcgc.devices import select_device; print(select_device()[1])")
     assert found.stdout.strip() == (
         "running on the CPU (NumPy): no usable GPU, there is no NVIDIA driver on this machine"
     )

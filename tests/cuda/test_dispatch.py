@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from mcgc import arrays, nets
-from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, select_device, to_host
+from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, to_host
+from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 from mcgc.fields import DenseField
 from mcgc.kernels import generic, kernels_for

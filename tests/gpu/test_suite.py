@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mcgc.arrays import select_device
+from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 
 ROOT = Path(__file__).parents[2]

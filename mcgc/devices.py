@@ -1,0 +1,104 @@
+"""Devices by name: the host, or a GPU that has computed the right numbers."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from mcgc.arrays import HOST, Device
+from mcgc.errors import DeviceError
+
+
+def select_device(name: str = "auto") -> tuple[Device, str]:
+    """Choose a device by name: "auto", "cpu", "cuda" or "cuda:1".
+
+    Returns the device and one sentence that says what was taken and, for "auto" on a machine without a usable
+    GPU, why. A GPU counts as usable only after it has allocated, compiled, multiplied and read back. One that is
+    taken is made the current one of this thread: for CuPy, and so for Numba, which takes the context that is current.
+
+    Raises `DeviceError` if a GPU was asked for by name and cannot be used, or the name is not one of these.
+    """
+    if name == "cpu":
+        return HOST, "running on the CPU (NumPy)"
+    kind, _, index = name.partition(":")
+    if name != "auto" and (kind != "cuda" or (":" in name and not index.isdecimal())):
+        raise DeviceError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N with N the number of the GPU")
+    device, reason = _probe_cuda(int(index) if index else 0)
+    if device is not None:
+        return device, f"running on {device.name} ({reason})"
+    if name == "auto":
+        return HOST, f"running on the CPU (NumPy): no usable GPU, {reason}"
+    raise DeviceError(f"device {name!r} cannot be used: {reason}; use --device cpu, or mend that")
+
+
+def _probe_cuda(index: int) -> tuple[Device | None, str]:
+    """Return CUDA device `index` and its description, or None and why it cannot be used."""
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name == "cupy":
+            return None, f"CuPy is not installed ({_EXTRAS})"
+        return None, f"CuPy does not load: {_line(error)}"
+    except ImportError as error:
+        return None, f"CuPy does not load: {_line(error)}"
+    runtime = cupy.cuda.runtime
+    try:
+        count = runtime.getDeviceCount()
+        if index >= count:
+            return None, f"there is no GPU {index}, the driver lists {count}"
+        if find_spec("numba_cuda") is None:
+            return None, f"numba-cuda is not installed ({_EXTRAS})"
+        handle = cupy.cuda.Device(index)
+        with handle:
+            if not _computes(cupy):
+                return None, f"GPU {index} computed wrong numbers in the start-up probe"
+            description = runtime.getDeviceProperties(index)["name"].decode()
+        handle.use()
+    except Exception as error:  # whatever the driver, the compiler or the headers lack is the user's answer
+        return None, _reason(error, runtime, index)
+    import array_api_compat.cupy
+
+    return Device(f"cuda:{index}", array_api_compat.cupy, handle), description
+
+
+def _computes(cupy: Any) -> bool:
+    """Tell whether CuPy multiplies a matrix, and numba-cuda compiles and runs a kernel, to the right numbers."""
+    from mcgc.kernels import cuda
+    from mcgc.random import Key, normal
+
+    ones = cupy.ones((16, 16), dtype=cupy.float32)
+    noise, _ = cuda.perturb(cupy.zeros(1000, dtype=cupy.float32), 1.0, Key(0))
+    product, difference = (ones @ ones).get(), abs(noise.get() - normal(Key(0), (1000,)))
+    return bool((product == 16).all() and difference.max() < 1e-5)
+
+
+def _reason(error: Exception, runtime: Any, index: int) -> str:
+    """Return in one sentence what an error of CuPy, numba-cuda or the libraries below them comes from."""
+    line, kind = _line(error), type(error).__name__
+    for marks, sentence in _REASONS:
+        if any(mark in f"{kind}: {line}" for mark in marks):
+            return sentence.format(index=index, line=line, extras=_EXTRAS)
+    if "cudaErrorInsufficientDriver" in line:
+        driver, own = runtime.driverGetVersion() // 1000, runtime.runtimeGetVersion() // 1000
+        if driver == 0:
+            return "there is no NVIDIA driver on this machine"
+        return f"the driver is for CUDA {driver}, and the installed CuPy for CUDA {own} ({_EXTRAS})"
+    return f"the start-up probe failed: {line}"
+
+
+_EXTRAS = "pip install 'mcgc[cuda12]' or 'mcgc[cuda13]', as the driver has it"
+# what types or messages of errors hold, and what they come from; a message is CuPy's, or that of numba-cuda after it
+_REASONS = (
+    (("OutOfMemoryError", "MemoryError", "cudaErrorMemoryAllocation", "ALLOC_FAILED", "OUT_OF_MEMORY"),
+     "GPU {index} is out of memory: {line}"),
+    (("cudaErrorNoDevice",), "the driver lists no GPU"),
+    (("cudaErrorNoKernelImageForDevice", "--gpu-architecture"),
+     "the installed CuPy is for a CUDA that does not know GPU {index} ({extras})"),
+    (("libnvrtc", "nvrtc64", "NVRTCError", "CompileException", "NvrtcError", "NvvmSupportError", "DynamicLibNotFound",
+      "CUDA headers"),
+     "NVRTC or the CUDA headers are missing or do not fit ({extras}): {line}"),
+    (("ImportError", "ModuleNotFoundError", "CudaSupportError"), "numba-cuda does not load ({extras}): {line}"),
+)  # fmt: skip
+
+
+def _line(error: Exception) -> str:
+    """Return the first line of the error's message that says something, or its type."""
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
