@@ -126,7 +126,7 @@ def _of_solution(work: _Work, times: int, steps: int) -> int:
     evaluations = {
         "direct": steps * (stages - 1) + 1,
         "backsolve": 2,
-        "checkpointed": min(2 * stride, steps) * (stages - 1) + 1,  # a segment's tape is held until the next one's is
+        "checkpointed": min(stride, steps) * (stages - 1) + 1,
     }[str(settings.adjoint)]
     layers = item * ((1 if host else TAPE) * values + sizes[0] + 6 * states)  # on the host the net is one call
     kept = min(CHECKPOINTS, steps) if settings.adjoint == "checkpointed" else 0

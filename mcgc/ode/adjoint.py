@@ -65,8 +65,8 @@ def checkpointed(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence, cotan
         steps = plan.steps[index:end]
         replay = lambda y, k1, *free, steps=steps: _segment(plan, steps, *at(free), y, k1)
         low, high = window(steps)
-        _, pullback = vjp(replay, y, k1, *varied)
-        y_bar, k_bar, *bars = pullback((y_bar, k_bar, cotangent[:, low:high, :] if low < high else None))
+        bars = (y_bar, k_bar, cotangent[:, low:high, :] if low < high else None)
+        y_bar, k_bar, *bars = vjp(replay, y, k1, *varied)[1](bars)  # no name holds a tape while the next is made
         totals = [bar if total is None else total + bar for total, bar in zip(totals, bars, strict=True)]
     return (y_bar + cotangent[:, 0, :], *(totals if of_ts else [None, *totals]))
 
