@@ -35,8 +35,8 @@ def spread(values: Sequence[float]) -> Spread:
     if any(map(math.isnan, values)):
         return Spread(*(math.nan,) * 4)
     mean = math.fsum(values) / len(values)
-    squares = math.fsum((value - mean) ** 2 for value in values)
-    sd = math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else math.nan
+    length = math.hypot(*(value - mean for value in values))  # whose squares do not overflow
+    sd = length / math.sqrt(len(values) - 1) if len(values) > 1 else math.nan
     return Spread(mean, sd, min(values), max(values))
 
 
@@ -88,12 +88,15 @@ def interval(first: Sequence[float], other: Sequence[float], paired: bool, seed:
 
     Its ends are the quantiles 0.025 and 0.975 of the difference over 10,000 resamples, drawn with replacement: of the
     members of both alike if `paired`, when number i of `first` belongs to number i of `other`, else of each by itself.
-    With few members it is too narrow: for 5 it covers less than the level says.
+    With few members it is too narrow: for 5 it covers less than the level says. A number that is not finite makes NaN
+    of all three.
 
     Raises `InputError` if one has no numbers, or paired ones are not as many.
     """
     if not first or not other or (paired and len(first) != len(other)):
         raise InputError(f"an interval needs numbers in both, in pairs as many, got {len(first)} and {len(other)}")
+    if not all(map(math.isfinite, (*first, *other))):
+        return Interval(*(math.nan,) * 3)
     xp, key = HOST.namespace, Key(seed)
     x, y = (xp.asarray(values, dtype=xp.float64) for values in (first, other))
     means = [_means(x, fold_in(key, 0)), _means(y, fold_in(key, 0 if paired else 1))]

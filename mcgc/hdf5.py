@@ -36,11 +36,10 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
     try:
         with open(path, "rb") as opened:
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-            if os.fstat(opened.fileno()).st_size:
-                with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as image:
-                    _check_heaps(image)
-        if not h5py.is_hdf5(path):
-            raise DatasetError(f"{name} is not an HDF5 file: {wanted}")
+            if not h5py.is_hdf5(path):
+                raise DatasetError(f"{name} is not an HDF5 file: {wanted}")
+            with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as image:
+                _check_heaps(image)
         with h5py.File(path, "r") as file:
             return contents(file, name), sha256
     except McgcError:
@@ -54,10 +53,12 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
 def _check_heaps(image: mmap.mmap) -> None:
     """Raise `ValueError` if a heap of strings in `image` is damaged so that HDF5 would never get to its end.
 
+    The time is linear in the size of `image`: heaps that do not overlap hold an object in 16 bytes at most.
+
     A heap is "GCOL", version 1, at 8 its size, and from 16 on objects: an index, at 8 their size, and from 16 on as
     many bytes, padded to a multiple of 8. The size of object 0, free space, includes its own 16.
     """
-    start = image.find(b"GCOL\1")
+    start, objects = image.find(b"GCOL\1"), 0
     while start >= 0:
         (size,) = _LONG.unpack(image[start + 8 : start + 16].ljust(8, b"\xff"))
         place, end = start + 16, start + size
@@ -66,7 +67,9 @@ def _check_heaps(image: mmap.mmap) -> None:
             step = length if image[place : place + 2] == bytes(2) else 16 + (length + 7) // 8 * 8
             if not 0 < step <= end - place:
                 raise ValueError("a heap of strings is damaged")
-            place += step
+            place, objects = place + step, objects + 1
+            if objects > len(image) // 16:
+                raise ValueError("heaps of strings overlap")
         start = image.find(b"GCOL\1", start + 1)
 
 

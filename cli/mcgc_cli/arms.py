@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from mcgc_datasets import load
 
-from mcgc import problems, runs
+from mcgc import problems, runs, training
 from mcgc.arrays import Device
 from mcgc.comparison import summary
 from mcgc.devices import select_device
 from mcgc.ensembles import Ensembles
+from mcgc.resume import unpack
 from mcgc.settings import Settings
 from mcgc_cli import pictures
 from mcgc_cli.lock import locked
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def planned(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
+    """Return the settings of each arm, with the options that were given. Raises `InputError` for one out of range."""
+    problem = problems.get(study.problem)
+    return {arm: settings_of(problem._replace(recipe=recipe), given) for arm, recipe in study.settings().items()}
+
+
 def reproduce(
     study: Ensembles,
+    arms: Mapping[str, Settings],
     place: str,
     dataset: str | None,
-    given: Mapping[str, Any],
     *,
     workers: int,
     quiet: bool,
@@ -39,14 +46,12 @@ def reproduce(
 ) -> tuple[dict[str, Any], "Figure"]:
     """Train what is not yet trained of both arms in the directory `place`; return the results and the figure."""
     device, taken = select_device("cpu" if workers > 1 else "auto")
-    problem = problems.get(study.problem)
-    arms = {arm: settings_of(problem._replace(recipe=recipe), given) for arm, recipe in study.settings().items()}
     epochs = arms["with"].epochs
     with ExitStack() as stack:
         for arm in arms:
             stack.enter_context(locked(_path(place, arm), say))
         data = load(study.problem, dataset)
-        # both are looked at before one is trained, so that what differs is told before hours have passed
+        # both are looked at before one is trained, so that what cannot be gone on with is told first
         savers = {arm: _saver(_path(place, arm), settings, data, device) for arm, settings in arms.items()}
         say(taken)
         heed = stack.enter_context(noted())
@@ -78,7 +83,13 @@ def _saver(path: str, settings: Settings, data: Any, device: Device) -> Saver:
     saver = begun(path, True, 1, settings, data, device)
     if not os.path.lexists(path):
         return saver
-    return same_run(saver, runs.load(path), False, "undo that, or choose another directory with --out")
+    old = runs.load(path)
+    if old.epoch == settings.epochs:  # it is only drawn again, which other versions may do
+        saver.run = saver.run._replace(versions=old.versions)
+    saver = same_run(saver, old, False, "undo that, or choose another directory with --out")
+    if saver.epoch < settings.epochs:
+        unpack(saver.states[0], training.begin(settings, data, device)[1], device)
+    return saver
 
 
 def _shown(show: Show, arm: str, before: int) -> Callable[[Any], None]:
@@ -90,13 +101,15 @@ def _columns(savers: Mapping[str, Saver]) -> dict[str, Any]:
 
 
 def _results(study: Ensembles, settings: Settings, savers: Mapping[str, Saver], device: Device) -> dict[str, Any]:
-    arms = {arm: {"file": f"{arm}.h5", **summary(epochs)} for arm, epochs in _columns(savers).items()}
+    arms = {
+        arm: {"file": f"{arm}.h5", "versions": savers[arm].run.versions, **summary(epochs)}
+        for arm, epochs in _columns(savers).items()
+    }
     return {
         "study": study.name,
         "problem": study.problem,
         "seconds": sum(arm["seconds"] for arm in arms.values()),
         "device": device.name,
-        "versions": savers["with"].run.versions,
         "dataset": savers["with"].run.dataset,
         "changed": {
             field: {"study": old, "here": new} for field, (old, new) in study.changes("with", settings).items()

@@ -1,5 +1,6 @@
 """`mcgc compare`: what runs came to, how sure their differences are, and a picture of them."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("paths", metavar="RUN RUN...", nargs=-1, required=True)
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FILE", help="Picture of the runs, PNG or SVG by its name.")
 @click.option("--data", metavar="FILE", help="HDF5 file of the data: show what is named rightly of each class.")
 @click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
 def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: bool) -> None:
-    """Compare run files of mcgc fit, of one problem: their spread, and the differences from the first."""
+    """Compare run files of mcgc fit, of one problem: the spread of each, and how it differs from the first."""
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc import problems, runs
     from mcgc.comparison import summary
@@ -27,7 +28,7 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
 
     if output is not None:
         pictures.check_format(output)
-    if len(set(paths)) != len(paths):
+    if len(set(map(os.path.realpath, paths))) != len(paths):
         raise InputError("a run is given twice: name each once")
     found = {path: runs.load(path) for path in paths}
     for run in found.values():
@@ -58,13 +59,13 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
 def _differences(first: "Run", other: "Run") -> dict[str, Any]:
     """Return the interval of each quantity's mean, less that of the first run, and whether members were paired.
 
-    Member i of both has the same initial parameters and test set if the seeds are equal.
+    Member i of both has the same initial parameters and test set if seed, data and dtype are the same.
     """
     from mcgc.comparison import best, final, interval
 
-    same = [(run.settings.get("seed"), run.settings.get("members")) for run in (first, other)]
-    paired = same[0] == same[1]
-    found: dict[str, Any] = {"paired": paired}
+    same_data = first.dataset.get("sha256") == other.dataset.get("sha256")
+    paired = same_data and all(first.settings.get(x) == other.settings.get(x) for x in ("seed", "members", "dtype"))
+    found: dict[str, Any] = {"paired": paired, "same_data": same_data}
     for when, numbers in (("final", final), ("best", best)):
         ours, theirs = numbers(first.epochs), numbers(other.epochs)
         found[when] = {name: interval(ours[name], theirs[name], paired)._asdict() for name in ours if name in theirs}
@@ -103,9 +104,11 @@ def _text(result: dict[str, Any]) -> str:
         for name, it in found[when].items()
     ]
     if rows:
-        paired = {path: "in pairs" if it["paired"] else "not paired" for path, it in result["differences"].items()}
+        how = {True: "in pairs", False: "not paired"}
+        other = {True: "", False: ", and its test set is of other data"}
         first = next(iter(result["runs"]))
-        said = ", ".join(f"{path} {how}" for path, how in paired.items())
+        found = result["differences"].items()
+        said = "; ".join(f"{path} {how[it['paired']]}{other[it['same_data']]}" for path, it in found)
         parts.append(f"mean less that of {first}, with its 95 % bootstrap interval ({said}):")
         parts.append(as_table(["run", "quantity", "when", "difference", "from", "to"], rows, names=3))
     if "recall" in result:

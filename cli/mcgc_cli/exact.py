@@ -105,14 +105,19 @@ def names() -> tuple[str, ...]:
     return tuple(_STUDIES)
 
 
-def reproduce(name: str, given: Mapping[str, Any]) -> tuple[dict[str, Any], "Figure"]:
-    """Run a study; return its results and its figure. Raises `InputError` for an option that it does not have."""
+def count(name: str, given: Mapping[str, Any]) -> int:
+    """Return the number of members of a study. Raises `InputError` for an option that it does not have."""
     options = {field: value for field, value in given.items() if value is not None}
     members = options.pop("members", SEEDS) if name == "test-functions" else SEEDS
     if options:
         raise InputError(f"--{next(iter(options)).replace('_', '-')} does not apply to {name}: leave it out")
     if members < 1:
         raise InputError(f"--members must be a whole number of at least 1, got {members}")
+    return members
+
+
+def reproduce(name: str, members: int) -> tuple[dict[str, Any], "Figure"]:
+    """Run a study; return its results and its figure."""
     study, began = _STUDIES[name], time.perf_counter()
     found = study.run(members)
     took = {"seconds": time.perf_counter() - began, "versions": runs.versions()}

@@ -73,28 +73,33 @@ def fit(
 
     from mcgc import problems, runs
     from mcgc.devices import select_device
+    from mcgc.hdf5 import check_file
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
     from mcgc_cli.train import train
 
     ctx.meta["debug"] = debug
-    old, path = None, output
-    if resume is not None:
-        if output is not None or force:
-            raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
-        old, path, force = runs.load(resume), resume, True
-        problem, dataset, device = resumed(old, problem, dataset, device)
-    if problem is None:
-        raise click.UsageError("Missing option '--problem'.")
-    settings = settings_of(problems.get(problem), given, old)
-    place, taken = select_device(device or "auto")
-    if workers > 1 and place.name != "cpu":
-        raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
-    path = path if path is not None else free(f"{problem}-seed{settings.seed}.h5")
-    runs.check_writable(path, force)
+    if resume is not None and (output is not None or force):
+        raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
     say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
     with ExitStack() as stack:
-        stack.enter_context(locked(path, say))
+        old = None
+        if resume is not None:
+            check_file(resume, f"run file {resume!r}")
+            stack.enter_context(locked(resume, say))  # before it is read, since another process may be about to save
+            old, force = runs.load(resume), True
+            problem, dataset, device = resumed(old, problem, dataset, device)
+        if problem is None:
+            raise click.UsageError("Missing option '--problem'.")
+        settings = settings_of(problems.get(problem), given, old)
+        place, taken = select_device(device or "auto")
+        if workers > 1 and place.name != "cpu":
+            raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
+        path = resume if output is None else output
+        path = free(f"{problem}-seed{settings.seed}.h5") if path is None else path
+        runs.check_writable(path, force)
+        if resume is None:
+            stack.enter_context(locked(path, say))
         data = load(problem, dataset)
         saver = begun(path, force, checkpoint_every, settings, data, place)
         if old is not None:

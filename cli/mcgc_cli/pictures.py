@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
@@ -53,7 +54,7 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
 def write(path: str | os.PathLike, content: bytes) -> None:
     """Write a small file so that it is there whole or not at all. Raises `OutputError` if it cannot be written."""
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.partial")
+    temporary = path.with_name(f".{path.name[:200]}.partial")
     try:
         temporary.write_bytes(content)
         os.replace(temporary, path)
@@ -62,7 +63,8 @@ def write(path: str | os.PathLike, content: bytes) -> None:
             f"output {os.fspath(path)!r} cannot be written ({error.strerror}): choose a place that exists and may be"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss: str, log: bool) -> "Figure":
@@ -110,4 +112,8 @@ def legend(figure: "Figure", labels: Sequence[str], title: str) -> None:
         for _, (colour, dash) in zip(labels, styles(), strict=False)
     ]
     columns = min(len(labels), 4)
-    figure.legend(lines, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=10, title=title)
+    made = figure.legend(
+        lines, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=10, title=title
+    )
+    for text in made.get_texts():
+        text.set_parse_math(False)  # names of files may have a $

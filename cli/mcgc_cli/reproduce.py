@@ -1,16 +1,21 @@
 """`mcgc reproduce`: a study of the paper, with its run files, its numbers and its figure."""
 
+import json
 import os
 import shlex
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from mcgc.errors import InputError, OutputError
 from mcgc_cli.options import chosen_options
 from mcgc_cli.summary import as_json
+
+RESULTS = "results.json"
 
 
 @click.command()
@@ -57,32 +62,54 @@ def reproduce(
         raise InputError(f"unknown study {name!r}: choose one of {', '.join(names)}")
     say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
     place = out or name
-    _open(place, resume)
     if name in exact.names():
         text = exact.as_text
-        results, figure = exact.reproduce(name, {**given, "data": data})
+        own = None if ctx.get_parameter_source("workers") is ParameterSource.DEFAULT else workers
+        members = exact.count(name, {**given, "data": data, "workers": own})
+        _open(place, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
+        results, figure = exact.reproduce(name, members)
     else:
-        text = arms.as_text
+        text, study = arms.as_text, ensembles.get(name)
+        planned = arms.planned(study, given)
+        _open(place, resume, name)
         results, figure = arms.reproduce(
-            ensembles.get(name), place, data, given, workers=workers, quiet=quiet, say=say, again=_again(ctx)
+            study, planned, place, data, workers=workers, quiet=quiet, say=say, again=_again(ctx)
         )
     for ending in pictures.FORMATS:
         pictures.save(figure, Path(place, name + ending))
-    pictures.write(Path(place, "results.json"), f"{as_json(results, indent=2)}\n".encode())
+    pictures.write(Path(place, RESULTS), f"{as_json(results, indent=2)}\n".encode())
     click.echo(as_json(results) if json else f"{text(results)}\nsaved to {place}")
 
 
-def _open(place: str, resume: bool) -> None:
-    """Make the directory; raise `OutputError` if it cannot be, or holds something that is not to be gone on with."""
+def _open(place: str, resume: bool, name: str, foreign: Collection[str] = ()) -> None:
+    """Make the directory of the study `name`, in which no file is called as one of `foreign`.
+
+    Raises `OutputError` if it cannot be, or holds something that is not to be gone on with.
+    """
     try:
         os.makedirs(place, exist_ok=True)
-        used = bool(os.listdir(place))
+        used = os.listdir(place)
     except OSError as error:
         raise OutputError(
             f"directory {place!r} cannot be used ({error.strerror}): choose another with --out"
         ) from error
     if used and not resume:
         raise OutputError(f"directory {place!r} is not empty: choose another with --out, or go on there with --resume")
+    theirs = [file for file in used if file in foreign or (file == RESULTS and _study(place) != name)]
+    if theirs:
+        raise OutputError(f"directory {place!r} holds {min(theirs)}, not of {name}: choose another with --out")
+
+
+def _study(place: str) -> Any:
+    """Return the name of the study that the results in `place` are of, None if they are of none."""
+    from mcgc.hdf5 import check_file
+
+    path = Path(place, RESULTS)
+    try:
+        check_file(path, "results")
+        return json.loads(path.read_bytes())["study"]
+    except (InputError, OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
 
 
 def _again(ctx: click.Context) -> str:

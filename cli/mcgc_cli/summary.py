@@ -25,7 +25,8 @@ def as_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1)
     for row in rows:
         table.add_row(*row)
     text = StringIO()
-    Console(file=text, width=200).print(table)
+    # wider than any table, and names of files are no markup
+    Console(file=text, width=2**20, markup=False, emoji=False, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
 
 

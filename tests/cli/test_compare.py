@@ -1,6 +1,8 @@
 """`mcgc compare`: numbers of run files, differences, pictures, and what is named rightly of each class."""
 
 import json
+import os
+import shutil
 import statistics
 
 import h5py
@@ -47,9 +49,36 @@ def test_the_table_and_the_picture_show_every_run(mcgc, three):
     assert mcgc("compare", "a.h5", "b.h5", "-o", "other.svg").exit_code == 0
     with open("one.svg", "rb") as one, open("other.svg", "rb") as other:
         assert one.read() == other.read()
-    assert mcgc("compare", "a.h5", "-o", "one.png").exit_code == 0
+    alone = mcgc("compare", "a.h5", "-o", "one.png")
+    assert alone.exit_code == 0
+    assert "bootstrap" not in alone.stdout
     with open("one.png", "rb") as file:
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
+
+
+def test_members_of_other_data_or_precision_are_no_pairs(mcgc, three):
+    times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(1).normal(size=(6, 4, 2))
+    write_series("other.h5", "lotka-volterra", times, np.ones((6, 2)), states)
+    for name, options in (("d", "--dataset other.h5"), ("e", "--dtype float64")):
+        assert mcgc(*f"{SERIES} --members 3 {options} -o {name}.h5".split()).exit_code == 0
+    found = json.loads(mcgc("compare", "a.h5", "b.h5", "d.h5", "e.h5", "--json").stdout)["differences"]
+    told = {path: (it["paired"], it["same_data"]) for path, it in found.items()}
+    assert told == {"b.h5": (True, True), "d.h5": (False, False), "e.h5": (False, True)}
+    table = mcgc("compare", "a.h5", "b.h5", "d.h5", "e.h5").stdout
+    assert "(b.h5 in pairs; d.h5 not paired, and its test set is of other data; e.h5 not paired)" in table
+
+
+def test_any_name_of_a_file_is_shown_as_it_is(mcgc, three):
+    os.mkdir("d[")
+    names = ["d[/x].h5", ":smile:[red].h5", r"a$\foo$.h5", "_" + "a" * 240 + ".h5"]
+    for name in names:
+        shutil.copy("b.h5", name)
+    done = mcgc("compare", "a.h5", *names, "-o", "one.svg")
+    assert done.exit_code == 0, done.stderr
+    for name in names:
+        rows = [line.removeprefix(name).split() for line in done.stdout.splitlines() if line.startswith(f"{name}  ")]
+        assert [len(row) for row in rows] == [7] * 4 + [6] * 4
+    assert "…" not in done.stdout
 
 
 @pytest.fixture
@@ -86,7 +115,7 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
     ("args", "sentence"),
     [
         ("a.h5 run.h5", "a.h5 is a run of lotka-volterra, run.h5 one of mnist: compare runs of one"),
-        ("a.h5 a.h5", "a run is given twice: name each once"),
+        ("a.h5 ./a.h5", "a run is given twice: name each once"),
         ("a.h5 none.h5", "run file 'none.h5'"),
         ("a.h5 -o one.pdf", "a picture is .png or .svg, got 'one.pdf'"),
         ("a.h5 -o no/one.png", "output 'no/one.png' cannot be written (No such file or directory)"),

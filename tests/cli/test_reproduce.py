@@ -6,13 +6,16 @@ import signal
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from mcgc_cli import exact
 from mcgc_datasets import mnist_image, write_series
 
 from mcgc import runs
+from mcgc.ensembles import ARMS
 
 COMMAND = (sys.executable, "-m", "mcgc_cli", "reproduce", "figure-6")
 
@@ -132,6 +135,60 @@ def test_what_differs_from_the_study_in_the_directory_is_told_before_anything_is
     assert runs.load("there/without.h5").epoch == 2
 
 
+def test_an_arm_that_cannot_go_on_is_told_before_the_other_is_trained(mcgc, arguments):
+    assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
+    with h5py.File("there/without.h5", "a") as file:
+        del file["states/last/order/bits"]
+    refused = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
+    assert refused.exit_code == 2
+    assert "it is damaged, or of another run" in refused.stderr
+    assert runs.load("there/with.h5").epoch == 1
+
+
+def test_finished_arms_are_drawn_again_with_other_versions_and_keep_their_own(mcgc, arguments, monkeypatch):
+    assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
+    before = runs.versions()
+    monkeypatch.setattr(runs, "versions", lambda: {**before, "numpy": "9.9"})
+    done = mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet", "--resume", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert {arm: it["versions"] for arm, it in json.loads(done.stdout)["arms"].items()} == dict.fromkeys(ARMS, before)
+    longer = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
+    assert longer.exit_code == 2
+    assert f"the version of numpy was {before['numpy']} and is 9.9" in longer.stderr
+
+
+def test_a_directory_of_another_study_is_refused_and_left_as_it_is(mcgc, fake_fit):
+    mcgc("reproduce", "figure-7", "--epochs", 1, "--out", "seven", "--quiet")
+    fake_fit.fail = {1: KeyboardInterrupt()}
+    mcgc("reproduce", "figure-7", "--epochs", 2, "--out", "stopped", "--quiet")
+    mcgc("reproduce", "figure-1", "--out", "one")
+    os.mkdir("foreign")
+    with open("foreign/results.json", "w", encoding="utf-8") as file:
+        file.write("[1, 2]")
+    for name, place, theirs in (
+        ("figure-1", "seven", "results.json"),
+        ("figure-1", "stopped", "with.h5"),
+        ("figure-2", "one", "results.json"),
+        ("figure-7", "one", "results.json"),
+        ("figure-6", "seven", "results.json"),
+        ("figure-1", "foreign", "results.json"),
+    ):
+        files = {file.name: file.read_bytes() for file in Path(place).iterdir()}
+        done = mcgc("reproduce", name, "--out", place, "--resume", "--quiet")
+        assert done.exit_code == 2
+        assert f"directory '{place}' holds {theirs}, not of {name}: choose another with --out" in done.stderr
+        assert {file.name: file.read_bytes() for file in Path(place).iterdir()} == files
+    assert mcgc("reproduce", "figure-1", "--out", "one", "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "args", ["figure-7 --epochs 0", "figure-6 --rtol -1", "figure-1 --seed 3", "figure-1 --workers 1"]
+)
+def test_a_mistake_in_the_options_leaves_no_directory(mcgc, args):
+    assert mcgc("reproduce", *args.split()).exit_code == 2
+    assert os.listdir() == []
+
+
 @pytest.mark.parametrize("name", ["figure-1", "figure-2", "figure-3", "figure-4"])
 def test_the_exact_studies_write_their_numbers_and_their_picture(mcgc, name):
     done = mcgc("reproduce", name)
@@ -171,6 +228,7 @@ def test_the_test_functions_tell_how_often_continuation_reaches_a_minimum(mcgc):
     ("args", "sentence"),
     [
         ("figure-1 --epochs 3", "--epochs does not apply to figure-1: leave it out"),
+        ("figure-1 --workers 3", "--workers does not apply to figure-1: leave it out"),
         ("figure-4 --data file", "--data does not apply to figure-4: leave it out"),
         ("test-functions --members 0", "--members must be a whole number of at least 1, got 0"),
         ("figure-9", "unknown study 'figure-9': choose one of figure-"),

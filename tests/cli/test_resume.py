@@ -10,10 +10,11 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
-from mcgc_cli import saving
+from mcgc_cli import lock, saving
 from mcgc_cli.lock import locked
 from mcgc_datasets import write_series
 
@@ -166,6 +167,23 @@ def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_f
     assert runs.load("run.h5").finished
 
 
+def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc, fake_fit, monkeypatch):
+    stopped(mcgc, fake_fit, after=4)
+    os.rename("run.h5", "later.h5")
+    stopped(mcgc, fake_fit, after=1)
+
+    def taken_late(path, say):
+        os.replace("later.h5", path)
+        return locked(path, say)
+
+    monkeypatch.setattr(lock, "locked", taken_late)
+    trained = []
+    fake_fit.after = {done: partial(trained.append, done + 1) for done in range(5)}
+    assert mcgc("fit", "--resume", "run.h5", "--quiet").exit_code == 0
+    assert trained == [5]
+    assert runs.load("run.h5").epoch == 5
+
+
 def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
     mcgc("fit", "--problem", "lorenz", "--epochs", 3, "-o", "run.h5")
     result = mcgc("fit", "--resume", "run.h5")
@@ -214,7 +232,7 @@ def test_versions_that_change_results_are_named_and_what_is_allowed_is_recorded(
     assert run.settings["beta"] == 0.25
 
 
-@pytest.mark.parametrize("name", ["missing.h5", "directory.h5", "fifo.h5", "text.h5", "data.h5"])
+@pytest.mark.parametrize("name", ["missing.h5", "no/run.h5", "directory.h5", "fifo.h5", "text.h5", "data.h5"])
 def test_what_is_no_run_file_is_refused_in_one_sentence(mcgc, name, arguments, tmp_path):
     (tmp_path / "directory.h5").mkdir()
     os.mkfifo(tmp_path / "fifo.h5")

@@ -23,12 +23,12 @@ COMMANDS = commands(main)
 
 def rows(path):
     """Return the rows of the table under the heading of a command."""
-    after = re.split(rf"^## `{path}(?: [A-Z]+)*`$", PAGE, flags=re.M)[1]
+    after = re.split(rf"^## `{path}(?: [A-Z.]+)*`$", PAGE, flags=re.M)[1]
     return re.findall(r"^\| `(.*?)` \|", after.split("\n## ")[0], re.M)
 
 
 def test_every_command_has_a_section_and_nothing_else_has():
-    assert re.findall(r"^## `(mcgc [a-z ]+?)(?: [A-Z]+)*`$", PAGE, re.M) == list(COMMANDS)
+    assert re.findall(r"^## `(mcgc [a-z ]+?)(?: [A-Z.]+)*`$", PAGE, re.M) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS)

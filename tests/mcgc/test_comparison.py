@@ -21,6 +21,10 @@ def test_a_spread_is_that_of_the_statistics_module():
     assert all(map(math.isnan, spread([1.0, math.nan])))
 
 
+def test_a_spread_of_huge_losses_does_not_overflow():
+    assert spread([1e200, 3e200]) == pytest.approx((2e200, math.sqrt(2) * 1e200, 1e200, 3e200), rel=1e-14)
+
+
 def epochs():
     loss = np.array([[4.0, 5.0], [1.0, math.nan], [2.0, 3.0]])
     accuracy = np.array([[0.5, 0.25], [0.75, 0.5], [0.625, 0.5]])
@@ -84,6 +88,14 @@ def test_pairs_take_away_what_members_have_in_common_and_seeds_repeat():
     assert free.low < 1 - 0.1 < 1 + 0.1 < free.high
     assert interval(x.tolist(), y, False) == free != interval(x.tolist(), y, False, seed=1)
     assert interval(y, x.tolist(), True).difference == pytest.approx(-1)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_leaves_no_interval(paired, value):
+    finite, other = [1.0, 2.0, 3.0, 4.0, 5.0], [6.0, 7.0, value, 8.0, 9.0]
+    for pair in ((finite, other), (other, finite)):
+        assert all(map(math.isnan, interval(*pair, paired)))
 
 
 @pytest.mark.parametrize("args", [([], [1.0], False), ([1.0], [], False), ([1.0, 2.0], [1.0], True)])
