@@ -50,19 +50,33 @@ class State(NamedTuple):
 class Info(NamedTuple):
     """What a step saw: the estimate of g at the state before it, of ∂g/∂φ without and with β, and the aux list.
 
-    `ratio` is the signal-to-noise ratio of the estimates of ∂g/∂φ, |mean| / standard deviation over about the last 50
-    steps, this one included (1/√ε of the dtype where there is no spread, as in the first step); `capped` is the number
-    of steps so far whose φ met the cap; `gap` is the estimate of g less f(θ), where that was asked for. All are
-    arrays on the device of θ, 0-dimensional or (members,), or None where there is no such number.
+    `means` (..., 3) are those of the estimates of g, of ∂g/∂φ and of its square over about the last 50 steps, this one
+    included; `capped` is the number of steps so far whose φ met the cap; `gap` is the estimate of g less f(θ), where
+    that was asked for. All are arrays on the device of θ, the others 0-dimensional or (members,), or None where there
+    is no such number.
     """
 
     smoothed: Array
     grad_log_lam: Array
     regularised: Array
     aux: list
-    ratio: Array | None = None
+    means: Array | None = None
     capped: Array | None = None
     gap: Array | None = None
+
+    @property
+    def ratio(self) -> Array | None:
+        """The signal-to-noise ratio of the estimates of ∂g/∂φ, |mean| / standard deviation, from `means`.
+
+        The variance is taken to be no less than its rounding: it is 1/√ε of the dtype where there is no spread, as in
+        the first step.
+        """
+        if self.means is None:
+            return None
+        xp = namespace_of(self.means)
+        mean, square, limits = self.means[..., 1], self.means[..., 2], xp.finfo(self.means.dtype)
+        variance = xp.maximum(square - mean * mean, limits.eps * square + limits.smallest_normal)
+        return xp.abs(mean) / xp.sqrt(variance)
 
 
 class Continuation(NamedTuple):
@@ -138,8 +152,8 @@ def continuation(
             log_lam = xp.minimum(log_lam, log_lam0 + cap)
         seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
         moments = DECAY * moments + (1 - DECAY) * seen
-        ratio = _ratio(moments / (1 - DECAY ** (steps + 1)))
-        info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux, ratio, capped, difference)
+        means = moments / (1 - DECAY ** (steps + 1))
+        info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux, means, capped, difference)
         return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
 
     return Continuation(init, step)
@@ -150,14 +164,6 @@ def at_step(state: State, steps: int) -> State:
     if state.steps and is_array(state.moments):
         state = state._replace(moments=state.moments * ((1 - DECAY**steps) / (1 - DECAY**state.steps)))
     return state._replace(steps=steps)
-
-
-def _ratio(moments: Array) -> Array:
-    """Return |mean| / standard deviation, the variance taken to be no less than its rounding."""
-    xp = namespace_of(moments)
-    mean, square, limits = moments[..., 1], moments[..., 2], xp.finfo(moments.dtype)
-    variance = xp.maximum(square - mean * mean, limits.eps * square + limits.smallest_normal)
-    return xp.abs(mean) / xp.sqrt(variance)
 
 
 def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: int = 64) -> int:

@@ -148,14 +148,18 @@ def backward_rows(turned, hidden, bars, room, first, rows, sizes, is_tanh, x_bar
 
 
 @njit(cache=True)
-def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n):
-    """Add to theta_bar the gradient of one layer's weights and biases, h_{l−1} at a_at in a."""
+def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, fresh):
+    """Add to theta_bar the gradient of one layer's weights and biases, h_{l−1} at a_at in a.
+
+    Where theta_bar is `fresh` it may hold anything: it is added to zero.
+    """
     c, none = theta_bar, theta_bar.dtype.type(-np.inf)
-    one, b_at = np.ones(1, c.dtype), w_at + k * n
-    for p in range(0, rows, BLOCK):
+    one, zeros, b_at = np.ones(1, c.dtype), np.zeros(n, c.dtype), w_at + k * n
+    for p in range(0, max(rows, 1), BLOCK):
         m = min(BLOCK, rows - p)
-        matmul(c, w_at, n, c, w_at, n, none, a, a_at + p * k, 1, k, bars, g_at + p * n, n, k, n, m)
-        matmul(c, b_at, n, c, b_at, n, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m)
+        d, d_w, d_b, d_row = (zeros, 0, 0, 0) if fresh and p == 0 else (c, w_at, b_at, n)
+        matmul(c, w_at, n, d, d_w, d_row, none, a, a_at + p * k, 1, k, bars, g_at + p * n, n, k, n, m)
+        matmul(c, b_at, n, d, d_b, d_row, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m)
 
 
 @njit(cache=True)
@@ -164,7 +168,7 @@ def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
     a, a_at, w_at, start = x, 0, 0, 0
     for layer in range(sizes.size - 1):
         k, n = sizes[layer], sizes[layer + 1]
-        _add_layer(theta_bar, w_at, a, a_at, bars, start, rows, k, n)
+        _add_layer(theta_bar, w_at, a, a_at, bars, start, rows, k, n, False)
         a, a_at = hidden, start
         w_at += (k + 1) * n
         start += room * n
@@ -192,7 +196,6 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, wit
         or cotangent.shape[1] != sizes[-1]
     ):
         raise InputError("an argument of dense_vjp does not fit the net: give what dense_forward took and returned")
-    theta_bar[:] = theta.dtype.type(0)
     x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
     turned, flat, half = turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
     w_at, h_at, at, g_at = parameters, rows * (values - sizes[-1]), 0, half
@@ -202,7 +205,7 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, wit
         w_at -= (k + 1) * n
         h_at -= rows * k  # negative for the inputs
         a, a_at = (hidden, h_at) if layer > 0 else (flat, 0)
-        _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n)
+        _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, True)
         if layer > 0 or with_x:
             _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_tanh, x_bar)
         at, g_at = g_at, at
