@@ -203,6 +203,9 @@ def _plot(plan: Plan, name: str, unit: str, lines: Mapping[str, Mapping[int, flo
     figure, axes = plt.subplots(figsize=(5, 3.5), layout="constrained")
     for side, line in lines.items():
         axes.loglog(list(line), list(line.values()), "o-", label=side)
+    points = sorted({point for line in lines.values() for point in line})
+    axes.set_xticks(points, [f"{point:,}" for point in points])
+    axes.minorticks_off()
     axes.set(xlabel="ODE steps" if name == "memory" else name.replace("_", " "), ylabel=unit)
     axes.grid(alpha=0.3)
     axes.legend()
