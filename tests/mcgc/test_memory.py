@@ -31,7 +31,7 @@ from test_memory import data, easy
 def now(name):
     return 1024 * next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
 problem, count, changes = problems.get(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-small, examples = easy(problem, batch_size=2), data(problem, count)
+small, examples = easy(problem, **changes | {{"batch_size": 2}}), data(problem, count)
 list(training.fit(small, data(problem, 5), HOST, problem))  # what is compiled and imported is there from now on
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")  # the highest value is the present one
