@@ -1,4 +1,4 @@
-"""What drives the effect of continuation: estimators, learning rates of φ, and β, at equal numbers of gradients.
+"""What drives the effect of continuation: estimators, learning rates of φ, β, schedules, at equally many gradients.
 
     python bench/drives.py mnist --data mnist.h5 --runs 2 --workers 2 --done drives.jsonl >> drives.jsonl
 
@@ -8,31 +8,40 @@ that FILE of `--done FILE` has, of the same epochs, are left out, so a study tha
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 RATES = (1e-3, 1e-2, 1e-1, 1.0)
+FALLS = (1.0, 3.0, 10.0, 30.0)
 TENTHS = 10
 
 
 class Variant(NamedTuple):
-    """What is varied: an estimator ("none" is plain descent), the learning rate of φ, β, and the loss."""
+    """What is varied: an estimator ("none" is plain descent), the learning rate of φ, β, the loss, and the schedule.
+
+    A schedule that does not learn λ takes log λ down by `fall` from the start to the end of the run.
+    """
 
     estimator: str
     learning_rate_lam: float
     beta: float
     loss: str | None
+    schedule: str = "learned"
+    fall: float | None = None
 
 
 def variants(problem: str) -> Iterator[Variant]:
     """Yield plain descent, then every estimator with every rate, with the β of the recipe and with none.
 
-    A classifier has the ordinary cross-entropy too, with the rate and the β of the recipe.
+    Then every schedule with as many falls as there are rates; and a classifier has the ordinary cross-entropy too, with
+    the rate and the β of the recipe.
     """
     from mcgc import problems
     from mcgc.estimators import ESTIMATORS
+    from mcgc.schedules import SCHEDULES
 
     recipe = problems.get(problem).recipe
     yield Variant("none", recipe.learning_rate_lam, recipe.beta, recipe.loss)
@@ -40,13 +49,26 @@ def variants(problem: str) -> Iterator[Variant]:
         for estimator in ESTIMATORS:
             for rate in RATES:
                 yield Variant(estimator, rate, beta, recipe.loss)
+    for schedule in SCHEDULES:
+        for fall in FALLS:
+            yield Variant("score", recipe.learning_rate_lam, recipe.beta, recipe.loss, schedule, fall)
     if recipe.loss is not None:
         yield Variant("none", recipe.learning_rate_lam, recipe.beta, "cross-entropy")
         yield Variant("score", recipe.learning_rate_lam, recipe.beta, "cross-entropy")
 
 
-def settings_of(problem: str, variant: Variant, seed: int, epochs: int | None) -> Any:
-    """Return the recipe with `variant` in it, with as many epochs as give all estimators equally many gradients."""
+def gamma_of(schedule: str, fall: float | None, updates: int) -> float | None:
+    """Return the γ with which log λ falls by `fall` in so many updates."""
+    if fall is None:
+        return None
+    return math.exp(-fall / updates) if schedule == "geometric" else fall / math.log(1 + updates)
+
+
+def settings_of(problem: str, variant: Variant, seed: int, epochs: int | None, steps: int) -> Any:
+    """Return the recipe with `variant` in it, with as many epochs as give all estimators equally many gradients.
+
+    An epoch has so many `steps`.
+    """
     from mcgc import problems
     from mcgc.estimators import ESTIMATORS
 
@@ -54,14 +76,17 @@ def settings_of(problem: str, variant: Variant, seed: int, epochs: int | None) -
     epochs = recipe.epochs if epochs is None else epochs
     plain = variant.estimator == "none"
     points = 1 if plain else len(ESTIMATORS[variant.estimator].signs)
+    epochs, warmup = max(1, epochs // points), recipe.warmup_epochs // points
     return recipe._replace(
         continuation=not plain,
+        schedule=variant.schedule,
+        gamma=gamma_of(variant.schedule, variant.fall, steps * max(1, epochs - warmup)),
         estimator=recipe.estimator if plain else variant.estimator,
         learning_rate_lam=variant.learning_rate_lam,
         beta=variant.beta,
         loss=variant.loss,
-        epochs=max(1, epochs // points),
-        warmup_epochs=recipe.warmup_epochs // points,
+        epochs=epochs,
+        warmup_epochs=warmup,
         seed=seed,
     )
 
@@ -70,14 +95,18 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
     """Train one member, and return its line."""
     from mcgc_datasets import load
 
-    from mcgc import training
+    from mcgc import problems, training
     from mcgc.arrays import HOST
     from mcgc.errors import SolveError
+    from mcgc.members import TEST_FRACTION
 
-    settings, began = settings_of(problem, variant, seed, epochs), time.process_time()
+    began, series = time.process_time(), load(problem, data)
+    size = problems.get(problem).recipe.batch_size
+    steps = -(-round((1 - TEST_FRACTION) * series.num_examples) // size)
+    settings = settings_of(problem, variant, seed, epochs, steps)
     records, failure = [], None
     try:
-        for record, _ in training.fit(settings, load(problem, data), HOST):
+        for record, _ in training.fit(settings, series, HOST):
             records.append(record)
     except SolveError as error:
         failure = str(error)
@@ -91,6 +120,7 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
         "problem": problem,
         **variant._asdict(),
         "seed": seed,
+        "asked": epochs,
         "epochs": settings.epochs,
         "path": path,
         "restored": sum(record.restored[0] for record in records),
@@ -112,19 +142,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--epochs", type=int, help="epochs of an estimator that takes one gradient a step [the recipe's]"
     )
-    parser.add_argument("--only", help="estimators, with commas between them [all]")
+    parser.add_argument("--only", help="estimators and schedules, with commas between them [all]")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--done", type=Path, help="file of lines whose runs are left out")
     given = parser.parse_args(arguments)
     lines = given.done.read_text(encoding="utf-8").splitlines() if given.done and given.done.exists() else []
-    keys = ("estimator", "learning_rate_lam", "beta", "loss", "seed", "epochs")
-    done = {tuple(line[key] for key in keys) for line in map(json.loads, lines) if line["problem"] == given.problem}
+    done = {
+        (Variant(**{name: line[name] for name in Variant._fields if name in line}), line["seed"], line["asked"])
+        for line in map(json.loads, lines)
+        if line["problem"] == given.problem
+    }
+    only = given.only and given.only.split(",")
     jobs = (
         delayed(trained)(given.problem, given.data, variant, seed, given.epochs)
         for seed in range(given.first, given.first + given.runs)
         for variant in variants(given.problem)
-        if (*variant, seed, settings_of(given.problem, variant, seed, given.epochs).epochs) not in done
-        and (given.only is None or variant.estimator in given.only.split(","))
+        if (variant, seed, given.epochs) not in done
+        and (only is None or (variant.estimator if variant.fall is None else variant.schedule) in only)
     )
     for line in Parallel(n_jobs=given.workers, return_as="generator_unordered")(jobs):
         print(json.dumps(line), flush=True)

@@ -141,7 +141,8 @@ def _survived(study: Study, member: Member, epoch: int, run: Callable[[], tuple[
         raise failure
     best, taken = member.best, epoch * steps(study.train, study.settings)
     begun, known = study.method(0).init(best.theta), at_step(best, taken)
-    state = begun._replace(log_lam=known.log_lam, moments=known.moments, steps=taken)
+    clock = {} if study.settings.gamma is None else {"optimizer_lam": known.optimizer_lam}  # a schedule goes on
+    state = begun._replace(log_lam=known.log_lam, moments=known.moments, steps=taken, **clock)
     effort = (0, 0, 0) if "solver" in study.problem.options else (None, None, None)
     row = (*_scores(study, state, []), *effort, taken, 0, True)
     return member._replace(state=state, restores=member.restores + 1), row

@@ -91,8 +91,8 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
     """
     if problem.name not in SIZES or settings.estimator not in SIGNS:
         raise InputError(f"no reference for {settings.estimator!r} on {problem.name!r}: choose from {', '.join(SIZES)}")
-    if not settings.continuation:
-        raise InputError("the comparison is of steps of the continuation: leave continuation on")
+    if not settings.continuation or settings.gamma is not None:
+        raise InputError("the comparison is of steps that learn lambda: leave continuation on, and schedules out")
     settings = settings._replace(dtype="float64", members=1)
     study, (member,) = training.begin(settings, data, HOST, problem, _remembering(adam(settings.learning_rate)))
     warmup = settings.warmup_epochs * len(list(training.minibatches(study, member, 1)))

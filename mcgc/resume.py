@@ -9,6 +9,7 @@ from mcgc.arrays import Device, is_array, to_device, to_host
 from mcgc.autodiff.pytree import flatten, leaf_names, unflatten
 from mcgc.errors import InputError
 from mcgc.runs import Run
+from mcgc.settings import Settings
 from mcgc.training import Member, Record
 
 DETERMINING = ("mcgc", "numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
@@ -79,7 +80,8 @@ def differences(run: Run, **now: Any) -> list[str]:
     nor where the dataset lies, nor which of several like devices is used.
     """
     settings, versions = now["settings"], now["versions"]
-    pairs = [(name, run.settings.get(name), value) for name, value in settings.items() if name != "epochs"]
+    run_settings = {**Settings._field_defaults, **run.settings}  # a file may be older than a setting
+    pairs = [(name, run_settings.get(name), value) for name, value in settings.items() if name != "epochs"]
     pairs += [(f"version of {name}", run.versions.get(name), versions.get(name)) for name in DETERMINING]
     pairs += [("sha256 of the dataset", run.dataset.get("sha256"), now["dataset"]["sha256"])]
     pairs += [("kind of device", run.device.partition(":")[0], now["device"].partition(":")[0])]

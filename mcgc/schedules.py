@@ -6,7 +6,7 @@ takes the optimiser of φ: `continuation(f, adam(1e-3), geometric(0.99), log_lam
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ def decay(power: float) -> Optimizer:
     Raises `InputError` if the power is not a positive number.
     """
     if not 0 < power < math.inf:
-        raise InputError(f"the power of a decay must be a positive number, got {power}")
+        raise InputError(f"gamma of a decay, its power, must be a positive number, got {power}")
     return _of_clock(lambda i: -power * math.log(1 + i))
 
 
@@ -51,6 +51,9 @@ def geometric(rate: float) -> Optimizer:
     """
     slope = _log_rate(rate)
     return _of_clock(lambda i: slope * i)
+
+
+SCHEDULES: Mapping[str, Callable[[float], Optimizer]] = {"geometric": geometric, "decay": decay}
 
 
 def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
@@ -98,7 +101,7 @@ def projected(optimizer: Optimizer) -> Optimizer:
 
 def _log_rate(rate: float) -> float:
     if not 0 < rate < 1:
-        raise InputError(f"the rate of a geometric schedule must lie between 0 and 1, got {rate}")
+        raise InputError(f"gamma of a geometric schedule, its rate, must lie between 0 and 1, got {rate}")
     return math.log(rate)
 
 

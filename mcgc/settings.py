@@ -8,6 +8,7 @@ from mcgc.arrays import DTYPES
 from mcgc.continuation import ESTIMATORS
 from mcgc.errors import InputError
 from mcgc.ode import ADJOINTS, TABLEAUX
+from mcgc.schedules import SCHEDULES
 
 LOSSES = ("softmax-cross-entropy", "cross-entropy")
 
@@ -16,10 +17,13 @@ class Settings(NamedTuple):
     """The options of a run; a problem's recipe is one of these, and `validate` says what each may be.
 
     `beta` is the weight β of the pull on φ, in units of 1/λ₀; `log_lam0` is φ₀; `learning_rate` and
-    `learning_rate_lam` are those of θ and φ. `on_divergence` says what a member does whose loss is not finite or whose
-    solution fails: leave the step out, and go back to its best state where too many fail in a row; go back at once; or
-    stop the run. `loss` and what follows it belong to some problems only and are None elsewhere; `step_size`, in units
-    of time, replaces `rtol` and `atol` where it is not None.
+    `learning_rate_lam` are those of θ and φ. With a `schedule` that does not learn λ, `gamma` is its γ
+    (`mcgc.schedules`), and `beta` and `learning_rate_lam` count for nothing.
+
+    `on_divergence` says what a member does whose loss is not finite or whose solution fails: leave the step out, and
+    go back to its best state where too many fail in a row; go back at once; or stop the run. `loss` and what follows it
+    belong to some problems only and are None elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where
+    it is not None.
     """
 
     problem: str
@@ -30,6 +34,8 @@ class Settings(NamedTuple):
     epochs: int
     batch_size: int
     continuation: bool = True
+    schedule: str = "learned"
+    gamma: float | None = None
     estimator: str = "score"
     num_samples: int = 1
     warmup_epochs: int = 0
@@ -49,6 +55,7 @@ SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
 OF_SOME = ("loss", *SOLVER)  # the settings that a problem has only if its `options` name them
 
 CHOICES: Mapping[str, Collection[str]] = {
+    "schedule": ("learned", *SCHEDULES),
     "estimator": ESTIMATORS,
     "dtype": DTYPES,
     "on_divergence": ("skip-step", "restore", "stop"),
@@ -84,6 +91,14 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
     for name in _POSITIVE:
         value = getattr(settings, name)
         require(name, value is not None and 0 < value < math.inf, "a positive number")
+    learned, gamma = settings.schedule == "learned", settings.gamma
+    require(
+        "gamma",
+        (gamma is None) == learned,
+        f"{'left out' if learned else 'given'} where the schedule is {settings.schedule}",
+    )
+    if gamma is not None:
+        SCHEDULES[settings.schedule](gamma)
     require("beta", 0 <= settings.beta < math.inf, "a number of at least 0")
     require("log_lam0", -60 <= settings.log_lam0 <= 60, "a number from -60 to 60")
     require("seed", 0 <= settings.seed < 2**64, "a whole number from 0 to 2**64 - 1")

@@ -14,6 +14,7 @@ from mcgc.memory import foreseen
 from mcgc.optim import Optimizer, adam
 from mcgc.problems import Problem
 from mcgc.random import Key, fold_in, permutation, split
+from mcgc.schedules import SCHEDULES
 from mcgc.settings import Settings, validate
 from mcgc.together import advance_on
 
@@ -125,10 +126,11 @@ def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optim
     optimizer = adam(settings.learning_rate) if optimizer is None else optimizer
     if not settings.continuation:
         return descent(objective, optimizer, has_aux=True)
+    gamma = settings.gamma
     return continuation(
         objective,
         optimizer,
-        adam(settings.learning_rate_lam),
+        adam(settings.learning_rate_lam) if gamma is None else SCHEDULES[settings.schedule](gamma),
         log_lam0=settings.log_lam0,
         estimator=settings.estimator,
         num_samples=settings.num_samples,

@@ -28,6 +28,13 @@ ROWS = (
         bool,
         "Smooth the objective, or descend on it as it is.",
     ),
+    Row("--schedule", "schedule", str, "Whether lambda is learned, or falls by a schedule."),
+    Row(
+        "--gamma",
+        "gamma",
+        float,
+        "What a geometric schedule multiplies lambda by at each step, or the power of a decay.",
+    ),
     Row("--estimator", "estimator", str, "How the gradient of log lambda is estimated."),
     Row("--num-samples", "num_samples", int, "Monte Carlo samples a step."),
     Row("--beta", "beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0."),

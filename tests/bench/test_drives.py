@@ -2,21 +2,32 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from bench import drives
+from mcgc import schedules
 from mcgc.estimators import ESTIMATORS
 
 
-@pytest.mark.parametrize(("problem", "count"), [("mnist", 43), ("lorenz", 41)])
+@pytest.mark.parametrize(("problem", "count"), [("mnist", 51), ("lorenz", 49)])
 def test_variants_take_equally_many_gradients(problem, count):
     found = list(drives.variants(problem))
     assert len(set(found)) == len(found) == count
     for variant in found:
-        settings = drives.settings_of(problem, variant, 0, None)
+        settings = drives.settings_of(problem, variant, 0, None, 7)
         points = len(ESTIMATORS[settings.estimator].signs) if settings.continuation else 1
         assert settings.epochs * points == 200
         assert settings.continuation == (variant.estimator != "none")
+
+
+@pytest.mark.parametrize("schedule", schedules.SCHEDULES)
+def test_a_schedule_ends_where_it_is_said_to(schedule):
+    optimizer, log_lam = schedules.SCHEDULES[schedule](drives.gamma_of(schedule, 3.0, 40)), np.asarray(-10.0)
+    state = optimizer.init(log_lam)
+    for _ in range(40):
+        log_lam, state = optimizer.update(log_lam, state, log_lam)
+    assert float(log_lam) == pytest.approx(-13.0)
 
 
 def test_runs_are_lines_and_those_that_are_done_are_left_out(capsys, tmp_path):

@@ -48,6 +48,11 @@ def test_an_option_replaces_its_setting_and_no_other(mcgc, fake_fit, options, fi
     assert fake_fit.calls == [RECIPE._replace(**{field: value})]
 
 
+def test_a_schedule_and_its_gamma_replace_the_learning_of_lambda(mcgc, fake_fit):
+    assert mcgc("fit", "--problem", "lorenz", "--schedule", "geometric", "--gamma", 0.99).exit_code == 0
+    assert fake_fit.calls == [RECIPE._replace(schedule="geometric", gamma=0.99)]
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -65,6 +70,11 @@ def test_an_option_replaces_its_setting_and_no_other(mcgc, fake_fit, options, fi
         ("--log-lam0 inf", "--log-lam0 must be a number from -60 to 60, got inf"),
         ("--step-size 0", "--step-size must be a positive number, got 0.0"),
         ("--estimator magic", "--estimator must be one of score, "),
+        ("--gamma 0.9", "--gamma must be left out where the --schedule is learned, got 0.9"),
+        (
+            "--schedule geometric --gamma 2",
+            "--gamma of a geometric --schedule, its rate, must lie between 0 and 1, got 2.0",
+        ),
         ("--dtype float16", "--dtype must be one of float32, float64, got 'float16'"),
         ("--solver rk4", "--step-size"),
         ("--loss cross-entropy", "--loss does not apply to the problem 'lorenz': leave it out"),

@@ -92,6 +92,19 @@ def test_a_member_that_diverges_goes_back_to_its_best_epoch_and_on_from_there(co
     assert continuation or not any(record.restored[1] for record, _ in epochs)  # without noise it stays at its minimum
 
 
+def test_a_schedule_goes_on_where_a_member_that_goes_back_left_it():
+    epochs = barrier([4.0], seed=2, schedule="geometric", gamma=0.8)
+    records = [record for record, _ in epochs]
+    assert any(record.restored[0] for record in records)
+    lowest, kept, log_lam = np.inf, -6.0, -6.0
+    for record in records:
+        updates = record.steps[0] - 2 * (record.epoch - 1) - record.skipped[0]
+        log_lam = kept if record.restored[0] else log_lam + updates * np.log(0.8)
+        assert record.log_lam[0] == pytest.approx(log_lam, rel=1e-12)
+        if not record.restored[0] and record.train_loss[0] < lowest:
+            lowest, kept = record.train_loss[0], log_lam
+
+
 def test_a_member_s_divergence_leaves_the_others_as_they_are():
     together, alone = barrier([1.0, 4.0], seed=2), barrier([1.0], seed=2)
     assert any(record.restored[1] for record, _ in together)

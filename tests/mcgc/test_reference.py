@@ -158,5 +158,5 @@ def test_what_has_no_reference_is_refused():
     problem = problems.get("lorenz")
     with pytest.raises(InputError, match="no reference for 'score' on 'mine'"):
         compare(problem._replace(name="mine"), problem.recipe, series("lorenz"), 1)
-    with pytest.raises(InputError, match="leave continuation on"):
+    with pytest.raises(InputError, match="leave continuation on, and schedules out"):
         compare(problem, problem.recipe._replace(continuation=False), series("lorenz"), 1)

@@ -74,6 +74,7 @@ def assert_same(ours, theirs):
         {"dtype": "float64"},
         {"continuation": False},
         {"estimator": "antithetic", "num_samples": 2},
+        {"schedule": "decay", "gamma": 0.5},
         {"estimator": "score-baseline", "learning_rate": 0.9, "on_divergence": "restore"},
     ],
 )
@@ -153,6 +154,8 @@ def test_what_determines_the_numbers_must_not_differ():
         "device": "cpu",
     }
     assert differences(old, **now) == []
+    older = {name: value for name, value in old.settings.items() if name not in ("schedule", "gamma")}
+    assert differences(old._replace(settings=older), **now) == []  # of a file from before there were schedules
     now["settings"] = SETTINGS._replace(beta=0.5)._asdict()
     now["versions"] = {**runs.versions(), "numpy": "0"}
     now["dataset"], now["device"] = {"sha256": "cd"}, "cuda:1"

@@ -97,6 +97,17 @@ def test_warmup_holds_log_lam_and_the_rest_moves_it():
     assert [record.log_lam[0] == QUICK.log_lam0 for record in records] == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "gamma", "fall"),
+    [("geometric", 0.9, lambda i: i * np.log(0.9)), ("decay", 1.5, lambda i: -1.5 * np.log(1 + i))],
+)
+def test_a_schedule_takes_lambda_down_its_path_after_the_warmup(schedule, gamma, fall):
+    records = [record for record, _ in run(epochs=3, members=2, schedule=schedule, gamma=gamma, batch_size=5)]
+    updates = np.array([0, 2, 4])  # two batches an epoch, after one epoch of warm-up
+    expected = QUICK.log_lam0 + np.stack([fall(updates)] * 2, axis=1)
+    np.testing.assert_allclose([record.log_lam for record in records], expected, rtol=1e-6)
+
+
 def test_without_continuation_there_is_no_lambda():
     record, _ = run(continuation=False)[-1]
     assert record.log_lam == record.grad_log_lam == (None,)
@@ -157,6 +168,10 @@ def test_too_few_examples_are_one_sentence():
         ({"rtol": 0.0}, "rtol"),
         ({"dtype": "float16"}, "float32, float64"),
         ({"estimator": "none"}, "score, pathwise"),
+        ({"schedule": "linear"}, "schedule must be one of learned, geometric, decay"),
+        ({"gamma": 0.9}, "gamma must be left out where the schedule is learned, got 0.9"),
+        ({"schedule": "decay"}, "gamma must be given where the schedule is decay, got None"),
+        ({"schedule": "geometric", "gamma": 1.5}, "gamma of a geometric schedule, its rate, must lie between 0 and 1"),
         ({"solver": "rk4"}, "step_size"),
         ({"step_size": -1.0}, "step_size"),
         ({"adjoint": "x"}, "checkpointed, direct"),
