@@ -1,0 +1,44 @@
+"""The tables of what drives the effect, from lines made by hand."""
+
+import json
+
+from bench import drives_table
+
+
+def line(estimator, rate, score, path, **changes):
+    points = [{"test_accuracy": 0.1, "test_loss": 2.0, "log_lam": log_lam} for log_lam in path]
+    run = {"estimator": estimator, "learning_rate_lam": rate, "beta": 0.001, "loss": "softmax-cross-entropy"}
+    return {**run, "path": points, "late": {"test_accuracy": score}, **changes}
+
+
+def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
+    lines = [
+        line("none", 0.01, 0.6, [None, None]),
+        line("score", 0.01, 0.7, [-13.0, -15.0]),
+        line("score", 0.01, 0.8, [-14.0, -17.0]),
+        line("score", 0.1, 0.5, [-20.0, -30.0]),
+        line("score", 0.01, 0.9, [-13.5, -14.0], schedule="geometric", fall=1.0),
+        line("none", 0.01, 0.95, [None, None], loss="cross-entropy"),
+    ]
+    (tmp_path / "lines").write_text("\n".join(map(json.dumps, lines)))
+    drives_table.main([str(tmp_path / "lines")])
+    assert capsys.readouterr().out.splitlines() == [
+        "|  | β |  |",
+        "|---|---|---|",
+        "| without continuation |  | 60.0 % |",
+        "| without continuation, cross-entropy of logits |  | 95.0 % |",
+        "",
+        "|  | β | 0.01 | 0.1 |",
+        "|---|---|---|---|",
+        "| score | 0.001 | 75.0 % (−13.5, −16.0) | 50.0 % (−20.0, −30.0) |",
+        "",
+        "|  | β | −1 |",
+        "|---|---|---|",
+        "| geometric |  | 90.0 % (−13.5, −14.0) |",
+    ]
+
+
+def test_where_there_is_no_accuracy_the_score_is_the_loss():
+    run = line("score", 0.01, None, [-10.0, -11.0], late={"test_loss": 12.34})
+    run["path"] = [{**point, "test_accuracy": None} for point in run["path"]]
+    assert drives_table.entry([run]) == "12.3 (−10.0, −11.0)"
