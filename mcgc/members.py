@@ -111,8 +111,10 @@ def advance(
     Raises `SolveError` as `fit` does.
     """
     began = time.perf_counter()
+    most_skips = MOST_SKIPS if study.settings.on_divergence == "skip-step" else 0
+    run = lambda: found or run_epoch(study, member, epoch, pause, most_skips)
     try:
-        member, row = _survived(study, member, epoch, lambda: found or run_epoch(study, member, epoch, pause))
+        member, row = _survived(study, member, epoch, run)
     except SolveError as failure:
         raise SolveError(f"member {index}, epoch {epoch}: {failure}") from failure
     return member, (*row, time.perf_counter() - began)
@@ -148,17 +150,17 @@ def _survived(study: Study, member: Member, epoch: int, run: Callable[[], tuple[
     return member._replace(state=state, restores=member.restores + 1), row
 
 
-def run_epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None]) -> tuple[State, tuple]:
+def run_epoch(
+    study: Study, member: Member, epoch: int, pause: Callable[[], None], most_skips: int
+) -> tuple[State, tuple]:
     """Take one member through all minibatches, and return its state and its entries of the record.
 
     The member may be several, stacked: then entries that differ between them are lists (see `mcgc.together`).
 
-    A step that fails leaves the state as it was, but for the number of steps, if the setting `on_divergence` is
-    "skip-step": at most `MOST_SKIPS` of them in a row within the epoch, and not all of them. Raises `SolveError`
-    otherwise.
+    A step that fails leaves the state as it was, but for the number of steps: at most `most_skips` of them in a row
+    within the epoch, and not all of them. Raises `SolveError` otherwise.
     """
     state, infos, skipped, in_row = member.state, [], 0, 0
-    most = MOST_SKIPS if study.settings.on_divergence == "skip-step" else 0
     for batch in minibatches(study, member, epoch):
         pause()
         try:
@@ -170,7 +172,7 @@ def run_epoch(study: Study, member: Member, epoch: int, pause: Callable[[], None
             in_row = 0
         except SolveError:
             skipped, in_row = skipped + 1, in_row + 1
-            if in_row > most or skipped == steps(study.train, study.settings):
+            if in_row > most_skips or skipped == steps(study.train, study.settings):
                 raise
             state = at_step(state, state.steps + 1)
     return state, (*_scores(study, state, infos), *_effort(infos), state.steps, skipped)

@@ -66,9 +66,8 @@ def _run(
 ) -> list[tuple[State, tuple]] | None:
     """Return what `run_epoch` gives for each of the members, or None if a solution fails."""
     several: Any = stacked_member(members)
-    no_skips = study._replace(settings=study.settings._replace(on_divergence="stop"))  # it would be a step of all
     try:
-        state, row = run_epoch(no_skips, several, epoch, pause)
+        state, row = run_epoch(study, several, epoch, pause, most_skips=0)  # a step left out would be one of all
     except SolveError:
         return None
     columns = (entry if isinstance(entry, list) else [entry] * len(members) for entry in row)

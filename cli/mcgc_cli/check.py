@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from mcgc_cli.options import json_option
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
 
@@ -24,7 +25,7 @@ COLUMNS = {
 @click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Steps of the training.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option("--estimator", default="score", show_default=True, help="How the gradient of log lambda is estimated.")
-@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+@json_option
 def check(problem: str | None, dataset: str | None, steps: int, seed: int, estimator: str, json: bool) -> None:
     """Compare the engine with HIPS autograd on the first steps of the training, without a warm-up, in float64.
 

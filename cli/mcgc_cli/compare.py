@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcgc.errors import InputError
+from mcgc_cli.options import json_option
 from mcgc_cli.summary import SPREAD, as_json, as_table, number, spread_rows
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 @click.argument("paths", metavar="RUN...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="FILE", help="Picture of the runs, PNG or SVG by its name.")
 @click.option("--data", metavar="FILE", help="HDF5 file of the data: show what is named rightly of each class.")
-@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+@json_option
 def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: bool) -> None:
     """Compare run files of mcgc fit, of one problem: the spread of each, and how it differs from the first."""
     # imported here, since help and mistakes of spelling should not wait for it

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcgc.errors import DatasetError, OutputError
+from mcgc_cli.options import json_option
 from mcgc_cli.sentences import FAILURE, Stopped
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 _output = click.option("-o", "--output", metavar="FILE", help="Dataset file, HDF5.  [default: the one in the cache]")
 _force = click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 _problem = click.option("--problem", help="Problem that the file is for.  [default: what the file says]")
-_json = click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
 
 
 @click.group()
@@ -28,7 +28,7 @@ def data() -> None:
 @click.argument("problem")
 @_output
 @_force
-@_json
+@json_option
 def make(problem: str, output: str | None, force: bool, json: bool) -> None:
     """Integrate, or for mnist download, the data of PROBLEM, and write them to a file."""
     import mcgc_datasets
@@ -41,7 +41,7 @@ def make(problem: str, output: str | None, force: bool, json: bool) -> None:
 @click.option("--from", "source", metavar="PATH", required=True, help="Directory of the idx files, or an HDF5 file.")
 @_output
 @_force
-@_json
+@json_option
 def import_(problem: str, source: str, output: str | None, force: bool, json: bool) -> None:
     """Check published data of PROBLEM, which is mnist, and write them to a file.
 
@@ -56,7 +56,7 @@ def import_(problem: str, source: str, output: str | None, force: bool, json: bo
 @data.command()
 @click.argument("file")
 @_problem
-@_json
+@json_option
 def info(file: str, problem: str | None, json: bool) -> None:
     """Describe the dataset FILE: its problem, its arrays and its SHA-256."""
     from mcgc_datasets import load, problem_of
@@ -68,7 +68,7 @@ def info(file: str, problem: str | None, json: bool) -> None:
 @data.command()
 @click.argument("file")
 @_problem
-@_json
+@json_option
 def validate(file: str, problem: str | None, json: bool) -> None:
     """Tell whether a problem can be trained on the dataset FILE.
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mcgc.errors import DeviceError
-from mcgc_cli.options import settings_of
+from mcgc_cli.options import json_option, settings_of
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
 
@@ -23,7 +23,7 @@ EXAMPLES = {"mnist": (60_000, 1), "lotka-volterra": (30, 50), "lorenz": (30, 20)
 @click.option("--members", type=int, help="Models of the run.  [default: the recipe's]")
 @click.option("--batch-size", type=int, help="Examples a step of the run.  [default: the recipe's]")
 @click.option("--device", help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
-@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+@json_option
 def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
 

@@ -8,7 +8,15 @@ from typing import Any
 import click
 
 from mcgc.errors import InputError
-from mcgc_cli.options import recipe_options, resumed, settings_of
+from mcgc_cli.options import (
+    debug_option,
+    json_option,
+    quiet_option,
+    recipe_options,
+    resumed,
+    settings_of,
+    workers_option,
+)
 from mcgc_cli.progress import progress
 from mcgc_cli.signals import noted
 from mcgc_cli.summary import as_json, as_text, result_of
@@ -40,16 +48,10 @@ from mcgc_cli.summary import as_json, as_text, result_of
     show_default=True,
     help="Save after every N epochs, but not more than every 2 seconds.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes that the members are trained in; the numbers do not depend on it.",
-)
-@click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
-@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@workers_option
+@quiet_option
+@json_option
+@debug_option
 @click.pass_context
 def fit(
     ctx: click.Context,

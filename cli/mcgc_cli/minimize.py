@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mcgc.errors import InputError
+from mcgc_cli.options import json_option
 from mcgc_cli.summary import as_json
 
 FIELDS = {
@@ -57,7 +58,7 @@ def _option(flag: str, kind: type, text: str) -> Any:
 @_option("--lr-lam", float, "Learn log lambda at this rate; without it lambda follows its schedule.")
 @_option("--beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0, where lambda is learned.")
 @_option("--tol", float, "Largest element of the gradient at the end.")
-@click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+@json_option
 def minimize(surface: str, dimension: int | None, start: str | None, json: bool, **given: Any) -> None:
     """Minimise a test function by continuation, for example rastrigin."""
     # imported here, since help and mistakes of spelling should not wait for it

@@ -1,4 +1,4 @@
-"""The options that replace a setting of the problem's recipe: one row each."""
+"""The options that commands share, and those that replace a setting of the problem's recipe: one row each."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from mcgc.problems import Problem
     from mcgc.runs import Run
     from mcgc.settings import Settings
+
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Processes that the members are trained in; the numbers do not depend on it.",
+)
+quiet_option = click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
+json_option = click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
+debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
 class Row(NamedTuple):

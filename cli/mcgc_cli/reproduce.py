@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from mcgc.errors import InputError, OutputError
-from mcgc_cli.options import chosen_options
+from mcgc_cli.options import chosen_options, debug_option, json_option, quiet_option, workers_option
 from mcgc_cli.summary import as_json
 
 RESULTS = "results.json"
@@ -26,18 +26,12 @@ RESULTS = "results.json"
     "--members", type=int, help="Models of each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
 )
 @chosen_options("seed", "estimator", "on_divergence", "rtol", "atol")
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Processes that the members are trained in; the numbers do not depend on it.",
-)
+@workers_option
 @click.option("--out", metavar="DIR", help="Directory for all that is written.  [default: the name of the study]")
 @click.option("--resume", is_flag=True, help="Go on with the study in the directory.")
-@click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
-@click.option("--json", "json", is_flag=True, help="Print the results as one line of JSON.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@quiet_option
+@json_option
+@debug_option
 @click.pass_context
 def reproduce(
     ctx: click.Context,

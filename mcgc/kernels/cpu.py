@@ -144,15 +144,7 @@ def adam(
     """Compute `generic.adam` in one pass, subnormal numbers taken for zeros; a number by itself is left to that."""
     if theta.ndim == 0:
         return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
-    constants = (
-        decay_mean,
-        1 - decay_mean,
-        decay_square,
-        1 - decay_square,
-        learning_rate / (1 - decay_mean**count),
-        1 - decay_square**count,
-        epsilon,
-    )
+    constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     arrays = (x.ravel() for x in (theta, gradient, mean, square))
     new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
     _adam(*new, *arrays, *(theta.dtype.type(constant) for constant in constants))

@@ -22,7 +22,7 @@ from numba.cuda.types import float32
 from mcgc import random
 from mcgc.arrays import Array, device_of, is_host, namespace_of
 from mcgc.errors import InputError
-from mcgc.kernels import scalar
+from mcgc.kernels import generic, scalar
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 THREADS = 256  # of a block, a power of two
@@ -263,15 +263,7 @@ def adam(
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
     """Compute `generic.adam` in one pass."""
-    constants = (
-        decay_mean,
-        1 - decay_mean,
-        decay_square,
-        1 - decay_square,
-        learning_rate / (1 - decay_mean**count),
-        1 - decay_square**count,
-        epsilon,
-    )
+    constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     m = theta.size
     new = [_empty((m,), theta) for _ in range(3)]
     if m > 0:

@@ -48,3 +48,21 @@ def adam(
     corrected = square / (1 - decay_square**count)
     step = learning_rate / (1 - decay_mean**count)
     return theta - step * mean / (namespace_of(theta).sqrt(corrected) + epsilon), mean, square
+
+
+def adam_constants(
+    count: int, learning_rate: float, decay_mean: float, decay_square: float, epsilon: float
+) -> tuple[float, ...]:
+    """Return the numbers that a compiled body of `adam` takes: β₁, 1 − β₁, β₂, 1 − β₂, η / (1 − β₁ᵗ), 1 − β₂ᵗ, ε.
+
+    The meaning does without them, so that comparing a body with it checks these numbers too.
+    """
+    return (
+        decay_mean,
+        1 - decay_mean,
+        decay_square,
+        1 - decay_square,
+        learning_rate / (1 - decay_mean**count),
+        1 - decay_square**count,
+        epsilon,
+    )

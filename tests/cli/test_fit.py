@@ -284,7 +284,11 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
     monkeypatch.setattr(devices, "select_device", lambda name: (strict, "running on a device that is none"))
     shapes, run_epoch = set(), together.run_epoch
-    noted = lambda study, member, *args: shapes.add(member.state.theta.shape) or run_epoch(study, member, *args)
+
+    def noted(study, member, *args, **options):
+        shapes.add(member.state.theta.shape)
+        return run_epoch(study, member, *args, **options)
+
     monkeypatch.setattr(together, "run_epoch", noted)
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)

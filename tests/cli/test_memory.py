@@ -26,10 +26,10 @@ def command():
 def failing(monkeypatch, epoch, error):
     run_epoch = members.run_epoch
 
-    def short(study, member, at, *args):
+    def short(study, member, at, *args, **options):
         if at == epoch:
             raise error
-        return run_epoch(study, member, at, *args)
+        return run_epoch(study, member, at, *args, **options)
 
     for module in (members, together):
         monkeypatch.setattr(module, "run_epoch", short)
