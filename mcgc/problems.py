@@ -3,7 +3,8 @@
 A problem of your own needs no registration: make a `Problem`, and hand it to `training.fit` with its settings.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from mcgc import losses, nets
@@ -27,6 +28,7 @@ class Problem(NamedTuple):
     `stacked`, objective and accuracy take the members of an ensemble too, and give the numbers of each, (members,), and
     `Stats` with the members in front: θ has shape (members, m), and all examples have that axis in front, or none.
     `sizes` are those of the dense net that it is, if it is one: of them `mcgc.memory` computes what a step takes.
+    `recipe` is the paper's, and `others` map the names of other recipes to the settings in which they differ from it.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -44,6 +46,11 @@ class Problem(NamedTuple):
     stacked: bool = False
     confusion: Callable[[Array, Any], Array] | None = None
     sizes: tuple[int, ...] = ()
+    others: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+
+    def recipes(self) -> dict[str, Settings]:
+        """Return all recipes by their names, the paper's first."""
+        return {"paper": self.recipe} | {name: self.recipe._replace(**changes) for name, changes in self.others.items()}
 
 
 class Series(NamedTuple):

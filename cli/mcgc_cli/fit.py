@@ -15,6 +15,7 @@ from mcgc_cli.options import (
     recipe_options,
     resumed,
     settings_of,
+    with_recipe,
     workers_option,
 )
 from mcgc_cli.progress import progress
@@ -28,6 +29,9 @@ from mcgc_cli.summary import as_json, as_text, result_of
     "--dataset",
     metavar="FILE",
     help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
+)
+@click.option(
+    "--recipe", metavar="NAME", help="Settings to begin with: best, paper, or an estimator's.  [default: paper]"
 )
 @recipe_options
 @click.option("--device", default=None, help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]")
@@ -57,6 +61,7 @@ def fit(
     ctx: click.Context,
     problem: str | None,
     dataset: str | None,
+    recipe: str | None,
     device: str | None,
     output: str | None,
     force: bool,
@@ -83,6 +88,8 @@ def fit(
     ctx.meta["debug"] = debug
     if resume is not None and (output is not None or force):
         raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
+    if resume is not None and recipe is not None:
+        raise click.UsageError("--resume goes on with the settings of its file: leave out --recipe")
     say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
     with ExitStack() as stack:
         old = None
@@ -93,7 +100,7 @@ def fit(
             problem, dataset, device = resumed(old, problem, dataset, device)
         if problem is None:
             raise click.UsageError("Missing option '--problem'.")
-        settings = settings_of(problems.get(problem), given, old)
+        settings = settings_of(with_recipe(problems.get(problem), recipe or "paper"), given, old)
         place, taken = select_device(device or "auto")
         if workers > 1 and place.name != "cpu":
             raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")

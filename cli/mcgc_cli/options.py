@@ -108,6 +108,16 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
     return add
 
 
+def with_recipe(problem: "Problem", name: str) -> "Problem":
+    """Return `problem` with its recipe called `name`. Raises `InputError`, with the list, if it has none."""
+    from mcgc.errors import InputError
+
+    recipes = problem.recipes()
+    if name not in recipes:
+        raise InputError(f"unknown recipe {name!r} of {problem.name}: choose one of {', '.join(recipes)}")
+    return problem._replace(recipe=recipes[name])
+
+
 def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None) -> "Settings":
     """Return the recipe of `problem`, or the settings of `run`, with the options that were given.
 

@@ -48,6 +48,26 @@ def test_an_option_replaces_its_setting_and_no_other(mcgc, fake_fit, options, fi
     assert fake_fit.calls == [RECIPE._replace(**{field: value})]
 
 
+@pytest.mark.parametrize("name", problems.get("mnist").recipes())
+def test_a_recipe_is_what_options_are_laid_over(mcgc, fake_fit, name):
+    assert mcgc("fit", "--problem", "mnist", "--recipe", name, "--members", 2).exit_code == 0
+    assert fake_fit.calls == [problems.get("mnist").recipes()[name]._replace(members=2)]
+
+
+def test_an_unknown_recipe_is_answered_with_the_list(mcgc, fake_fit):
+    done = mcgc("fit", "--problem", "lorenz", "--recipe", "magic")
+    assert done.exit_code == 2
+    assert (
+        f"unknown recipe 'magic' of lorenz: choose one of {', '.join(problems.get('lorenz').recipes())}" in done.stderr
+    )
+
+
+def test_a_recipe_does_not_go_with_a_run_that_goes_on(mcgc):
+    done = mcgc("fit", "--resume", "run.h5", "--recipe", "best")
+    assert done.exit_code == 2
+    assert "--resume goes on with the settings of its file: leave out --recipe" in done.stderr
+
+
 def test_a_schedule_and_its_gamma_replace_the_learning_of_lambda(mcgc, fake_fit):
     assert mcgc("fit", "--problem", "lorenz", "--schedule", "geometric", "--gamma", 0.99).exit_code == 0
     assert fake_fit.calls == [RECIPE._replace(schedule="geometric", gamma=0.99)]

@@ -9,6 +9,7 @@ import pytest
 from mcgc import problems
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.errors import InputError
+from mcgc.estimators import ESTIMATORS
 from mcgc.random import Key
 from mcgc.settings import validate
 
@@ -58,6 +59,18 @@ def test_nets_and_recipes_are_those_of_the_paper(name, m, recipe):
     )
     theta = problem.init(Key(0), "float32", HOST)
     assert (theta.shape, theta.dtype) == ((m,), np.float32)
+
+
+@pytest.mark.parametrize("name", problems.names())
+def test_every_recipe_is_valid_and_those_of_estimators_are_theirs(name):
+    problem = problems.get(name)
+    recipes = problem.recipes()
+    assert next(iter(recipes)) == "paper"
+    assert recipes["paper"] == problem.recipe
+    for key, settings in recipes.items():
+        assert validate(settings, problem.options) == settings
+        assert key not in ESTIMATORS or settings.estimator == key
+        assert (settings.problem, settings.members, settings.seed) == (name, 1, 0)
 
 
 def test_an_unknown_problem_is_answered_with_the_list():
