@@ -14,6 +14,7 @@ from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to
 from mcgc.autodiff import hvp, ops, value_and_grad, vjp
 from mcgc.fields import DenseField
 from mcgc.kernels.agreement import Agreement, compared
+from mcgc.members import Member, Study, minibatches
 from mcgc.ode import solve
 from mcgc.problems import Problem
 from mcgc.random import Key, fold_in, normal
@@ -103,9 +104,9 @@ def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacke
     return found[0] if members == 1 else [ops.stack(column) for column in zip(*found, strict=True)]
 
 
-def _taken(study: training.Study, member: training.Member) -> Results:
+def _taken(study: Study, member: Member) -> Results:
     state, seen = member.state, []
-    for batch in islice(training.minibatches(study, member, 1), STEPS):
+    for batch in islice(minibatches(study, member, 1), STEPS):
         state, info = study.method(0).step(state, batch, fold_in(member.noise, state.steps))
         seen += [info.smoothed, info.grad_log_lam]
     xp = namespace_of(state.theta)

@@ -18,6 +18,7 @@ from mcgc.arrays import HOST, Array
 from mcgc.errors import InputError
 from mcgc.fields import DenseField
 from mcgc.kernels import kernels_for
+from mcgc.members import minibatches
 from mcgc.ode.plan import Method, Plan, march
 from mcgc.ode.tableaux import TABLEAUX
 from mcgc.optim import Optimizer, adam
@@ -95,11 +96,11 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
         raise InputError("the comparison is of steps that learn lambda: leave continuation on, and schedules out")
     settings = settings._replace(dtype="float64", members=1)
     study, (member,) = training.begin(settings, data, HOST, problem, _remembering(adam(settings.learning_rate)))
-    warmup = settings.warmup_epochs * len(list(training.minibatches(study, member, 1)))
+    warmup = settings.warmup_epochs * len(list(minibatches(study, member, 1)))
     engine, differences = member.state, []
     zeros = np.zeros_like(engine.theta)
     state = State(engine.theta, settings.log_lam0, Moments(0, zeros, zeros), Moments(0, 0.0, 0.0))
-    batches = (batch for epoch in count(1) for batch in training.minibatches(study, member, epoch))
+    batches = (batch for epoch in count(1) for batch in minibatches(study, member, epoch))
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
         key = fold_in(member.noise, engine.steps)
         plans = [_plan(settings, point, batch) for point in _points(engine, settings, key)]

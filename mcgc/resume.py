@@ -8,9 +8,10 @@ import numpy as np
 from mcgc.arrays import Device, is_array, to_device, to_host
 from mcgc.autodiff.pytree import flatten, leaf_names, unflatten
 from mcgc.errors import InputError
+from mcgc.members import Member
 from mcgc.runs import Run
 from mcgc.settings import Settings
-from mcgc.training import Member, Record
+from mcgc.training import Record
 
 DETERMINING = ("mcgc", "numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
 _KINDS = {bool: "u1", int: "u8", float: "f8"}

@@ -9,7 +9,7 @@ from mcgc import problems
 from mcgc.arrays import Array, Device, namespace_of
 from mcgc.continuation import Continuation, continuation, descent
 from mcgc.errors import InputError
-from mcgc.members import TEST_FRACTION, Advance, Member, Study, advance, count, in_turn, minibatches, rows_at, steps
+from mcgc.members import TEST_FRACTION, Advance, Member, Study, count, rows_at, steps
 from mcgc.memory import foreseen
 from mcgc.optim import Optimizer, adam
 from mcgc.problems import Problem
@@ -17,18 +17,6 @@ from mcgc.random import Key, fold_in, permutation, split
 from mcgc.schedules import SCHEDULES
 from mcgc.settings import Settings, validate
 from mcgc.together import advance_on
-
-__all__ = [
-    "Member",
-    "Record",
-    "Study",
-    "advance",
-    "begin",
-    "epochs",
-    "fit",
-    "in_turn",
-    "minibatches",
-]
 
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
 

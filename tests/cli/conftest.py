@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from mcgc_cli import main
 
-from mcgc import training
+from mcgc import members, training
 from mcgc.arrays import HOST, to_device
 from mcgc.continuation import State
 from mcgc.random import Key
@@ -65,7 +65,7 @@ def member(epoch):
     """Return a member whose four parameters, φ, and number of steps tell the epoch."""
     theta, log_lam = (to_device(x, HOST, "float32") for x in ([float(epoch)] * 4, -10.0 - epoch))
     state = State(theta, log_lam, (), (), 7 * epoch)
-    return training.Member(state, Key(2**64 - 1), Key(1), state)
+    return members.Member(state, Key(2**64 - 1), Key(1), state)
 
 
 @pytest.fixture

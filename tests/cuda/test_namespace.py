@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from mcgc import arrays, losses, minimize, nets, optim, problems, schedules, smoothing, surfaces, training
+from mcgc import arrays, losses, members, minimize, nets, optim, problems, schedules, smoothing, surfaces, training
 from mcgc.arrays import Device, to_device, to_host
 from mcgc.autodiff import checkpoint, debug_nonfinite, hessian, hvp, ops, tree_map, vjp
 from mcgc.continuation import continuation
@@ -168,7 +168,7 @@ NET = problems._classifier("", (6, 5, 3), problems.get("mnist").recipe._replace(
 ODE = problems._neural_ode("", (4, 6, 2), problems.get("lorenz").recipe._replace(epochs=1, batch_size=4))
 
 
-@pytest.mark.parametrize("advance_all", [training.in_turn(), together()], ids=["in_turn", "together"])
+@pytest.mark.parametrize("advance_all", [members.in_turn(), together()], ids=["in_turn", "together"])
 @pytest.mark.parametrize("continued", [True, False])
 def test_training(noted, continued, advance_all):
     for problem, data, options in ((NET, IMAGES, {}), (ODE, SERIES, QUICK)):

@@ -12,6 +12,7 @@ from mcgc.continuation import continuation, descent
 from mcgc.errors import SolveError
 from mcgc.estimators import ESTIMATORS
 from mcgc.fields import DenseField, solve_members
+from mcgc.members import in_turn
 from mcgc.ode import solve
 from mcgc.optim import adam
 from mcgc.problems import Problem
@@ -67,7 +68,7 @@ def test_members_together_have_the_bits_and_records_that_each_has_alone(strict, 
         if estimator is None
         else {"estimator": estimator, "num_samples": 1 + (estimator == "score-baseline")}
     )
-    ours, theirs = (run(case, strict, f(), members=3, dtype=dtype, **how) for f in (together, training.in_turn))
+    ours, theirs = (run(case, strict, f(), members=3, dtype=dtype, **how) for f in (together, in_turn))
     for (record, members), (alone, others) in zip(ours, theirs, strict=True):
         assert untimed(record) == untimed(alone)
         for member, other in zip(members, others, strict=True):
@@ -80,7 +81,7 @@ def test_members_together_differ_on_numpy_by_no_more_than_rounding():
     # alone the net is compiled, and adds up in another order: a few ulps a step of numbers of order 1, in a few steps
     for case in CASES:
         for dtype, tolerance in (("float32", 2e-6), ("float64", 1e-14)):
-            ours, theirs = (run(case, HOST, f(), members=3, dtype=dtype) for f in (together, training.in_turn))
+            ours, theirs = (run(case, HOST, f(), members=3, dtype=dtype) for f in (together, in_turn))
             for one, other in zip(ours[-1][1], theirs[-1][1], strict=True):
                 np.testing.assert_allclose(one.state.theta, other.state.theta, rtol=0, atol=tolerance)
             assert ours[-1][0].train_loss == pytest.approx(theirs[-1][0].train_loss, rel=10 * tolerance)
@@ -90,7 +91,7 @@ def test_members_together_differ_on_numpy_by_no_more_than_rounding():
 def test_a_member_that_was_taken_up_again_goes_on_with_the_others(strict):
     (_, members), *_ = run("net", strict, together(), members=3, epochs=1)
     study, _ = training.begin(NET.recipe._replace(members=3, epochs=2), CASES["net"][2], strict, NET)
-    (_, ours), (_, theirs) = (next(training.epochs(study, members, 1, how)) for how in (together(), training.in_turn()))
+    (_, ours), (_, theirs) = (next(training.epochs(study, members, 1, how)) for how in (together(), in_turn()))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(to_host(one.state.theta), to_host(other.state.theta))
 
@@ -155,8 +156,8 @@ def test_the_divergence_of_a_member_leaves_the_others_as_they_are(strict, loss, 
         ours, theirs, *alone = (
             outcome(strict, starts, loss, how(), on_divergence=policy)
             for starts, how in (
-                *(((-0.9, -30.0, -40.0), how) for how in (together, training.in_turn)),
-                ((-30.0,), training.in_turn),
+                *(((-0.9, -30.0, -40.0), how) for how in (together, in_turn)),
+                ((-30.0,), in_turn),
             )
         )
     records, thetas, shapes = ours

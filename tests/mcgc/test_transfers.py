@@ -16,6 +16,7 @@ from mcgc.autodiff import ops, vjp
 from mcgc.continuation import continuation, descent
 from mcgc.estimators import ESTIMATORS
 from mcgc.fields import DenseField, solve_members
+from mcgc.members import advance, in_turn
 from mcgc.ode import adjoint, solve
 from mcgc.ode.plan import march
 from mcgc.random import Key, fold_in
@@ -194,7 +195,7 @@ def begun(problem, data, device, **changes):
 def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(away, reads, continued):
     study, members = begun(NET, IMAGES, away, continuation=continued, members=3)
     reads.clear()
-    training.advance(study, members[0], 0, 1)
+    advance(study, members[0], 0, 1)
     numbers = 7 if continued else 4
     assert reads == [(numbers,)]
     reads.clear()
@@ -204,7 +205,7 @@ def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(away, 
 
 @pytest.mark.parametrize(
     ("advance_all", "record"),
-    [(training.in_turn(), [(6,), (3,)] * 2), (together(), [(6, 2), (3, 2)])],
+    [(in_turn(), [(6,), (3,)] * 2), (together(), [(6, 2), (3, 2)])],
     ids=["in_turn", "together"],
 )
 def test_an_epoch_of_a_neural_ode_reads_once_a_solver_step_and_twice_for_its_record(
