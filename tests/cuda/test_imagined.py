@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small import IMAGES, decays, net, ode
 
-from mcgc import arrays, nets, problems
+from mcgc import arrays, nets
 from mcgc.arrays import Device
 from mcgc.autodiff import Traced, tree_map, vjp
 from mcgc.continuation import continuation, descent
@@ -92,7 +93,7 @@ def seen(monkeypatch):
         seen.reads.append(self.shape)
         read = np.ones(self.shape, self.dtype)
         if self.shape == (5,):  # of a solver step: the last one, of which all is well, and all times are reached
-            read[:] = [0, 0, 1, 1, len(TIMES)]
+            read[:] = [0, 0, 1, 1, len(SERIES.times)]
         return read
 
     def define(name, function, reflected=False):
@@ -127,22 +128,7 @@ def seen(monkeypatch):
     return seen
 
 
-class SeriesData(NamedTuple):
-    times: np.ndarray
-    parameters: np.ndarray
-    series: np.ndarray
-
-
-class Labelled(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-
-
-TIMES = np.linspace(0, 1, 4)
-IMAGES = Labelled(np.zeros((10, 2, 3), np.uint8), np.zeros(10, np.uint8))
-NET = problems._classifier("", (6, 5, 5, 3), problems.get("mnist").recipe)
-ODE = problems._neural_ode("", (4, 6, 2), problems.get("lorenz").recipe)
-SERIES = SeriesData(TIMES, np.zeros((5, 2)), np.zeros((5, 4, 2)))
+SERIES, NET, ODE = decays(5), net(5, 5, epochs=1), ode(6)
 
 
 def step(problem, data, device, members, estimator):

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small import IMAGES, decays, net, ode
 
-from mcgc import arrays, losses, members, minimize, nets, optim, problems, schedules, smoothing, surfaces, training
+from mcgc import arrays, losses, members, minimize, nets, optim, schedules, smoothing, surfaces, training
 from mcgc.arrays import Device, to_device, to_host
 from mcgc.autodiff import checkpoint, debug_nonfinite, hessian, hvp, ops, tree_map, vjp
 from mcgc.continuation import continuation
@@ -149,23 +150,8 @@ def test_operations_and_their_derivatives(noted):
     assert_all_is_there(noted, {"where", "take", "argsort", "searchsorted", "linalg.solve", "permute_dims", "log1p"})
 
 
-class SeriesData(NamedTuple):
-    times: np.ndarray
-    parameters: np.ndarray
-    series: np.ndarray
-
-
-class Labelled(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-
-
-RATES = np.linspace(0.5, 2, 10).reshape(5, 2)
-SERIES = SeriesData(np.linspace(0, 1, 4), RATES, np.exp(-RATES[:, None, :] * np.linspace(0, 1, 4)[:, None]))
-IMAGES = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
+SERIES, NET, ODE = decays(5), net(5, epochs=1), ode(6)
 QUICK = {"rtol": 1e-2, "atol": 1e-2}
-NET = problems._classifier("", (6, 5, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=1))
-ODE = problems._neural_ode("", (4, 6, 2), problems.get("lorenz").recipe._replace(epochs=1, batch_size=4))
 
 
 @pytest.mark.parametrize("advance_all", [members.in_turn(), together()], ids=["in_turn", "together"])
@@ -173,9 +159,7 @@ ODE = problems._neural_ode("", (4, 6, 2), problems.get("lorenz").recipe._replace
 def test_training(noted, continued, advance_all):
     for problem, data, options in ((NET, IMAGES, {}), (ODE, SERIES, QUICK)):
         for estimator in ESTIMATORS if continued else ["score"]:
-            recipe = problem.recipe._replace(
-                continuation=continued, estimator=estimator, members=2, warmup_epochs=0, **options
-            )
+            recipe = problem.recipe._replace(continuation=continued, estimator=estimator, members=2, **options)
             study, members = training.begin(recipe, data, noted.device, problem)
             ((record, _),) = training.epochs(study, members, advance_all=advance_all)
             assert np.isfinite(record.train_loss).all()

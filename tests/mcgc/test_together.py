@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small import IMAGES, decays, net, ode
 
-from mcgc import nets, problems, training
+from mcgc import nets, training
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.autodiff import flatten, ops, stop_gradient, value_and_grad
 from mcgc.continuation import continuation, descent
@@ -20,31 +21,10 @@ from mcgc.random import Key, fold_in
 from mcgc.settings import Settings
 from mcgc.together import together
 
-
-class SeriesData(NamedTuple):
-    times: np.ndarray
-    parameters: np.ndarray
-    series: np.ndarray
-
-
-class Labelled(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-
-
-def decays(count=7):
-    times, rates = np.linspace(0, 0.5, 4), np.linspace(0.5, 2, 2 * count).reshape(count, 2)
-    return SeriesData(times, rates, np.exp(-rates[:, None, :] * times[:, None]))
-
-
-# small ones of the library's two kinds of problem, and data for them
-ODE = problems._neural_ode(
-    "", (4, 8, 8, 2), problems.get("lorenz").recipe._replace(epochs=1, warmup_epochs=0, batch_size=4)
-)
-NET = problems._classifier("", (6, 5, 5, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
+ODE, NET = ode(8, 8), net(5, 5, epochs=2)
 CASES = {
-    "ode": (ODE, {"rtol": 1e-4, "atol": 1e-4}, decays()),
-    "net": (NET, {}, Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)),
+    "ode": (ODE, {"rtol": 1e-4, "atol": 1e-4}, decays(end=0.5)),
+    "net": (NET, {}, IMAGES),
 }
 
 
@@ -248,7 +228,7 @@ LOOSE = {"rtol": 1e-2, "atol": 1e-3}
 )
 @pytest.mark.parametrize("shared", [True, False])
 def test_members_are_solved_to_the_steps_and_counts_that_each_has_alone(device, how, shared):
-    sizes, data = (4, 8, 2), decays(3)
+    sizes, data = (4, 8, 2), decays(3, end=0.5)
     theta = np.stack([s * nets.init(Key(i), sizes, "float64") for i, s in enumerate((1, 2, 4))])
     theta, y0, inputs = (to_device(x, device) for x in (theta, data.series[:, 0], data.parameters))
     ts = to_device(np.linspace(0, [3.0, 1.0, 2.0], 4).T, device)

@@ -5,12 +5,12 @@ GPU either is `get`. They are counted here below everything in the library that 
 """
 
 import sys
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small import IMAGES, decays, net, ode
 
-from mcgc import nets, optim, problems, schedules, smoothing, training
+from mcgc import nets, optim, schedules, smoothing, training
 from mcgc.arrays import is_cupy, to_device, to_host
 from mcgc.autodiff import ops, vjp
 from mcgc.continuation import continuation, descent
@@ -22,24 +22,8 @@ from mcgc.ode.plan import march
 from mcgc.random import Key, fold_in
 from mcgc.together import together
 
-
-class SeriesData(NamedTuple):
-    times: np.ndarray
-    parameters: np.ndarray
-    series: np.ndarray
-
-
-class Labelled(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-
-
-RATES = np.linspace(0.5, 2, 14).reshape(7, 2)
-SERIES = SeriesData(np.linspace(0, 1, 4), RATES, np.exp(-RATES[:, None, :] * np.linspace(0, 1, 4)[:, None]))
-IMAGES = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
-NET = problems._classifier("", (6, 5, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
-ODE = problems._neural_ode("", (4, 8, 2), problems.get("lorenz").recipe._replace(epochs=1, batch_size=4))
-QUICK = {"rtol": 1e-3, "atol": 1e-3, "warmup_epochs": 0}
+SERIES, NET, ODE = decays(), net(5, epochs=2), ode(8)
+QUICK = {"rtol": 1e-3, "atol": 1e-3}
 
 
 @pytest.fixture
