@@ -1,5 +1,8 @@
 """The lines of `bench/drives.py` as tables: the score at the end, and log λ halfway and at the end.
 
+Below them, the scores of all runs with continuation and the recipe's loss, whatever the estimator and the rates, by
+where log λ is halfway: within 4 of its start, so that noise is still felt, or below.
+
 python bench/drives_table.py drives.jsonl
 """
 
@@ -28,18 +31,23 @@ def rows_of(lines: Iterable[dict[str, Any]]) -> Rows:
     return rows
 
 
+def score_of(run: dict[str, Any]) -> float:
+    """Return the accuracy in percent, or the loss where there is none."""
+    return 100 * run["late"]["test_accuracy"] if "test_accuracy" in run["late"] else run["late"]["test_loss"]
+
+
+def log_lam_at(run: dict[str, Any], part: float) -> float:
+    """Return log λ after such a part of the epochs."""
+    return run["path"][math.ceil(len(run["path"]) * part) - 1]["log_lam"]
+
+
 def entry(runs: Sequence[dict[str, Any]]) -> str:
     """Return the mean of the runs' scores, and of log λ halfway and at the end."""
-    accurate = runs[0]["path"][-1]["test_accuracy"] is not None
-    name = "test_accuracy" if accurate else "test_loss"
-    score = statistics.fmean(run["late"][name] for run in runs)
-    shown = f"{100 * score:.1f} %" if accurate else f"{score:.1f}"
+    percent = " %" if "test_accuracy" in runs[0]["late"] else ""
+    shown = f"{statistics.fmean(map(score_of, runs)):.1f}{percent}"
     if runs[0]["path"][-1]["log_lam"] is None:
         return shown
-    half, end = (
-        statistics.fmean(run["path"][math.ceil(len(run["path"]) * part) - 1]["log_lam"] for run in runs)
-        for part in (0.5, 1)
-    )
+    half, end = (statistics.fmean(log_lam_at(run, part) for run in runs) for part in (0.5, 1))
     return f"{shown} ({half:.1f}, {end:.1f})".replace("-", "−")
 
 
@@ -54,6 +62,21 @@ def table(lines: Iterable[dict[str, Any]]) -> str:
     return "\n\n".join("\n".join(rows) for rows in tables.values())
 
 
+def pooled(lines: Iterable[dict[str, Any]]) -> str:
+    """Return mean, standard deviation and number of the scores of runs with continuation, by log λ halfway."""
+    from mcgc import problems
+
+    groups: dict[str, list[float]] = {"felt": [], "gone": []}
+    for run in lines:
+        recipe = problems.get(run["problem"]).recipe
+        if run["estimator"] != "none" and run["loss"] == recipe.loss:
+            groups["felt" if log_lam_at(run, 0.5) > recipe.log_lam0 - 4 else "gone"].append(score_of(run))
+    return "\n".join(
+        f"noise {name} halfway: {statistics.fmean(found):.1f} (sd {statistics.stdev(found):.1f}) of {len(found)} runs"
+        for name, found in groups.items()
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -61,7 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("files", nargs="+", type=Path)
     given = parser.parse_args(arguments)
-    print(table(json.loads(line) for file in given.files for line in file.read_text(encoding="utf-8").splitlines()))
+    lines = [json.loads(line) for file in given.files for line in file.read_text(encoding="utf-8").splitlines()]
+    print(f"{table(lines)}\n\n{pooled(lines)}")
 
 
 if __name__ == "__main__":
