@@ -2,15 +2,13 @@
 
     python bench/drives.py mnist --data mnist.h5 --runs 2 --workers 2 --done drives.jsonl >> drives.jsonl
 
-A run is a line of JSON: what is varied, the seed, and at every tenth of the epochs the loss, the accuracy and φ; with
-the medians of loss and accuracy over the last tenth, of which a spike is no part, and their best of all epochs. Those
+A run is a line of JSON: what is varied, the seed, and at every tenth of the epochs the loss, the accuracy and φ. Those
 that FILE of `--done FILE` has, of the same epochs, are left out, so a study that was stopped goes on.
 """
 
 import argparse
 import json
 import math
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,8 +116,6 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
         | {"epoch": record.epoch}
         for record in records[::-step][::-1]
     ]
-    scores = {name: [getattr(record, name)[0] for record in records] for name in ("test_loss", "test_accuracy")}
-    scores = {name: column for name, column in scores.items() if column and column[0] is not None}
     return {
         "problem": problem,
         **variant._asdict(),
@@ -127,8 +123,6 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
         "asked": epochs,
         "epochs": settings.epochs,
         "path": path,
-        "late": {name: statistics.median(column[-step:]) for name, column in scores.items()},
-        "best": {name: (max if "accuracy" in name else min)(column) for name, column in scores.items()},
         "restored": sum(record.restored[0] for record in records),
         "skipped": sum(record.skipped[0] for record in records),
         "failure": failure,

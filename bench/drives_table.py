@@ -32,8 +32,9 @@ def rows_of(lines: Iterable[dict[str, Any]]) -> Rows:
 
 
 def score_of(run: dict[str, Any]) -> float:
-    """Return the accuracy in percent, or the loss where there is none."""
-    return 100 * run["late"]["test_accuracy"] if "test_accuracy" in run["late"] else run["late"]["test_loss"]
+    """Return the accuracy in percent after the last epoch, or the loss where there is none."""
+    end = run["path"][-1]
+    return end["test_loss"] if end["test_accuracy"] is None else 100 * end["test_accuracy"]
 
 
 def log_lam_at(run: dict[str, Any], part: float) -> float:
@@ -43,7 +44,7 @@ def log_lam_at(run: dict[str, Any], part: float) -> float:
 
 def entry(runs: Sequence[dict[str, Any]]) -> str:
     """Return the mean of the runs' scores, and of log λ halfway and at the end."""
-    percent = " %" if "test_accuracy" in runs[0]["late"] else ""
+    percent = "" if runs[0]["path"][-1]["test_accuracy"] is None else " %"
     shown = f"{statistics.fmean(map(score_of, runs)):.1f}{percent}"
     if runs[0]["path"][-1]["log_lam"] is None:
         return shown

@@ -6,7 +6,7 @@ from bench import drives_table
 
 
 def line(estimator, rate, score, path, **changes):
-    points = [{"test_accuracy": 0.1, "test_loss": 2.0, "log_lam": log_lam} for log_lam in path]
+    points = [{"test_accuracy": score, "test_loss": 12.34, "log_lam": log_lam} for log_lam in path]
     run = {
         "problem": "mnist",
         "estimator": estimator,
@@ -14,7 +14,7 @@ def line(estimator, rate, score, path, **changes):
         "beta": 0.001,
         "loss": "softmax-cross-entropy",
     }
-    return {**run, "path": points, "late": {"test_accuracy": score}, **changes}
+    return {**run, "path": points, **changes}
 
 
 def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
@@ -49,6 +49,5 @@ def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
 
 
 def test_where_there_is_no_accuracy_the_score_is_the_loss():
-    run = line("score", 0.01, None, [-10.0, -11.0], late={"test_loss": 12.34})
-    run["path"] = [{**point, "test_accuracy": None} for point in run["path"]]
+    run = line("score", 0.01, None, [-10.0, -11.0])
     assert drives_table.entry([run]) == "12.3 (−10.0, −11.0)"
