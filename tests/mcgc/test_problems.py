@@ -1,10 +1,10 @@
 """The problems: recipes of the paper, losses against closed forms and plain NumPy, and images kept as bytes."""
 
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small import Labelled, Series
 
 from mcgc import problems
 from mcgc.arrays import HOST, to_device, to_host
@@ -14,20 +14,9 @@ from mcgc.random import Key
 from mcgc.settings import validate
 
 
-class Digits(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
-
-
-class Series(NamedTuple):
-    times: np.ndarray
-    parameters: np.ndarray
-    series: np.ndarray
-
-
 def digits(count=12):
     rng = np.random.default_rng(0)
-    return Digits(rng.integers(0, 256, (count, 28, 28), np.uint8), rng.integers(0, 10, count, np.uint8))
+    return Labelled(rng.integers(0, 256, (count, 28, 28), np.uint8), rng.integers(0, 10, count, np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from small import Labelled, Series
 
 from mcgc import members, problems, training
 from mcgc.arrays import HOST, to_device, to_host
@@ -15,12 +16,6 @@ from mcgc.random import Key, fold_in
 from mcgc.settings import Settings
 
 
-class SeriesData(NamedTuple):
-    times: np.ndarray
-    parameters: np.ndarray
-    series: np.ndarray
-
-
 def spirals(count=10):
     """Give slow spirals, a dataset of the shape of lorenz's that solves in few steps."""
     times = np.linspace(0, 0.4, 5)
@@ -29,12 +24,7 @@ def spirals(count=10):
         solve(lambda t, y, p: p[1] * (y[::-1] - y) - p[0] * y, np.array([1.0, 0.5, -0.5]), times, p).ys
         for p in parameters
     ]
-    return SeriesData(times, parameters, np.stack(states))
-
-
-class Labelled(NamedTuple):
-    images: np.ndarray
-    labels: np.ndarray
+    return Series(times, parameters, np.stack(states))
 
 
 DATA = spirals()
@@ -150,7 +140,7 @@ def test_a_failed_solution_names_member_and_epoch():
 
 def test_too_few_examples_are_one_sentence():
     with pytest.raises(InputError, match="at least 2"):
-        run(data=SeriesData(DATA.times, DATA.parameters[:1], DATA.series[:1]))
+        run(data=Series(DATA.times, DATA.parameters[:1], DATA.series[:1]))
 
 
 @pytest.mark.parametrize(
