@@ -1,9 +1,10 @@
 """The lines of `bench/drives.py` as tables: the score at the end, and log λ halfway and at the end.
 
-Below them, the scores of all runs with continuation and the recipe's loss, whatever the estimator and the rates, by
-where log λ is halfway: within 4 of its start, so that noise is still felt, or below.
+    python bench/drives_table.py drives.jsonl --picture drives.png
 
-python bench/drives_table.py drives.jsonl
+Below them, the scores of all runs with continuation and the recipe's loss, whatever the estimator and the rates, by
+where log λ is halfway: within 4 of its start, so that noise is still felt, or below. The picture has them by log λ
+halfway, with the runs without continuation as lines, a panel for each problem.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+LEAST = -40.0  # log λ in the picture: what is less is as good as none
 
 Rows = dict[tuple[str, str], dict[str, list[dict[str, Any]]]]
 
@@ -78,14 +81,46 @@ def pooled(lines: Iterable[dict[str, Any]]) -> str:
     )
 
 
+def picture(lines: Sequence[dict[str, Any]]) -> Any:
+    """Return the figure of all scores by log λ halfway."""
+    from mcgc_cli import pictures
+
+    from mcgc import problems
+
+    names = list(dict.fromkeys(run["problem"] for run in lines))
+    figure = pictures.new(1.6 + 4 * len(names), 3.6)
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        runs = [run for run in lines if run["problem"] == name and run["loss"] == problems.get(name).recipe.loss]
+        groups: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        for run in runs:
+            if run["estimator"] == "none":
+                axes.axhline(score_of(run), color="black", linewidth=1)
+            else:
+                kind = run["estimator"] if run.get("fall") is None else run["schedule"]
+                groups[kind].append((max(LEAST, log_lam_at(run, 0.5)), score_of(run)))
+        styles = zip((*pictures.COLOURS, "#999999"), "osD^vXP", strict=True)
+        for (kind, points), (colour, marker) in zip(groups.items(), styles, strict=False):
+            axes.scatter(*zip(*points, strict=True), s=18, color=colour, marker=marker, label=kind)
+        accurate = runs[0]["path"][-1]["test_accuracy"] is not None
+        axes.set(xlabel="log λ halfway", ylabel="accuracy, test set (%)" if accurate else "MSE, test set", title=name)
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    return figure
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
         prog="python bench/drives_table.py", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("files", nargs="+", type=Path)
+    parser.add_argument("--picture", help="PNG or SVG of all runs")
     given = parser.parse_args(arguments)
     lines = [json.loads(line) for file in given.files for line in file.read_text(encoding="utf-8").splitlines()]
+    if given.picture:
+        from mcgc_cli import pictures
+
+        pictures.save(picture(lines), given.picture)
     print(f"{table(lines)}\n\n{pooled(lines)}")
 
 

@@ -28,7 +28,8 @@ def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
         line("none", 0.01, 0.95, [None, None], loss="cross-entropy"),
     ]
     (tmp_path / "lines").write_text("\n".join(map(json.dumps, lines)))
-    drives_table.main([str(tmp_path / "lines")])
+    drives_table.main([str(tmp_path / "lines"), "--picture", str(tmp_path / "drives.svg")])
+    assert "mnist" in (tmp_path / "drives.svg").read_text(encoding="utf-8")
     assert capsys.readouterr().out.splitlines() == [
         "|  | β |  |",
         "|---|---|---|",
