@@ -2,8 +2,8 @@
 
     python bench/drives_table.py drives.jsonl --picture drives.png
 
-Below them, the scores of all runs with continuation and the recipe's loss, whatever the estimator and the rates, by
-where log λ is halfway: within 4 of its start, so that noise is still felt, or below. The picture has them by log λ
+Then, of all runs with continuation and the recipe's loss, the mean score by each factor, whatever the others are, and
+by where log λ is halfway: within 4 of its start, so that noise is still felt, or below. The picture has them by log λ
 halfway, with the runs without continuation as lines, a panel for each problem.
 """
 
@@ -67,18 +67,28 @@ def table(lines: Iterable[dict[str, Any]]) -> str:
 
 
 def pooled(lines: Iterable[dict[str, Any]]) -> str:
-    """Return mean, standard deviation and number of the scores of runs with continuation, by log λ halfway."""
+    """Return a table of mean, standard deviation and number of the scores of runs with continuation, by each factor."""
     from mcgc import problems
 
-    groups: dict[str, list[float]] = {"felt": [], "gone": []}
+    groups: dict[tuple[int, str], list[float]] = defaultdict(list)
     for run in lines:
-        recipe = problems.get(run["problem"]).recipe
-        if run["estimator"] != "none" and run["loss"] == recipe.loss:
-            groups["felt" if log_lam_at(run, 0.5) > recipe.log_lam0 - 4 else "gone"].append(score_of(run))
-    return "\n".join(
-        f"noise {name} halfway: {statistics.fmean(found):.1f} (sd {statistics.stdev(found):.1f}) of {len(found)} runs"
-        for name, found in groups.items()
-    )
+        recipe, learned = problems.get(run["problem"]).recipe, run.get("fall") is None
+        if run["estimator"] == "none" or run["loss"] != recipe.loss:
+            continue
+        felt = log_lam_at(run, 0.5) > recipe.log_lam0 - 4
+        kinds = [
+            (0, run["estimator"] if learned else run["schedule"]),
+            (3, f"noise {'felt' if felt else 'gone'} halfway"),
+        ]
+        kinds += [(1, f"rate {run['learning_rate_lam']:g}"), (2, f"β {run['beta']:g}")] if learned else []
+        for kind in kinds:
+            groups[kind].append(score_of(run))
+    rows = [
+        f"| {kind} | {statistics.fmean(scores):.1f} | {statistics.stdev(scores):.1f} | {len(scores)} |"
+        for (_, kind), scores in sorted(groups.items(), key=lambda item: item[0][0])
+        if len(scores) > 1
+    ]
+    return "\n".join(["| | mean | sd | runs |", "|---|---|---|---|", *rows])
 
 
 def picture(lines: Sequence[dict[str, Any]]) -> Any:

@@ -44,8 +44,14 @@ def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
         "|---|---|---|",
         "| geometric |  | 90.0 % (−13.5, −14.0) |",
         "",
-        "noise felt halfway: 80.0 (sd 10.0) of 3 runs",
-        "noise gone halfway: 55.0 (sd 7.1) of 2 runs",
+        "| | mean | sd | runs |",
+        "|---|---|---|---|",
+        "| score | 65.0 | 12.9 | 4 |",
+        "| rate 0.01 | 75.0 | 7.1 | 2 |",
+        "| rate 0.1 | 55.0 | 7.1 | 2 |",
+        "| β 0.001 | 65.0 | 12.9 | 4 |",
+        "| noise felt halfway | 80.0 | 10.0 | 3 |",
+        "| noise gone halfway | 55.0 | 7.1 | 2 |",
     ]
 
 
