@@ -1,4 +1,4 @@
-"""Problems by name: a model, a loss, and the recipe of the paper to train it with.
+"""Problems by name: a model, a loss, the recipe of the paper to train it with, and others by name.
 
 A problem of your own needs no registration: make a `Problem`, and hand it to `training.fit` with its settings.
 """
@@ -61,7 +61,12 @@ class Series(NamedTuple):
     states: Array
 
 
-def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
+Changes = Mapping[str, Mapping[str, Any]]  # of the paper's recipe, by the name of another
+
+
+def _neural_ode(
+    summary: str, sizes: tuple[int, ...], recipe: Settings, others: Changes = MappingProxyType({})
+) -> Problem:
     """Return the problem of learning the field of time series: dy/dt = net(y, parameters), from the first state on.
 
     The loss is the mean squared error over the whole series, at all of its times.
@@ -91,7 +96,16 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
 
     recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
     return Problem(
-        recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True, sizes=sizes
+        recipe.problem,
+        summary,
+        recipe,
+        examples,
+        init,
+        objective,
+        options=SOLVER,
+        stacked=True,
+        sizes=sizes,
+        others=others,
     )
 
 
@@ -102,7 +116,9 @@ class Images(NamedTuple):
     labels: Array
 
 
-def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
+def _classifier(
+    summary: str, sizes: tuple[int, ...], recipe: Settings, others: Changes = MappingProxyType({})
+) -> Problem:
     """Return the problem of naming what images show: logits = net(pixels / 255).
 
     Images stay bytes on the device, and only those of a batch become numbers. The loss "cross-entropy" is that of
@@ -145,6 +161,7 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
         stacked=True,
         confusion=confusion,
         sizes=sizes,
+        others=others,
     )
 
 
@@ -161,6 +178,13 @@ _MNIST = _classifier(
         batch_size=250,
         loss="softmax-cross-entropy",
     ),
+    others={  # log λ of an estimator falls as fast as in the paper's recipe, and all take equally many gradients
+        "best": {"loss": "cross-entropy"},
+        "score-baseline": {"estimator": "score-baseline", "learning_rate_lam": 1e-3},
+        "pathwise": {"estimator": "pathwise", "learning_rate_lam": 3e-4},
+        "antithetic-score": {"estimator": "antithetic-score", "learning_rate_lam": 1e-3, "epochs": 100},
+        "antithetic": {"estimator": "antithetic", "learning_rate_lam": 1e-3, "epochs": 100},
+    },
 )
 
 _LOTKA_VOLTERRA = _neural_ode(
@@ -191,6 +215,18 @@ _LORENZ = _neural_ode(
         warmup_epochs=10,
         batch_size=4,
     ),
+    others={  # the rate of an estimator is the best of those tried, and all take equally many gradients
+        "best": {"learning_rate_lam": 1.0},
+        "score-baseline": {"estimator": "score-baseline", "learning_rate_lam": 0.1},
+        "pathwise": {"estimator": "pathwise", "learning_rate_lam": 0.1},
+        "antithetic-score": {
+            "estimator": "antithetic-score",
+            "learning_rate_lam": 0.1,
+            "epochs": 100,
+            "warmup_epochs": 5,
+        },
+        "antithetic": {"estimator": "antithetic", "learning_rate_lam": 1e-3, "epochs": 100, "warmup_epochs": 5},
+    },
 )
 
 _PROBLEMS = {problem.name: problem for problem in (_MNIST, _LOTKA_VOLTERRA, _LORENZ)}
