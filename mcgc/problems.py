@@ -61,12 +61,7 @@ class Series(NamedTuple):
     states: Array
 
 
-Changes = Mapping[str, Mapping[str, Any]]  # of the paper's recipe, by the name of another
-
-
-def _neural_ode(
-    summary: str, sizes: tuple[int, ...], recipe: Settings, others: Changes = MappingProxyType({})
-) -> Problem:
+def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
     """Return the problem of learning the field of time series: dy/dt = net(y, parameters), from the first state on.
 
     The loss is the mean squared error over the whole series, at all of its times.
@@ -96,16 +91,7 @@ def _neural_ode(
 
     recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
     return Problem(
-        recipe.problem,
-        summary,
-        recipe,
-        examples,
-        init,
-        objective,
-        options=SOLVER,
-        stacked=True,
-        sizes=sizes,
-        others=others,
+        recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True, sizes=sizes
     )
 
 
@@ -116,9 +102,7 @@ class Images(NamedTuple):
     labels: Array
 
 
-def _classifier(
-    summary: str, sizes: tuple[int, ...], recipe: Settings, others: Changes = MappingProxyType({})
-) -> Problem:
+def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
     """Return the problem of naming what images show: logits = net(pixels / 255).
 
     Images stay bytes on the device, and only those of a batch become numbers. The loss "cross-entropy" is that of
@@ -161,7 +145,6 @@ def _classifier(
         stacked=True,
         confusion=confusion,
         sizes=sizes,
-        others=others,
     )
 
 
@@ -178,6 +161,7 @@ _MNIST = _classifier(
         batch_size=250,
         loss="softmax-cross-entropy",
     ),
+)._replace(
     others={  # log λ of an estimator falls as fast as in the paper's recipe, and all take equally many gradients
         "best": {"loss": "cross-entropy"},
         "score-baseline": {"estimator": "score-baseline", "learning_rate_lam": 1e-3},
@@ -215,6 +199,7 @@ _LORENZ = _neural_ode(
         warmup_epochs=10,
         batch_size=4,
     ),
+)._replace(
     others={  # the rate of an estimator is the best of those tried, and all take equally many gradients
         "best": {"learning_rate_lam": 1.0},
         "score-baseline": {"estimator": "score-baseline", "learning_rate_lam": 0.1},
