@@ -201,7 +201,7 @@ _LORENZ = _neural_ode(
     ),
 )._replace(
     others={  # the rate of an estimator is the best of those tried, and all take equally many gradients
-        "best": {"learning_rate_lam": 1.0},
+        "best": {"learning_rate": 1e-3},
         "score-baseline": {"estimator": "score-baseline", "learning_rate_lam": 0.1},
         "pathwise": {"estimator": "pathwise", "learning_rate_lam": 0.1},
         "antithetic-score": {
