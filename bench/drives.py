@@ -98,12 +98,11 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
     from mcgc import problems, training
     from mcgc.arrays import HOST
     from mcgc.errors import SolveError
-    from mcgc.members import TEST_FRACTION
+    from mcgc.members import steps
 
     began, series = time.process_time(), load(problem, data)
-    size = problems.get(problem).recipe.batch_size
-    steps = -(-round((1 - TEST_FRACTION) * series.num_examples) // size)
-    settings = settings_of(problem, variant, seed, epochs, steps)
+    study, _ = training.begin(problems.get(problem).recipe, series, HOST)
+    settings = settings_of(problem, variant, seed, epochs, steps(study.train, study.settings))
     records, failure = [], None
     try:
         for record, _ in training.fit(settings, series, HOST):
@@ -148,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     lines = given.done.read_text(encoding="utf-8").splitlines() if given.done and given.done.exists() else []
     done = {
-        (Variant(**{name: line[name] for name in Variant._fields if name in line}), line["seed"], line["asked"])
+        (Variant(*(line[name] for name in Variant._fields)), line["seed"], line["asked"])
         for line in map(json.loads, lines)
         if line["problem"] == given.problem
     }

@@ -21,13 +21,18 @@ LEAST = -40.0  # log λ in the picture: what is less is as good as none
 Rows = dict[tuple[str, str], dict[str, list[dict[str, Any]]]]
 
 
+def kind_of(run: dict[str, Any]) -> str:
+    """Return the estimator of a run that learns λ, or its schedule."""
+    return run["estimator"] if run["fall"] is None else run["schedule"]
+
+
 def rows_of(lines: Iterable[dict[str, Any]]) -> Rows:
     """Return the runs by row, what is varied and β, and by column, the learning rate of φ or the fall of log λ."""
     rows: Rows = defaultdict(lambda: defaultdict(list))
     for line in lines:
-        plain, fall = line["estimator"] == "none", line.get("fall")
+        plain, fall = line["estimator"] == "none", line["fall"]
         loss = ", cross-entropy of logits" if line["loss"] == "cross-entropy" else ""
-        what = "without continuation" if plain else line["estimator"] if fall is None else line["schedule"]
+        what = "without continuation" if plain else kind_of(line)
         beta = "" if plain or fall is not None else f"{line['beta']:g}"
         column = "" if plain else f"{line['learning_rate_lam']:g}" if fall is None else f"−{fall:g}"
         rows[what + loss, beta][column].append(line)
@@ -72,12 +77,12 @@ def pooled(lines: Iterable[dict[str, Any]]) -> str:
 
     groups: dict[tuple[int, str], list[float]] = defaultdict(list)
     for run in lines:
-        recipe, learned = problems.get(run["problem"]).recipe, run.get("fall") is None
+        recipe, learned = problems.get(run["problem"]).recipe, run["fall"] is None
         if run["estimator"] == "none" or run["loss"] != recipe.loss:
             continue
         felt = log_lam_at(run, 0.5) > recipe.log_lam0 - 4
         kinds = [
-            (0, run["estimator"] if learned else run["schedule"]),
+            (0, kind_of(run)),
             (3, f"noise {'felt' if felt else 'gone'} halfway"),
         ]
         kinds += [(1, f"rate {run['learning_rate_lam']:g}"), (2, f"β {run['beta']:g}")] if learned else []
@@ -106,8 +111,7 @@ def picture(lines: Sequence[dict[str, Any]]) -> Any:
             if run["estimator"] == "none":
                 axes.axhline(score_of(run), color="black", linewidth=1)
             else:
-                kind = run["estimator"] if run.get("fall") is None else run["schedule"]
-                groups[kind].append((max(LEAST, log_lam_at(run, 0.5)), score_of(run)))
+                groups[kind_of(run)].append((max(LEAST, log_lam_at(run, 0.5)), score_of(run)))
         styles = zip((*pictures.COLOURS, "#999999"), "osD^vXP", strict=True)
         for (kind, points), (colour, marker) in zip(groups.items(), styles, strict=False):
             axes.scatter(*zip(*points, strict=True), s=18, color=colour, marker=marker, label=kind)

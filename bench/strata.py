@@ -30,16 +30,16 @@ def participation(values: np.ndarray) -> float:
     return float(s.sum() ** 2 / (s**2).sum()) if s.any() else float("nan")
 
 
-def found_of(problem: Any, theta: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Found:
-    """Return what the net of `problem` with the parameters `theta` makes of images, (examples, pixels) of 0 to 1."""
+def found_of(problem: Any, theta: np.ndarray, test: Any) -> Found:
+    """Return what the net of `problem`, a classifier, with the parameters `theta` makes of the images of `test`."""
     from mcgc import nets
 
-    sizes, ratios = problem.sizes, []
+    sizes, pixels, ratios = problem.sizes, np.asarray(test.pixels, theta.dtype) / 255, []
     for layers in range(EVERY, len(sizes) - 1, EVERY):  # the parameters of the first layers come first
         head = sizes[: layers + 1]
-        ratios.append(participation(np.maximum(nets.apply(theta[: nets.num_parameters(head)], images, head), 0)))
-    named = nets.apply(theta, images, sizes).argmax(axis=1)
-    return Found(float((named == labels).mean()), len(np.unique(named)), tuple(ratios))
+        ratios.append(participation(np.maximum(nets.apply(theta[: nets.num_parameters(head)], pixels, head), 0)))
+    counts = problem.confusion(theta, test)
+    return Found(float(counts.trace() / counts.sum()), int(counts.any(axis=0).sum()), tuple(ratios))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run = runs.load(path)
         test = training.begin(Settings(**{**run.settings, "members": 1}), data, HOST)[0].test
         for member, theta in enumerate(run.theta):
-            found = found_of(problem, theta, np.asarray(test.pixels, theta.dtype) / 255, np.asarray(test.labels))
+            found = found_of(problem, theta, test)
             ratios = " ".join(f"{ratio:.1f}" for ratio in found.ratios)
             print(f"{path} {member}: {found.accuracy:.1%} right, {found.classes} classes named; {ratios}")
 

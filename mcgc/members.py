@@ -62,6 +62,11 @@ def count(examples: Any) -> int:
     return flatten(examples)[0][0].shape[0]
 
 
+def held_out(total: int) -> int:
+    """Return how many of so many examples are the test set."""
+    return max(1, round(TEST_FRACTION * total))
+
+
 def steps(train: Any, settings: Settings) -> int:
     """Return the number of steps of an epoch."""
     return -(-count(train) // settings.batch_size)

@@ -16,7 +16,7 @@ from mcgc.autodiff.pytree import flatten
 from mcgc.continuation import ESTIMATORS
 from mcgc.errors import InputError, McgcError
 from mcgc.kernels.buffers import KEPT
-from mcgc.members import ROWS_AT_ONCE, TEST_FRACTION
+from mcgc.members import ROWS_AT_ONCE, TEST_FRACTION, held_out
 from mcgc.ode import TABLEAUX
 from mcgc.problems import Problem
 from mcgc.settings import Settings
@@ -77,7 +77,7 @@ def predict(
     at_once = 1 if device == HOST or not problem.stacked else settings.members
     points = settings.num_samples * len(ESTIMATORS[settings.estimator].signs) if settings.continuation else 1
     example = 8 * times + item * (inputs - states + times * states) if solved else inputs + 1
-    train = count - max(1, round(TEST_FRACTION * count))
+    train = count - held_out(count)
     batch = max(1, min(settings.batch_size, train))
     work = _Work(problem.sizes, settings, batch, train % batch, min(ROWS_AT_ONCE, train), at_once, device == HOST)
     return Memory(

@@ -9,7 +9,7 @@ from mcgc import problems
 from mcgc.arrays import Array, Device, namespace_of
 from mcgc.continuation import Continuation, continuation, descent
 from mcgc.errors import InputError
-from mcgc.members import TEST_FRACTION, Advance, Member, Study, count, rows_at, steps
+from mcgc.members import Advance, Member, Study, count, held_out, rows_at, steps
 from mcgc.memory import foreseen
 from mcgc.optim import Optimizer, adam
 from mcgc.problems import Problem
@@ -100,7 +100,7 @@ def begin(
 def _parts(examples: Any, key: Key, device: Device) -> tuple[Any, Any]:
     """Return the training set and the test set, a random tenth, each in the order that the examples have."""
     total = count(examples)
-    num_test = max(1, round(TEST_FRACTION * total))
+    num_test = held_out(total)
     if total - num_test < 1:
         raise InputError(
             f"the dataset has {total} examples, but at least 2 are needed: one to train on, one to test on"

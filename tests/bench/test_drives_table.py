@@ -14,7 +14,7 @@ def line(estimator, rate, score, path, **changes):
         "beta": 0.001,
         "loss": "softmax-cross-entropy",
     }
-    return {**run, "path": points, **changes}
+    return {**run, "fall": None, "path": points, **changes}
 
 
 def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):

@@ -27,7 +27,7 @@ def test_what_is_found_is_that_of_the_layers_of_the_net():
         y = h @ weights + theta[start - n_out : start]
         h = np.maximum(y, 0)
         kept.append(h)
-    found = strata.found_of(problem, theta, IMAGES.images.reshape(10, 6) / 255.0, IMAGES.labels)
+    found = strata.found_of(problem, theta, problem.examples(IMAGES, "float64", HOST))
     assert found.ratios == pytest.approx([strata.participation(kept[4])])
     assert found.accuracy == (y.argmax(axis=1) == IMAGES.labels).mean()
     assert found.classes == len({*y.argmax(axis=1).tolist()})
