@@ -107,7 +107,7 @@ def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacke
 def _taken(study: Study, member: Member) -> Results:
     state, seen = member.state, []
     for batch in islice(minibatches(study, member, 1), STEPS):
-        state, info = study.method(0).step(state, batch, fold_in(member.noise, state.steps))
+        state, info = study.method().step(state, batch, fold_in(member.noise, state.steps))
         seen += [info.smoothed, info.grad_log_lam]
     xp = namespace_of(state.theta)
     return xp.stack(seen[::2], axis=-1), xp.stack(seen[1::2], axis=-1), state.log_lam, state.theta, state.optimizer.mean

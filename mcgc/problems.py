@@ -9,26 +9,43 @@ from typing import Any, NamedTuple
 
 from mcgc import losses, nets
 from mcgc.arrays import Array, Device, namespace_of, to_device
-from mcgc.autodiff import ops
+from mcgc.autodiff import ops, stop_gradient
 from mcgc.errors import InputError
 from mcgc.fields import DenseField, solve_members
-from mcgc.ode import Stats, solve
+from mcgc.ode import Solution, Stats, solve
 from mcgc.random import Key
-from mcgc.settings import SOLVER, Settings
+from mcgc.settings import SERIES, SOLVER, Settings
+from mcgc.windows import rows_of, taken
+
+
+class Evaluation(NamedTuple):
+    """What an objective tells beside its value: the `Stats` of the solver, and the loss in the units of the data."""
+
+    stats: Stats | None
+    loss: Array
 
 
 class Problem(NamedTuple):
     """What a run of `fit` needs to know of a problem.
 
-    `examples(data, dtype, device)` places a dataset on a device as a pytree of arrays, one row an example;
-    `init(key, dtype, device)` draws θ; `objective(settings)` returns the loss, (θ, examples) → (mean over the
-    examples, `Stats` of the solver or None). `options` names the settings of `settings.OF_SOME` that the loss
-    heeds. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
+    `examples(data, dtype, device)` places a dataset on a device as a pytree of arrays, one row an example.
+    `init(key, dtype, device)` draws θ. `objective(settings)` returns the loss, (θ, examples) → (mean over the examples,
+    `Stats` of the solver or None). Where that loss is not in the units of the data, an `Evaluation` takes the place of
+    the `Stats`, and its loss is the one that is reported. `options` names the settings of `settings.OF_SOME` that the
+    problem has. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
     fraction right, and `confusion`, (θ, examples) → `losses.confusion`, are None where there is no such number. With
     `stacked`, objective and accuracy take the members of an ensemble too, and give the numbers of each, (members,), and
     `Stats` with the members in front: θ has shape (members, m), and all examples have that axis in front, or none.
+
+    Problems of series have four functions more. `scaling(train)` is what the training examples are standardised by,
+    where the setting `standardize` asks for it; then `objective(settings, scaling)` is called. `intervals(examples)` is
+    the number of observed intervals of a series. `windows(examples, indices, length)` takes the windows of so many
+    intervals at `indices`, (rows,) or (members, rows), out of all (`mcgc.windows`). `predict(settings, scaling)`
+    returns (θ, examples) → the states of the series in the units of the data, (examples, times, states).
+
     `sizes` are those of the dense net that it is, if it is one: of them `mcgc.memory` computes what a step takes.
-    `recipe` is the paper's, and `others` map the names of other recipes to the settings in which they differ from it.
+    `recipe` is the paper's, and `others` map the names of other recipes to the settings in which they differ from it;
+    `default` is the name of the one that the command takes if it is not told.
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...
@@ -39,7 +56,7 @@ class Problem(NamedTuple):
     recipe: Settings
     examples: Callable[[Any, str, Device], Any]
     init: Callable[[Key, str, Device], Array]
-    objective: Callable[[Settings], Callable[[Array, Any], tuple[Array, Stats | None]]]
+    objective: Callable[..., Callable[[Array, Any], tuple[Array, Any]]]
     options: tuple[str, ...] = ()
     shuffled: bool = False
     accuracy: Callable[[Array, Any], Array] | None = None
@@ -47,10 +64,22 @@ class Problem(NamedTuple):
     confusion: Callable[[Array, Any], Array] | None = None
     sizes: tuple[int, ...] = ()
     others: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    default: str = "paper"
+    scaling: Callable[[Any], Any] | None = None
+    intervals: Callable[[Any], int] | None = None
+    windows: Callable[[Any, Array, int], Any] | None = None
+    predict: Callable[..., Callable[[Array, Any], Array]] | None = None
 
     def recipes(self) -> dict[str, Settings]:
         """Return all recipes by their names, the paper's first."""
         return {"paper": self.recipe} | {name: self.recipe._replace(**changes) for name, changes in self.others.items()}
+
+    def recipe_of(self, name: str | None = None) -> Settings:
+        """Return the recipe called `name`, or the default. Raises `InputError`, with the list, if there is none."""
+        recipes, name = self.recipes(), name or self.default
+        if name not in recipes:
+            raise InputError(f"unknown recipe {name!r} of {self.name}: choose one of {', '.join(recipes)}")
+        return recipes[name]
 
 
 class Series(NamedTuple):
@@ -59,6 +88,37 @@ class Series(NamedTuple):
     times: Array
     parameters: Array
     states: Array
+
+
+class Scaling(NamedTuple):
+    """Mean and standard deviation of the states (D,) and of the parameters (P,), on the device of the series.
+
+    The standard deviation of what does not vary counts as 1.
+    """
+
+    mean: Array
+    sd: Array
+    parameters_mean: Array
+    parameters_sd: Array
+
+
+def scaling_of(series: Series) -> Scaling:
+    """Return the scaling of `series`, over all series and times; computed in float64, in the dtype of the states."""
+    xp, dtype = namespace_of(series.states), series.states.dtype
+
+    def moments(x: Array) -> list[Array]:
+        rows = xp.astype(xp.reshape(x, (-1, x.shape[-1])), xp.float64)
+        sd = xp.std(rows, axis=0)
+        return [xp.astype(value, dtype) for value in (xp.mean(rows, axis=0), xp.where(sd > 0, sd, xp.ones_like(sd)))]
+
+    return Scaling(*moments(series.states), *moments(series.parameters))
+
+
+def _windows(series: Series, indices: Array, length: int) -> Series:
+    count, times = series.times.shape
+    which, rows = rows_of(indices, times, length)
+    flat = lambda x: ops.reshape(x, (count * times, *x.shape[2:]))
+    return Series(taken(flat(series.times), rows), taken(series.parameters, which), taken(flat(series.states), rows))
 
 
 def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
@@ -78,20 +138,57 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     def init(key: Key, dtype: str, device: Device) -> Array:
         return nets.init(key, sizes, dtype, device)
 
-    def objective(settings: Settings) -> Callable:
-        field: Any = DenseField(sizes, "relu")
-        how = {name: getattr(settings, name) for name in SOLVER}
+    field: Any = DenseField(sizes, "relu")
 
-        def loss(theta: Array, batch: Series) -> tuple[Array, Stats]:
-            run = solve_members if theta.ndim > 1 else solve
-            solution = run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), **how)
-            return losses.mse(solution.ys, batch.states, theta.ndim - 1), solution.stats
+    def solved(settings: Settings, theta: Array, batch: Series) -> Solution:
+        run = solve_members if theta.ndim > 1 else solve
+        how = {name: getattr(settings, name) for name in SOLVER}
+        return run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), **how)
+
+    def objective(settings: Settings, scaling: Scaling | None = None) -> Callable:
+        def loss(theta: Array, batch: Series) -> tuple[Array, Stats | Evaluation]:
+            members = theta.ndim - 1
+            if scaling is None:
+                solution = solved(settings, theta, batch)
+                return losses.mse(solution.ys, batch.states, members), solution.stats
+            scaled = _standardized(batch, scaling)
+            solution = solved(settings, theta, scaled)
+            states = stop_gradient(solution.ys) * scaling.sd + scaling.mean
+            own = losses.mse(states, batch.states, members)
+            return losses.mse(solution.ys, scaled.states, members), Evaluation(solution.stats, own)
 
         return loss
 
-    recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9)
+    def predict(settings: Settings, scaling: Scaling | None = None) -> Callable:
+        def states(theta: Array, batch: Series) -> Array:
+            if scaling is None:
+                return solved(settings, theta, batch).ys
+            return solved(settings, theta, _standardized(batch, scaling)).ys * scaling.sd + scaling.mean
+
+        return states
+
+    recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9, standardize=False)
     return Problem(
-        recipe.problem, summary, recipe, examples, init, objective, options=SOLVER, stacked=True, sizes=sizes
+        recipe.problem,
+        summary,
+        recipe,
+        examples,
+        init,
+        objective,
+        options=(*SOLVER, *SERIES),
+        stacked=True,
+        sizes=sizes,
+        scaling=scaling_of,
+        intervals=lambda series: series.times.shape[-1] - 1,
+        windows=_windows,
+        predict=predict,
+    )
+
+
+def _standardized(series: Series, scaling: Scaling) -> Series:
+    return series._replace(
+        parameters=(series.parameters - scaling.parameters_mean) / scaling.parameters_sd,
+        states=(series.states - scaling.mean) / scaling.sd,
     )
 
 
@@ -171,6 +268,19 @@ _MNIST = _classifier(
     },
 )
 
+_GROWN = {  # horizons that grow, on standardised series: what the best recipes of series have in common
+    "continuation": False,
+    "warmup_epochs": 0,
+    "standardize": True,
+    "rtol": 1e-5,
+    "atol": 1e-6,
+    "optimizer": "adamw",
+    "weight_decay": 0.1,
+    "learning_rate": 1e-3,
+    "rate_schedule": "cosine",
+    "learning_rate_end": 1e-4,
+}
+
 _LOTKA_VOLTERRA = _neural_ode(
     "neural ODE of predators and prey, a plain net of 5 layers (figure 6)",
     sizes=(4, *(50,) * 4, 2),
@@ -184,7 +294,7 @@ _LOTKA_VOLTERRA = _neural_ode(
         warmup_epochs=20,
         batch_size=4,
     ),
-)
+)._replace(others={"best": _GROWN | {"horizons": "1:40,2:20,4:14,8:10,16:8,all:8"}}, default="best")
 
 _LORENZ = _neural_ode(
     "neural ODE of the chaotic Lorenz system, a plain net of 20 layers (figure 7)",
@@ -201,7 +311,8 @@ _LORENZ = _neural_ode(
     ),
 )._replace(
     others={  # the rate of an estimator is the best of those tried, and all take equally many gradients
-        "best": {"learning_rate": 1e-3},
+        "best": _GROWN | {"epochs": 1150, "horizons": "1:50,2:25,4:12,8:8,all:5"},
+        "low-rate": {"learning_rate": 1e-3},
         "score-baseline": {"estimator": "score-baseline", "learning_rate_lam": 0.1},
         "pathwise": {"estimator": "pathwise", "learning_rate_lam": 0.1},
         "antithetic-score": {
@@ -212,6 +323,7 @@ _LORENZ = _neural_ode(
         },
         "antithetic": {"estimator": "antithetic", "learning_rate_lam": 1e-3, "epochs": 100, "warmup_epochs": 5},
     },
+    default="best",
 )
 
 _PROBLEMS = {problem.name: problem for problem in (_MNIST, _LOTKA_VOLTERRA, _LORENZ)}

@@ -104,7 +104,7 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
         key = fold_in(member.noise, engine.steps)
         plans = [_plan(settings, point, batch) for point in _points(engine, settings, key)]
-        engine, info = study.method(0).step(engine, batch, key)
+        engine, info = study.method().step(engine, batch, key)
         state, found = _step(state, settings, batch, key, plans, warmup)
         differences.append(
             Difference(

@@ -44,7 +44,7 @@ def together(pause: Callable[[], None] = lambda: None) -> Advance:
 def _kind(member: Member) -> tuple:
     """Return what members of a stack have in common: all of their states that is no array, and the shapes of arrays."""
     leaves, structure = flatten(member.state)
-    return member.restores, structure, tuple(leaf.shape if is_array(leaf) else leaf for leaf in leaves)
+    return member.past, structure, tuple(leaf.shape if is_array(leaf) else leaf for leaf in leaves)
 
 
 def _advance(

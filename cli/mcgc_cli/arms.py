@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def planned(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
     """Return the settings of each arm, with the options that were given. Raises `InputError` for one out of range."""
     problem = problems.get(study.problem)
-    return {arm: settings_of(problem._replace(recipe=recipe), given) for arm, recipe in study.settings().items()}
+    return {arm: settings_of(problem, given, recipe=recipe) for arm, recipe in study.settings().items()}
 
 
 def reproduce(

@@ -113,7 +113,9 @@ def _text(result: dict[str, Any]) -> str:
         parts.append(f"mean less that of {first}, with its 95 % bootstrap interval ({said}):")
         parts.append(as_table(["run", "quantity", "when", "difference", "from", "to"], rows, names=3))
     if "recall" in result:
-        parts.append("right of each class of the test set, final; a dash is a class that the member never names:")
+        parts.append(
+            "right of each class of the test set, at the best epoch; a dash is a class that the member never names:"
+        )
         parts.append(_recall_table(result["recall"]))
     return "\n".join(parts)
 

@@ -15,12 +15,11 @@ from mcgc_cli.options import (
     recipe_options,
     resumed,
     settings_of,
-    with_recipe,
     workers_option,
 )
 from mcgc_cli.progress import progress
 from mcgc_cli.signals import noted
-from mcgc_cli.summary import as_json, as_text, result_of
+from mcgc_cli.summary import as_json, as_text, result_of, warn
 
 
 @click.command()
@@ -31,7 +30,9 @@ from mcgc_cli.summary import as_json, as_text, result_of
     help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
 )
 @click.option(
-    "--recipe", metavar="NAME", help="Settings to begin with: best, paper, or an estimator's.  [default: paper]"
+    "--recipe",
+    metavar="NAME",
+    help="Settings to begin with: best, paper, or an estimator's.  [default: paper for mnist, else best]",
 )
 @recipe_options
 @click.option("--device", default=None, help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]")
@@ -74,7 +75,7 @@ def fit(
     debug: bool,
     **given: Any,
 ) -> None:
-    """Train on a problem, with the recipe of the paper where no option says otherwise."""
+    """Train on a problem, with the settings of its recipe where no option says otherwise."""
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load
 
@@ -100,7 +101,8 @@ def fit(
             problem, dataset, device = resumed(old, problem, dataset, device)
         if problem is None:
             raise click.UsageError("Missing option '--problem'.")
-        settings = settings_of(with_recipe(problems.get(problem), recipe or "paper"), given, old)
+        known = problems.get(problem)
+        settings = settings_of(known, given, old, known.recipe_of(recipe))
         place, taken = select_device(device or "auto")
         if workers > 1 and place.name != "cpu":
             raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
@@ -115,16 +117,17 @@ def fit(
             saver = same_run(saver, old, allow_changed)
             if old.epoch == settings.epochs:
                 say(f"{path} is finished, all {old.epoch} epochs of it: give --epochs to go on")
-                _report(settings, saver.records, data.num_examples, place.name, path, json)
+                _report(settings, saver.records, place.name, path, json)
                 return
         say(taken)
         heed = stack.enter_context(noted())
         show = stack.enter_context(progress(settings.epochs, quiet))
         again = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
         train(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
-    _report(settings, saver.records, data.num_examples, place.name, saver.path, json)
+    _report(settings, saver.records, place.name, saver.path, json)
 
 
-def _report(settings: Any, records: list, num_examples: int, device: str, path: str, json: bool) -> None:
-    result = result_of(settings, records, num_examples, device, path)
+def _report(settings: Any, records: list, device: str, path: str, json: bool) -> None:
+    result = result_of(settings, records, device, path)
+    warn(result)
     click.echo(as_json(result) if json else as_text(result))

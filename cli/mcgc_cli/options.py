@@ -50,11 +50,17 @@ ROWS = (
     Row("--num-samples", "num_samples", int, "Monte Carlo samples a step."),
     Row("--beta", "beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0."),
     Row("--log-lam0", "log_lam0", float, "Log lambda at the start."),
-    Row("--lr", "learning_rate", float, "Learning rate of the parameters."),
+    Row("--optimizer", "optimizer", str, "Optimiser of the parameters."),
+    Row("--weight-decay", "weight_decay", float, "How strongly weights shrink, in units of the learning rate."),
+    Row("--lr", "learning_rate", float, "Learning rate of the parameters, at the first step."),
+    Row("--lr-schedule", "rate_schedule", str, "How the learning rate of the parameters changes over the run."),
+    Row("--lr-end", "learning_rate_end", float, "Learning rate at the last step, a hundredth of --lr if not given."),
+    Row("--clip", "clip", float, "Largest norm of the gradient; longer ones are shortened to it."),
     Row("--lr-lam", "learning_rate_lam", float, "Learning rate of log lambda."),
     Row("--epochs", "epochs", int, "Passes over the training set."),
     Row("--warmup-epochs", "warmup_epochs", int, "Epochs at the start in which lambda is held."),
-    Row("--batch-size", "batch_size", int, "Examples a step."),
+    Row("--batch-size", "batch_size", int, "Examples a step; as many windows as cover the same time."),
+    Row("--validation", "validation", float, "Fraction of the training set kept apart to choose the best epoch by."),
     Row("--members", "members", int, "Models trained, each with parameters and noise of its own."),
     Row("--seed", "seed", int, "Seed of everything random."),
     Row("--dtype", "dtype", str, "Precision of the model."),
@@ -66,6 +72,19 @@ ROWS = (
     Row("--adjoint", "adjoint", str, "How gradients go through the solver."),
     Row("--rtol", "rtol", float, "Relative tolerance of the solver."),
     Row("--atol", "atol", float, "Absolute tolerance of the solver."),
+    Row(
+        "--horizons",
+        "horizons",
+        str,
+        "Lengths of the windows to train on, in turn, each with its share of the epochs, such as 1:0.5,4:0.3,all:0.2. "
+        "A length is a number of observed intervals, a fraction of the series such as 0.5, or all.",
+    ),
+    Row(
+        "--standardize/--no-standardize",
+        "standardize",
+        bool,
+        "Show the net states and inputs less their mean, divided by their standard deviation.",
+    ),
     Row("--step-size", "step_size", float, "Solve in steps of this length of time, whatever the tolerances."),
 )
 
@@ -83,7 +102,7 @@ class RecipeOption(click.Option):
         notes = [f"one of: {', '.join(CHOICES[field])}"] if field in CHOICES else []
         for name in problems.names():
             problem = problems.get(name)
-            default = getattr(problem.recipe, field)
+            default = getattr(problem.recipe_of(), field)
             shown = "on" if default is True else "off" if default is False else default
             if field not in OF_SOME or field in problem.options:
                 notes.append(f"{name}: {shown}")
@@ -108,18 +127,10 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
     return add
 
 
-def with_recipe(problem: "Problem", name: str) -> "Problem":
-    """Return `problem` with its recipe called `name`. Raises `InputError`, with the list, if it has none."""
-    from mcgc.errors import InputError
-
-    recipes = problem.recipes()
-    if name not in recipes:
-        raise InputError(f"unknown recipe {name!r} of {problem.name}: choose one of {', '.join(recipes)}")
-    return problem._replace(recipe=recipes[name])
-
-
-def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None) -> "Settings":
-    """Return the recipe of `problem`, or the settings of `run`, with the options that were given.
+def settings_of(
+    problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None, recipe: "Settings | None" = None
+) -> "Settings":
+    """Return the settings of `run`, or else `recipe`, or else the default of `problem`, with the options given.
 
     Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range, or one that
     does not apply to the problem.
@@ -131,7 +142,7 @@ def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" 
 
     options = {field: value for field, value in given.items() if value is not None}
     try:
-        start = problem.recipe._asdict() if run is None else run.settings
+        start = (recipe or problem.recipe_of())._asdict() if run is None else run.settings
         return validate(Settings(**{**start, **options}), problem.options)
     except InputError as error:  # the library speaks of fields, the user of flags
         flags = {row.field: row.flag.partition("/")[0] for row in ROWS}

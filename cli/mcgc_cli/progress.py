@@ -62,7 +62,8 @@ def _lines(epochs: int) -> Show:
 
 def describe(record: Any) -> str:
     """Return the losses of `record`, and accuracy and λ where it has them, as means over the members (of φ, for λ)."""
-    parts = [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
+    parts = [f"windows of {record.horizon}"] if record.horizon else []
+    parts += [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
     if None not in record.test_accuracy:
         parts.append(f"accuracy {_mean(record.test_accuracy):.2%}")
     if None not in record.log_lam:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mcgc import runs
-from mcgc.arrays import Device
+from mcgc.arrays import Device, to_host
 from mcgc.errors import InputError, OutputError
 from mcgc.resume import differences, pack, records
 from mcgc.runs import Run, columns, save
@@ -34,6 +34,12 @@ class Saver:
     def epoch(self) -> int:
         """The number of epochs done."""
         return len(self.records)
+
+    def scale(self, scaling: Any) -> None:
+        """Keep in the file what the series are standardised by, if they are."""
+        if scaling is not None:
+            numbers = {field: to_host(values).tolist() for field, values in scaling._asdict().items()}
+            self.run = self.run._replace(scaling=numbers)
 
     def take(self, record: Any, members: Sequence[Any]) -> None:
         """Take in an epoch, and save if it is time, or the last one."""
@@ -90,12 +96,12 @@ def same_run(saver: Saver, old: Run, allow_changed: bool, remedy: str = "undo th
     """
     now = saver.run
     changed = differences(old, settings=now.settings, versions=now.versions, dataset=now.dataset, device=now.device)
+    if old.epoch > now.settings["epochs"]:
+        raise InputError(f"{saver.path} has {old.epoch} epochs already: give --epochs that many or more")
     if changed and not allow_changed:
         raise InputError(
             f"{saver.path} would not go on as the run that it is, for the {', the '.join(changed)}: {remedy}"
         )
-    if old.epoch > now.settings["epochs"]:
-        raise InputError(f"{saver.path} has {old.epoch} epochs already: give --epochs that many or more")
     notes = [f"after epoch {old.epoch}, the {change}" for change in changed]
     saver.run = now._replace(changes=[*old.changes, *notes])
     saver.records, saver.states, saver.saved = records(old), list(old.states), old.epoch

@@ -36,6 +36,7 @@ def train(
     interrupt and for every error but a bug.
     """
     study, members = training.begin(settings, data, place)
+    saver.scale(study.scaling)
     if saver.states:
         members = unpack(saver.states[0], members, place)
     advance_all = advance_on(place, heed)

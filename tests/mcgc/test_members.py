@@ -44,7 +44,7 @@ def test_a_step_that_fails_leaves_everything_but_the_number_of_steps_as_it_was()
     with np.errstate(invalid="ignore", divide="ignore"):
         for epoch in range(1, 31):
             for batch in members.minibatches(study, member, epoch):
-                after, info = study.method(0).step(state, batch, fold_in(member.noise, state.steps))
+                after, info = study.method().step(state, batch, fold_in(member.noise, state.steps))
                 failed = np.isnan(info.smoothed)
                 state = state._replace(steps=state.steps + 1) if failed else after
                 skipped[epoch] += failed

@@ -25,6 +25,11 @@ ODE, NET = ode(8, 8), net(5, 5, epochs=2)
 CASES = {
     "ode": (ODE, {"rtol": 1e-4, "atol": 1e-4}, decays(end=0.5)),
     "net": (NET, {}, IMAGES),
+    "windows": (
+        ODE,
+        {"rtol": 1e-4, "atol": 1e-4, "horizons": "2", "standardize": True},
+        decays(end=0.5),
+    ),
 }
 
 
