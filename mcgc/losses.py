@@ -1,7 +1,8 @@
 """Losses: scalar functions of a prediction and a target, averaged over everything else; and the accuracy.
 
 The first `members` axes of a prediction are those of an ensemble: each of its members has a loss of its own. The target
-has them too, or is one for all. Losses have the dtype of the prediction, which is float64 for one of integers.
+has them too, or is one for all. A prediction of integers counts as float64. A target of integers is cast to the dtype
+of the prediction.
 """
 
 import math
@@ -143,5 +144,5 @@ def _check_labels(logits: Array, labels: Array, members: int) -> None:
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
     if not is_dtype(namespace_of(labels), labels.dtype, "integral"):
         raise InputError(f"labels are integers, got {labels.dtype}: convert them")
-    if not is_dtype(namespace_of(labels), logits.dtype, "real floating"):
+    if not is_dtype(namespace_of(strip(logits)), logits.dtype, "real floating"):
         raise InputError(f"logits are floats, got {logits.dtype}: convert them")

@@ -1,8 +1,8 @@
 """Elementwise operations of one and two arrays, with broadcasting, and the choice between two.
 
 At a kink the derivative is the mean of those on either side: 0 for |x| at 0, ½ for each argument of a maximum or
-minimum that ties, ½ for x at a bound of clip. Jumps, as those of x mod y, are not seen. At an end of its domain the
-derivative of √x, log x and the like is infinite, but a cotangent of 0 stays 0, as that of a branch not taken by where.
+minimum that ties, ½ for x at a bound of clip. Jumps, as those of x mod y, are not seen. At a pole the derivative
+is infinite, as those of √x and log x at 0, but a cotangent of 0 stays 0, as that of a branch that where did not take.
 """
 
 import math
@@ -33,7 +33,12 @@ def _binary(name: str, forward: Callable, rule_x: Callable, rule_y: Callable) ->
 add = _binary("add", operator.add, lambda g, out, x, y: g, lambda g, out, x, y: g)
 subtract = _binary("subtract", operator.sub, lambda g, out, x, y: g, lambda g, out, x, y: -g)
 multiply = _binary("multiply", operator.mul, lambda g, out, x, y: g * y, lambda g, out, x, y: g * x)
-divide = _binary("divide", operator.truediv, lambda g, out, x, y: g / y, lambda g, out, x, y: -g * out / y)
+divide = _binary(
+    "divide",
+    operator.truediv,
+    lambda g, out, x, y: g / y if isinstance(y, int | float) else _ratio(g, y),
+    lambda g, out, x, y: -_ratio(_ratio(g * x, y), y),
+)
 remainder = _binary("remainder", operator.mod, lambda g, out, x, y: g, lambda g, out, x, y: -g * floor_divide(x, y))
 pow = _binary(
     "pow",
@@ -79,12 +84,12 @@ def _divided(x: Array, y: Array) -> Array:
     return namespace_of(out).where((x == 0) & (out != out), 0, out)
 
 
-# x / y of the rules, without a warning: 0 where x = 0, even if y is 0 or NaN, so that no cotangent becomes NaN
-ratio: Primitive = _binary(
+# x / y of the rules, without a warning: a cotangent x = 0 stays 0 even if y is 0 or NaN
+_ratio: Primitive = _binary(
     "ratio",
     _divided,
-    lambda g, out, x, y: ratio(g, y),
-    lambda g, out, x, y: -ratio(ratio(g * x, y), y),
+    lambda g, out, x, y: _ratio(g, y),
+    lambda g, out, x, y: -_ratio(_ratio(g * x, y), y),
 )
 
 
@@ -105,7 +110,7 @@ def _of_exponent(g: Array, out: Array, x: Any) -> Array:
     if isinstance(x, int | float):
         return g * out * math.log(x) if x > 0 else 0 * g
     positive = strip(x) > 0
-    return where(positive, g * out, 0) * log(where(positive, x, 1))
+    return g * where(positive, out, 0) * log(where(positive, x, 1))
 
 
 def part_of_length(x: Any, length: Array) -> Array:
@@ -150,33 +155,27 @@ def clip(x: Array, /, min: Any = None, max: Any = None) -> Array:
 negative = unary("negative", lambda out, x: lambda g: -g, operator.neg)
 positive = unary("positive", lambda out, x: lambda g: g, operator.pos)
 square = unary("square", lambda out, x: lambda g: g * (2 * x))
-reciprocal = unary("reciprocal", lambda out, x: lambda g: -g * out * out)
-sqrt: Primitive = unary("sqrt", lambda out, x: lambda g: ratio(g, 2 * out))
+reciprocal = unary("reciprocal", lambda out, x: lambda g: -_ratio(_ratio(g, x), x))
+sqrt: Primitive = unary("sqrt", lambda out, x: lambda g: _ratio(g, 2 * out))
 abs = unary("abs", lambda out, x: lambda g: g * sign(x))
 exp: Primitive = unary("exp", lambda out, x: lambda g: g * out)
 expm1 = unary("expm1", lambda out, x: lambda g: g * (out + 1))
-log = unary("log", lambda out, x: lambda g: ratio(g, x))
-log1p = unary("log1p", lambda out, x: lambda g: ratio(g, 1 + x))
-log2 = unary("log2", lambda out, x: lambda g: ratio(g, x * math.log(2)))
-log10 = unary("log10", lambda out, x: lambda g: ratio(g, x * math.log(10)))
+log = unary("log", lambda out, x: lambda g: _ratio(g, x))
+log1p = unary("log1p", lambda out, x: lambda g: _ratio(g, 1 + x))
+log2 = unary("log2", lambda out, x: lambda g: _ratio(g, x * math.log(2)))
+log10 = unary("log10", lambda out, x: lambda g: _ratio(g, x * math.log(10)))
 sin = unary("sin", lambda out, x: lambda g: g * cos(x))
 cos: Primitive = unary("cos", lambda out, x: lambda g: -g * sin(x))
 tan = unary("tan", lambda out, x: lambda g: g * (1 + out * out))
-asin = unary("asin", lambda out, x: lambda g: ratio(g, _below_one(x)))
-acos = unary("acos", lambda out, x: lambda g: -ratio(g, _below_one(x)))
+asin = unary("asin", lambda out, x: lambda g: _ratio(g, sqrt(1 - x * x)))
+acos = unary("acos", lambda out, x: lambda g: -_ratio(g, sqrt(1 - x * x)))
 atan = unary("atan", lambda out, x: lambda g: g / hypot(x, 1) / hypot(x, 1))  # x² might overflow
 sinh = unary("sinh", lambda out, x: lambda g: g * cosh(x))
 cosh: Primitive = unary("cosh", lambda out, x: lambda g: g * sinh(x))
 tanh = unary("tanh", lambda out, x: lambda g: g * (1 - out * out))
 asinh = unary("asinh", lambda out, x: lambda g: g / hypot(x, 1))
-acosh = unary("acosh", lambda out, x: lambda g: ratio(g, sqrt(x - 1) * sqrt(x + 1)))
-atanh = unary("atanh", lambda out, x: lambda g: ratio(g, (1 - x) * (1 + x)))
-
-
-def _below_one(x: Array) -> Array:
-    """Return √(1 − x²)."""
-    return sqrt((1 - x) * (1 + x))
-
+acosh = unary("acosh", lambda out, x: lambda g: _ratio(g, sinh(out)))
+atanh = unary("atanh", lambda out, x: lambda g: _ratio(g, 1 - x * x))
 
 # ---- choosing ----
 

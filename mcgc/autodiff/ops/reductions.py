@@ -27,8 +27,9 @@ def _count(name: str, x: Array, axis: Axis, less: float = 0) -> float:
     """
     count = math.prod(x.shape[i] for i in normal_axes(axis, x.ndim))
     if count <= less:
-        corrected = f" less the correction {less}" if less else ""
-        raise InputError(f"{name} over axis {axis} of shape {x.shape} takes {count} numbers{corrected}: give it more")
+        over = "all axes" if axis is None else f"axis {axis}"
+        corrected = f", less the correction {less}" if less else ""
+        raise InputError(f"{name} over {over} of shape {x.shape} takes {count} numbers{corrected}: give it more")
     return count - less
 
 
@@ -49,7 +50,7 @@ def reduction(
     def function(x: Array, /, *, axis: Axis = default, keepdims: bool = False) -> Array:
         axes = normal_axes(axis, x.ndim)
         if not neutral:
-            _count(name, x, axes)
+            _count(name, x, axis)
         return operation(x, axis=axes, keepdims=keepdims)
 
     function.__name__ = function.__qualname__ = name
