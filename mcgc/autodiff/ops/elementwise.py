@@ -13,7 +13,8 @@ from typing import Any
 from mcgc.arrays import Array, device_of, is_dtype, namespace_of, quietly
 from mcgc.autodiff.engine import Primitive, strip
 from mcgc.autodiff.ops.rows import constant, named, unary
-from mcgc.autodiff.ops.shapes import fit
+from mcgc.autodiff.ops.shapes import COMPLEX, fit
+from mcgc.errors import TraceError
 
 # ---- two arguments ----
 
@@ -95,6 +96,8 @@ _ratio: Primitive = _binary(
 
 def _of_base(g: Array, out: Array, x: Array, y: Any) -> Array:
     """Return g y xʸ⁻¹, with 0 for 0 · ∞ at x = 0."""
+    if isinstance(y, complex):
+        raise TraceError(COMPLEX)
     if isinstance(y, int | float):
         if y >= 1 or y == 0:
             return g * y * x ** (y - 1 if y else 1)
@@ -107,6 +110,8 @@ def _of_base(g: Array, out: Array, x: Array, y: Any) -> Array:
 
 def _of_exponent(g: Array, out: Array, x: Any) -> Array:
     """Return g xʸ log x, and 0 where the base is not positive: there the exponent has no derivative."""
+    if isinstance(x, complex):
+        raise TraceError(COMPLEX)
     if isinstance(x, int | float):
         return g * out * math.log(x) if x > 0 else 0 * g
     positive = strip(x) > 0
@@ -200,6 +205,8 @@ def _choose(condition: Array, x: Any, y: Any) -> Array:
 
 def _common_dtype(xp: Any, numbers: list, dtype: Any) -> Any:
     """Return the dtype of arithmetic with Python numbers and an array of `dtype`: theirs if it is of a wider kind."""
+    if any(isinstance(z, complex) for z in numbers):
+        return xp.complex64 if dtype in (xp.float32, xp.complex64) else xp.complex128
     if dtype is not None and is_dtype(xp, dtype, ("real floating", "complex floating")):
         return dtype
     if any(isinstance(z, float) for z in numbers):
