@@ -65,7 +65,8 @@ def cross_entropy(logits: Array, labels: Array, members: int = 0) -> Array:
     `logits` has shape (..., classes) and `labels`, integers in [0, classes), the shape (...). That labels are in this
     range is not looked at, for they stay on their device.
 
-    A label that is no class has no loss and no gradient.
+    A label that is no class has no loss and no gradient. Where logits are infinite, the softmax is the limit for equal
+    ones: those equal to the largest share it equally.
 
     Raises `InputError` if the shapes do not fit, the labels are not integers, or the logits are not floats.
     """

@@ -87,6 +87,25 @@ def test_a_class_that_is_ruled_out_takes_no_part():
     np.testing.assert_allclose(gradient, [[part[0, 0], 0.0, part[0, 1]]], rtol=1e-14)
 
 
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize(
+    ("logits", "label", "expected", "slope"),
+    [
+        ([np.inf, 0.0, -np.inf], 0, 0.0, [0, 0, 0]),
+        ([np.inf, 0.0, np.inf], 2, math.log(2), [0.5, 0, -0.5]),
+        ([np.inf, 0.0, 1.0], 1, np.inf, [1, -1, 0]),
+        ([-np.inf, -np.inf, -np.inf], 1, math.log(3), [1 / 3, -2 / 3, 1 / 3]),
+        ([np.nan, 0.0, 1.0], 1, np.nan, [np.nan] * 3),
+    ],
+)
+def test_infinite_logits_have_the_loss_that_is_a_limit(logits, label, expected, slope, members, device):
+    z, labels = np.array([logits])[(None,) * members], np.array([label])[(None,) * members]
+    loss = lambda z: ops.sum(losses.cross_entropy(z, to_device(labels, device), members))
+    value, gradient = value_and_grad(loss)(to_device(z, device))
+    np.testing.assert_allclose(to_host(value), expected, rtol=1e-14)
+    np.testing.assert_allclose(to_host(gradient), np.reshape(slope, z.shape), rtol=1e-14)
+
+
 @pytest.mark.parametrize("name", OF_LOGITS)
 def test_labels_of_another_byte_order_are_the_same_labels(name):
     loss, _ = OF_LOGITS[name]

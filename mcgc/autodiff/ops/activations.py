@@ -70,12 +70,16 @@ def _gelu(x: Array) -> Array:
     return 0.5 * _gated(x, 1 + _erf(x * math.sqrt(0.5)))
 
 
+def _slope_of_silu(out: Array, x: Array) -> Array:
+    """Return σ(x) + x σ(x) σ(−x), without ∞ · 0 at x = ∞."""
+    return sigmoid(x) + minimum(out, 1e4) * sigmoid(-x)
+
+
 def _slope_of_gelu(x: Array) -> Array:
+    """Return Φ(x) + x Φ′(x), without ∞ · 0 at x = ±∞."""
     y = x * math.sqrt(0.5)
     return 0.5 * (1 + erf(y)) + clip(x, -1e4, 1e4) * (_bell(y) / math.sqrt(2 * math.pi))
 
 
-silu = unary(
-    "silu", lambda out, x: lambda g: g * (sigmoid(x) + minimum(out, 1e4) * sigmoid(-x)), _silu
-)  # at ∞ no ∞ · 0
+silu = unary("silu", lambda out, x: lambda g: g * _slope_of_silu(out, x), _silu)
 gelu = unary("gelu", lambda out, x: lambda g: g * _slope_of_gelu(x), _gelu)

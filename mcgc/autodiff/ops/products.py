@@ -134,8 +134,11 @@ def _without_stretched(subscripts: str, operands: Sequence[Array], terms: Sequen
         inside: dict[Any, int] = {}
         for label, n in zip(term, x.shape, strict=True):
             known = length.setdefault(label, n)
-            if inside.setdefault(label, n) != n or 1 != n != known != 1:
-                raise TraceError(f"einsum({subscripts!r}): {label!r} stands for axes of lengths {known} and {n}")
+            other = inside.setdefault(label, n)
+            if other != n or (known != n and 1 not in (known, n)):
+                letter = repr(label) if isinstance(label, str) else "an axis of the ellipsis"
+                lengths = f"{other if other != n else known} and {n}"
+                raise TraceError(f"einsum({subscripts!r}): {letter} stands for axes of lengths {lengths}")
             if known == 1:
                 length[label] = n
     kept_operands, kept_terms = [], []

@@ -37,28 +37,26 @@ def constant(name: str) -> Callable:
     return function
 
 
-def inexact(x: Array) -> Array:
-    """Return `x`, in float64, the default, if it is of integers or booleans."""
-    if not hasattr(x, "dtype"):
-        return float(x)
-    xp = namespace_of(strip(x))
-    if is_dtype(xp, x.dtype, "real floating") or is_dtype(xp, x.dtype, "complex floating"):
-        return x
-    return xp.astype(x, xp.float64)
-
-
 def refuse_complex(name: str, x: Array) -> None:
     """Raise `InputError` in the name of the operation `name` if `x` is complex."""
     if is_dtype(namespace_of(strip(x)), x.dtype, "complex floating"):
         raise InputError(f"{name} takes real numbers, got {x.dtype}: give it the real and the imaginary part in turn")
 
 
+def inexact(x: Array) -> Array:
+    """Return `x`, in float64, the default, if it is of integers or booleans."""
+    xp = namespace_of(strip(x))
+    return x if is_dtype(xp, x.dtype, ("real floating", "complex floating")) else xp.astype(x, xp.float64)
+
+
 def real(name: str, x: Array) -> Array:
     """Return `x` as `inexact` does. Raises `InputError` in the name of the operation `name` if it is complex."""
-    x = inexact(x)
-    if hasattr(x, "dtype"):
-        refuse_complex(name, x)
-    return x
+    if not hasattr(x, "dtype"):
+        return float(x)
+    if is_dtype(namespace_of(strip(x)), x.dtype, "real floating"):
+        return x
+    refuse_complex(name, x)
+    return inexact(x)
 
 
 def countable(xp: Any, x: Array) -> Array:
