@@ -112,6 +112,7 @@ def scatter_add(values: Array, places: Array, size: int) -> Array:
     out = xp.zeros(size, dtype=values.dtype, device=device_of(values))
     if k == 0:
         return out
+    places = xp.astype(places, xp.int64)
     order = xp.argsort(places, stable=True)
     places, sums = xp.take(places, order), xp.take(values, order)
     for distance in (2**i for i in range((k - 1).bit_length())):
@@ -120,7 +121,7 @@ def scatter_add(values: Array, places: Array, size: int) -> Array:
         sums = xp.concat([sums[:distance], sums[distance:] + more])
     ends = xp.searchsorted(places, xp.arange(size, device=device_of(values)), side="right")
     last = xp.maximum(ends - 1, xp.zeros_like(ends))  # the place after which nothing is the same holds all of the sum
-    found = xp.take(places, last) == xp.arange(size, dtype=places.dtype, device=device_of(values))
+    found = xp.take(places, last) == xp.arange(size, dtype=xp.int64, device=device_of(values))
     return xp.where(found, xp.take(sums, last), out)
 
 
