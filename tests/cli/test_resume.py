@@ -32,7 +32,8 @@ def arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
-    options = "--problem lotka-volterra --recipe paper --dataset data.h5 --rtol 1e-2 --atol 1e-2 --warmup-epochs 3 --members 2"
+    problem = "--problem lotka-volterra --recipe paper --dataset data.h5"
+    options = f"{problem} --rtol 1e-2 --atol 1e-2 --warmup-epochs 3 --members 2"
     return [*options.split(), "--epochs", str(EPOCHS), "--quiet", "--device", "cpu"]
 
 
