@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from mcgc.arrays import HOST, Device
-from mcgc.errors import DeviceError
+from mcgc.errors import DeviceError, similar
 
 
 def select_device(name: str = "auto") -> tuple[Device, str]:
@@ -20,7 +20,10 @@ def select_device(name: str = "auto") -> tuple[Device, str]:
         return HOST, "running on the CPU (NumPy)"
     kind, _, index = name.partition(":")
     if name != "auto" and (kind != "cuda" or (":" in name and not index.isdecimal())):
-        raise DeviceError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N with N the number of the GPU")
+        hint = similar(name, ("auto", "cpu", "cuda"))
+        raise DeviceError(
+            f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N with N the number of the GPU{hint}"
+        )
     device, reason = _probe_cuda(int(index) if index else 0)
     if device is not None:
         return device, f"running on {device.name} ({reason})"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mcgc import losses, nets
 from mcgc.arrays import Array, Device, namespace_of, to_device
 from mcgc.autodiff import ops
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.fields import DenseField, solve_members
 from mcgc.ode import Stats, solve
 from mcgc.random import Key
@@ -225,5 +225,5 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Problem:
     """Return the problem called `name`. Raises `InputError`, with the list of names, if there is none."""
     if name not in _PROBLEMS:
-        raise InputError(f"unknown problem {name!r}: choose one of {', '.join(_PROBLEMS)}")
+        raise InputError(unknown("problem", name, _PROBLEMS))
     return _PROBLEMS[name]

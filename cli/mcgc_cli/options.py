@@ -110,11 +110,12 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
 
 def with_recipe(problem: "Problem", name: str) -> "Problem":
     """Return `problem` with its recipe called `name`. Raises `InputError`, with the list, if it has none."""
-    from mcgc.errors import InputError
+    from mcgc.errors import InputError, similar
 
     recipes = problem.recipes()
     if name not in recipes:
-        raise InputError(f"unknown recipe {name!r} of {problem.name}: choose one of {', '.join(recipes)}")
+        listed = f"choose one of {', '.join(recipes)}{similar(name, recipes)}"
+        raise InputError(f"unknown recipe {name!r} of {problem.name}: {listed}")
     return problem._replace(recipe=recipes[name])
 
 

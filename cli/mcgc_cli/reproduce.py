@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mcgc.errors import InputError, OutputError
+from mcgc.errors import InputError, OutputError, unknown
 from mcgc_cli.options import chosen_options, debug_option, json_option, quiet_option, workers_option
 from mcgc_cli.summary import as_json
 
@@ -53,7 +53,7 @@ def reproduce(
     ctx.meta["debug"] = debug
     names = sorted([*exact.names(), *ensembles.names()])
     if name not in names:
-        raise InputError(f"unknown study {name!r}: choose one of {', '.join(names)}")
+        raise InputError(unknown("study", name, names))
     say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
     place = out or name
     if name in exact.names():

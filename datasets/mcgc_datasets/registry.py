@@ -13,7 +13,7 @@ import h5py
 import platformdirs
 
 from mcgc import hdf5
-from mcgc.errors import DatasetError
+from mcgc.errors import DatasetError, unknown
 from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
 from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
@@ -126,7 +126,7 @@ def problem_of(path: str | os.PathLike) -> str:
 
 def _entry(problem: str) -> Entry:
     if problem not in _ENTRIES:
-        raise DatasetError(f"no dataset is known for {problem!r}: choose one of {', '.join(_ENTRIES)}")
+        raise DatasetError(unknown("problem", problem, _ENTRIES))
     return _ENTRIES[problem]
 
 
