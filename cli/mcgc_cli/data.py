@@ -124,7 +124,7 @@ def _description(problem: str, data: "Data") -> dict[str, Any]:
 
 def _show(result: dict[str, Any], json: bool) -> None:
     if json:
-        click.echo(jsonlib.dumps(result, ensure_ascii=False))
+        click.echo(jsonlib.dumps(result))
         return
     arrays = result.pop("arrays", {})
     shapes = {name: f"{' × '.join(map(str, entry['shape']))} {entry['dtype']}" for name, entry in arrays.items()}

@@ -2,7 +2,6 @@
 
 import shlex
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import click
@@ -19,6 +18,7 @@ from mcgc_cli.options import (
     workers_option,
 )
 from mcgc_cli.progress import progress
+from mcgc_cli.sentences import tell
 from mcgc_cli.signals import noted
 from mcgc_cli.summary import as_json, as_text, result_of
 
@@ -90,7 +90,7 @@ def fit(
         raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
     if resume is not None and recipe is not None:
         raise click.UsageError("--resume goes on with the settings of its file: leave out --recipe")
-    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+    say = (lambda sentence: None) if quiet else tell
     with ExitStack() as stack:
         old = None
         if resume is not None:

@@ -4,7 +4,6 @@ import json
 import os
 import shlex
 from collections.abc import Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from click.core import ParameterSource
 
 from mcgc.errors import InputError, OutputError, unknown
 from mcgc_cli.options import chosen_options, debug_option, json_option, quiet_option, workers_option
+from mcgc_cli.sentences import tell
 from mcgc_cli.summary import as_json
 
 RESULTS = "results.json"
@@ -54,7 +54,7 @@ def reproduce(
     names = sorted([*exact.names(), *ensembles.names()])
     if name not in names:
         raise InputError(unknown("study", name, names))
-    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+    say = (lambda sentence: None) if quiet else tell
     place = out or name
     if name in exact.names():
         text = exact.as_text
