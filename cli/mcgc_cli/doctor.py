@@ -12,17 +12,18 @@ from mcgc.errors import DeviceError
 from mcgc_cli.options import json_option, settings_of
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
+from mcgc_cli.values import DEVICE, FILE, PROBLEM
 
 EXAMPLES = {"mnist": (60_000, 1), "lotka-volterra": (30, 50), "lorenz": (30, 20)}  # of the paper, and their times
 
 
 @click.command()
 @click.option("--gpu", is_flag=True, help="Check a GPU: its kernels, and whole computations against the CPU.")
-@click.option("--problem", help="Tell the memory that a run on this problem takes, and nothing else.")
-@click.option("--dataset", metavar="FILE", help="HDF5 file of its data.  [default: those of the paper]")
+@click.option("--problem", type=PROBLEM, help="Tell the memory that a run on this problem takes, and nothing else.")
+@click.option("--dataset", metavar="FILE", type=FILE, help="HDF5 file of its data.  [default: those of the paper]")
 @click.option("--members", type=int, help="Models of the run.  [default: the recipe's]")
 @click.option("--batch-size", type=int, help="Examples a step of the run.  [default: the recipe's]")
-@click.option("--device", help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
+@click.option("--device", type=DEVICE, help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
 @json_option
 def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
@@ -83,7 +84,7 @@ def _memory(
         data: Any = load(name, dataset)
         count, times = data.num_examples, len(data.times) if "solver" in problem.options else 1
     named = re.fullmatch(r"cuda(:\d+)?", device or "auto")
-    place = Device(named[0], None, None) if named else select_device(device or "auto")[0]  # type: ignore[arg-type]
+    place = Device(named[0], None, None) if named else select_device(device or "auto", problem, settings.members)[0]  # type: ignore[arg-type]
     found = predict(problem, settings, count, times, place)
     return {
         "problem": name,

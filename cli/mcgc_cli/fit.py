@@ -6,9 +6,11 @@ from typing import Any
 
 import click
 
-from mcgc.errors import InputError
+from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import (
     debug_option,
+    device_of,
+    device_option,
     json_option,
     quiet_option,
     recipe_options,
@@ -21,28 +23,38 @@ from mcgc_cli.progress import progress
 from mcgc_cli.sentences import tell
 from mcgc_cli.signals import noted
 from mcgc_cli.summary import as_json, as_text, result_of
+from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
 
-@click.command()
-@click.option("--problem", help="Problem to train on: mnist, lotka-volterra, or lorenz.")
-@click.option(
+@click.command(cls=Grouped)
+@in_group("Data", "--problem", type=PROBLEM, help="Problem to train on: mnist, lotka-volterra, or lorenz.")
+@in_group(
+    "Data",
     "--dataset",
     metavar="FILE",
+    type=FILE,
     help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
 )
-@click.option(
-    "--recipe", metavar="NAME", help="Settings to begin with: best, paper, or an estimator's.  [default: paper]"
+@in_group(
+    "Model",
+    "--recipe",
+    metavar="NAME",
+    type=RECIPE,
+    help="Settings to begin with: best, paper, or an estimator's.  [default: paper]",
 )
 @recipe_options
-@click.option("--device", default=None, help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]")
+@device_option
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
+    type=FILE,
     help="Run file, HDF5.  [default: <problem>-seed<seed>.h5, or the next free name]",
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
-@click.option("--resume", metavar="FILE", help="Go on with this run file; --epochs may give it a new number of epochs.")
+@click.option(
+    "--resume", metavar="FILE", type=FILE, help="Go on with this run file; --epochs may give it a new number of epochs."
+)
 @click.option("--allow-changed", is_flag=True, help="Go on though something differs that changes the numbers.")
 @click.option(
     "--checkpoint-every",
@@ -79,7 +91,6 @@ def fit(
     from mcgc_datasets import load
 
     from mcgc import problems, runs
-    from mcgc.devices import select_device
     from mcgc.hdf5 import check_file
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
@@ -100,10 +111,9 @@ def fit(
             problem, dataset, device = resumed(old, problem, dataset, device)
         if problem is None:
             raise click.UsageError("Missing option '--problem'.")
-        settings = settings_of(with_recipe(problems.get(problem), recipe or "paper"), given, old)
-        place, taken = select_device(device or "auto")
-        if workers > 1 and place.name != "cpu":
-            raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
+        problem_of_run = with_recipe(problems.get(problem), recipe or "paper")
+        settings = settings_of(problem_of_run, given, old)
+        place, taken = device_of(device, workers, problem_of_run, settings.members)
         path = resume if output is None else output
         path = free(f"{problem}-seed{settings.seed}.h5") if path is None else path
         runs.check_writable(path, force)

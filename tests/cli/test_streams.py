@@ -12,6 +12,7 @@ from mcgc_datasets import write_series
 from mcgc import runs
 
 COMMAND = (sys.executable, "-m", "mcgc_cli")
+OPTIONS = ("--epochs", "2", "--rtol", "1e-2", "--atol", "1e-2", "-o", "run.h5")
 DOCTOR = ["doctor", "--problem", "lorenz"]
 
 
@@ -33,7 +34,7 @@ def data():
 @pytest.fixture
 def fit(data):
     """Give the arguments of a short run."""
-    return ["fit", "--problem", "lorenz", "--dataset", data, *"--epochs 2 --rtol 1e-2 --atol 1e-2 -o run.h5".split()]
+    return ["fit", "--problem", "lorenz", "--dataset", data, *OPTIONS]
 
 
 def shell(words, args, **how):
