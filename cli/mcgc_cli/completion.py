@@ -5,10 +5,50 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-from click.shell_completion import ShellComplete, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 from mcgc.errors import InputError, unknown
 from mcgc_cli.values import Name
+
+
+class _Bash(BashComplete):
+    """As click has it, but for --option=value, of which bash makes three words."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        args, incomplete = super().get_completion_args()
+        return [arg for arg in args if arg != "="], incomplete
+
+
+class _Whole(ShellComplete):
+    """As click has it, but for --option=value, which is one word to be replaced."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
+        found = super().get_completions(args, incomplete)
+        option, equals, _ = incomplete.partition("=")
+        if option.startswith("-") and equals:
+            for item in found:
+                item.value = item.value if item.type != "plain" else f"{option}={item.value}"
+        return found
+
+
+class _Zsh(_Whole, ZshComplete):
+    pass
+
+
+class _Fish(_Whole, FishComplete):
+    pass
+
+
+for _kind in (_Bash, _Zsh, _Fish):
+    add_completion_class(_kind)
 
 
 def _home(variable: str, *default: str) -> Path:
