@@ -29,10 +29,11 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
 
     With --problem, tell the memory of a run instead. The exit status is 1 if a kernel does not compile or does not
-    agree, or if a GPU is to be checked and none can be used.
+    agree, or if a GPU is to be checked and none can be used. The last
+    line says what came of it.
     """
     if problem is not None and not gpu:
-        result = _memory(problem, **run)
+        result: dict[str, Any] = _memory(problem, **run)
         click.echo(as_json(result) if json else _memory_text(result))
         return
     if problem is not None or any(value is not None for value in run.values()):
@@ -47,7 +48,7 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
         devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
     except DeviceError as error:
         raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
-    places = {place.name: place for place, _ in devices.values()}.values()
+    places = list({place.name: place for place, _ in devices.values()}.values())
     found = [a for place in places for a in agreements(place)]
     found += acceptance(devices["cuda"][0]) if gpu else []
     result = {
@@ -59,11 +60,17 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
         "datasets": _datasets(),
         "numba_cache": _numba_cache(),
         "kernels": [a._asdict() | {"agrees": a.agrees} for a in found],
+        "verdict": "",
     }
-    click.echo(as_json(result) if json else _text(result))
     wrong = [f"{a.kernel} in {a.dtype} on {a.device}" for a in found if not a.agrees]
     if wrong:
-        raise Stopped(f"not to be trusted on this machine: {', '.join(wrong)}; please report it", FAILURE)
+        result["verdict"] = f"not to be trusted on this machine: {', '.join(wrong)}; please report it"
+    else:
+        right = f"ready: all that was compared is right on {' and '.join(place.name for place in places)}"
+        result["verdict"] = f"{right}; begin with: mcgc fit --problem lorenz"
+    click.echo(as_json(result) if json else _text(result))
+    if wrong:
+        raise Stopped(result["verdict"], FAILURE)
 
 
 def _memory(
@@ -160,6 +167,8 @@ def _text(result: dict[str, Any]) -> str:
             "",
             f"{'kernel':<26} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
             *map(_row, result["kernels"]),
+            "",
+            f"verdict      {result['verdict']}",
         ]
     )
 

@@ -6,7 +6,16 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-FILE, DIRECTORY = click.Path(), click.Path(file_okay=False)
+
+class Place(click.ParamType):
+    """A path, of which the shell completes what is there: "file" or "dir"."""
+
+    def __init__(self, kind: str) -> None:
+        self.name = self.kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Leave it to the shell."""
+        return [CompletionItem(incomplete, type=self.kind)]
 
 
 class Name(click.ParamType):
@@ -48,6 +57,7 @@ def _studies(ctx: click.Context) -> Iterable[str]:
     return sorted([*exact.names(), *ensembles.names()])
 
 
+FILE, DIRECTORY = Place("file"), Place("dir")
 PROBLEM, RECIPE, SURFACE, STUDY = Name(_problems), Name(_recipes), Name(_surfaces), Name(_studies)
 DEVICE = Name(lambda ctx: ("auto", "cpu", "cuda"))
 
