@@ -18,7 +18,8 @@ class Interrupted(Exception):
 
 @contextmanager
 def noted() -> Iterator[Callable[[], None]]:
-    """Give a function that raises `Interrupted` once a signal has come; a second signal ends the process at once.
+    """Give a function that raises `Interrupted` once a signal has come; a second signal, but for a
+    hang-up, ends the process at once.
 
     An exception from the handler itself would come out of whatever runs then, compiled code among it. What the
     process was told to ignore, such as a hang-up by nohup, stays ignored, but for SIGINT: a shell that starts a process
@@ -29,7 +30,8 @@ def noted() -> Iterator[Callable[[], None]]:
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
         for each in before:
-            signal.signal(each, signal.SIG_DFL)
+            # of hang-ups one comes from the system and another from the shell
+            signal.signal(each, signal.SIG_DFL if each in NUMBERS[:2] else signal.SIG_IGN)
 
     def heed() -> None:
         if came:

@@ -4,6 +4,8 @@ from difflib import get_close_matches
 
 import click
 
+from mcgc_cli.values import Name
+
 SYNONYMS = {
     "--learning-rate": "--lr",
     "--learning-rate-lam": "--lr-lam",
@@ -43,7 +45,12 @@ SYNONYMS = {
 
 
 def corrected(error: click.ClickException) -> str:
-    """Return the sentence of `error`, with what was probably meant by an option that there is not."""
+    """Return the sentence of `error`, with what was meant by an option that there is not, and what may be missing."""
+    if isinstance(error, click.MissingParameter) and error.ctx is not None and error.param is not None:
+        kind = error.param.type
+        return error.format_message() + (
+            f" Choose one of {', '.join(kind.known(error.ctx))}." if isinstance(kind, Name) else ""
+        )
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error.format_message()
     given, params = error.option_name, error.ctx.command.get_params(error.ctx)

@@ -4,6 +4,8 @@ import pytest
 from mcgc_cli import main
 from mcgc_cli.suggestions import SYNONYMS
 
+from mcgc import surfaces
+
 
 @pytest.mark.parametrize(
     ("args", "meant"),
@@ -35,6 +37,12 @@ def test_an_argument_given_as_an_option_is_answered_with_the_usage(mcgc):
     result = mcgc("data", "make", "--problem", "lorenz")
     assert result.stderr.startswith("mcgc: No such option '--problem'. It goes without a name: ")
     assert result.stderr.endswith(" data make [OPTIONS] PROBLEM\n")
+
+
+def test_a_name_that_is_missing_is_asked_for_with_the_list(mcgc):
+    found = mcgc("completion")
+    assert (found.exit_code, found.stderr) == (2, "mcgc: Missing argument 'SHELL'. Choose one of bash, zsh, fish.\n")
+    assert f"Choose one of {', '.join(surfaces.names())}." in mcgc("minimize").stderr
 
 
 def test_an_option_like_none_is_not_guessed(mcgc):
