@@ -14,7 +14,7 @@ from typing import Any
 from mcgc.arrays import HOST, Array, Device, is_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.random import Key, fold_in, normal, uniform
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
@@ -70,7 +70,7 @@ def init(
     """
     num_parameters(sizes)
     if scheme not in SCHEMES:
-        raise InputError(f"unknown scheme {scheme!r} of initial weights: choose one of {', '.join(SCHEMES)}")
+        raise InputError(unknown("scheme of initial weights", scheme, SCHEMES))
     name, law = scheme.split("-")
     parts = []
     for index, (n_in, n_out) in enumerate(_layers(sizes)):
@@ -166,7 +166,7 @@ def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu"
     sizes = tuple(sizes)
     num_parameters(sizes)
     if activation not in ACTIVATIONS:
-        raise InputError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
+        raise InputError(unknown("activation", activation, ACTIVATIONS))
     if x.shape[-1:] != (sizes[0],):
         raise InputError(f"a net of sizes {sizes} takes rows of {sizes[0]} numbers, but x has shape {x.shape}")
     if any(a != b and 1 not in (a, b) for a, b in zip(theta.shape[-2::-1], x.shape[-3::-1], strict=False)):

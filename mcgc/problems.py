@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from mcgc import losses, nets
 from mcgc.arrays import Array, Device, namespace_of, to_device
 from mcgc.autodiff import ops, stop_gradient
-from mcgc.errors import InputError
+from mcgc.errors import InputError, similar, unknown
 from mcgc.fields import DenseField, solve_members
 from mcgc.ode import Solution, Stats, solve
 from mcgc.random import Key
@@ -78,7 +78,8 @@ class Problem(NamedTuple):
         """Return the recipe called `name`, or the default. Raises `InputError`, with the list, if there is none."""
         recipes, name = self.recipes(), name or self.default
         if name not in recipes:
-            raise InputError(f"unknown recipe {name!r} of {self.name}: choose one of {', '.join(recipes)}")
+            listed = f"choose one of {', '.join(recipes)}{similar(name, recipes)}"
+            raise InputError(f"unknown recipe {name!r} of {self.name}: {listed}")
         return recipes[name]
 
 
@@ -337,5 +338,5 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Problem:
     """Return the problem called `name`. Raises `InputError`, with the list of names, if there is none."""
     if name not in _PROBLEMS:
-        raise InputError(f"unknown problem {name!r}: choose one of {', '.join(_PROBLEMS)}")
+        raise InputError(unknown("problem", name, _PROBLEMS))
     return _PROBLEMS[name]

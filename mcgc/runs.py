@@ -107,15 +107,15 @@ def versions() -> dict[str, str]:
 
 def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
     """Raise `OutputError` if `save` could not write to `path`; nothing is left there or beside it."""
-    path = os.path.realpath(path)
     mode = None
     try:
+        path = os.path.realpath(path)  # which fails where the working directory is gone
         with tempfile.TemporaryFile(dir=os.path.dirname(path)):
             pass
         with contextlib.suppress(FileNotFoundError):
             mode = os.stat(path).st_mode
     except OSError as error:
-        raise _refusal(path, error) from None
+        raise _refusal(os.fspath(path), error) from None
     if mode is None:
         return
     if stat.S_ISDIR(mode):
@@ -248,11 +248,12 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
         except OSError:  # a file system without hard links
             check_writable(path)
             os.replace(temporary, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with contextlib.suppress(PermissionError):  # Windows opens no directories
+        directory = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def _refusal(path: str, error: OSError) -> OutputError:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mcgc.arrays import DTYPES
 from mcgc.continuation import ESTIMATORS
-from mcgc.errors import InputError
+from mcgc.errors import InputError, similar
 from mcgc.ode import ADJOINTS, TABLEAUX
 from mcgc.optim import OPTIMIZERS
 from mcgc.schedules import SCHEDULES
@@ -100,12 +100,13 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
         if getattr(settings, name) is not None:
             raise InputError(f"{name} does not apply to the problem {settings.problem!r}: leave it out")
 
-    def require(name: str, holds: bool, allowed: str) -> None:
+    def require(name: str, holds: bool, allowed: str, known: Collection[str] = ()) -> None:
+        value = getattr(settings, name)
         if name not in absent and not holds:
-            raise InputError(f"{name} must be {allowed}, got {getattr(settings, name)!r}")
+            raise InputError(f"{name} must be {allowed}, got {value!r}{similar(value, known)}")
 
     for name, names in CHOICES.items():
-        require(name, getattr(settings, name) in names, f"one of {', '.join(names)}")
+        require(name, getattr(settings, name) in names, f"one of {', '.join(names)}", names)
     for name, lowest in _AT_LEAST.items():
         value = getattr(settings, name)
         require(name, isinstance(value, int) and value >= lowest, f"a whole number of at least {lowest}")

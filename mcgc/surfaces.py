@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import Array
 from mcgc.autodiff import ops
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.smoothing import bump, cosine, is_zero, placed, power
 
 
@@ -177,7 +177,7 @@ def get(name: str, dimension: int | None = None) -> Surface:
     Raises `InputError` if there is none of that name, or none of that dimension.
     """
     if name not in _SURFACES:
-        raise InputError(f"unknown surface {name!r}: choose one of {', '.join(_SURFACES)}")
+        raise InputError(unknown("surface", name, _SURFACES))
     if dimension is None:
         dimension = 1 if name == "quartic" else 2
     if not isinstance(dimension, int) or dimension < 1:

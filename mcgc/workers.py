@@ -87,7 +87,8 @@ def workers(
 
 
 def _begin(parent: int, settings: Settings, data: Any, problem: Problem | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent decides
+    for name in {"SIGINT", "SIGHUP"} & {*dir(signal)}:  # Windows has no SIGHUP
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # a terminal sends it to all; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _studies[:] = [training.begin(settings, data, HOST, problem)[0]]
 

@@ -10,13 +10,12 @@ from mcgc_datasets import load
 from mcgc import problems, runs, training
 from mcgc.arrays import Device
 from mcgc.comparison import summary
-from mcgc.devices import select_device
 from mcgc.ensembles import Ensembles
 from mcgc.resume import unpack
 from mcgc.settings import Settings
 from mcgc_cli import pictures
 from mcgc_cli.lock import locked
-from mcgc_cli.options import settings_of
+from mcgc_cli.options import device_of, settings_of
 from mcgc_cli.progress import Show, progress
 from mcgc_cli.saving import Saver, begun, same_run
 from mcgc_cli.signals import noted
@@ -39,14 +38,15 @@ def reproduce(
     place: str,
     dataset: str | None,
     *,
+    device_name: str | None,
     workers: int,
     quiet: bool,
     say: Callable[[str], None],
     again: str,
 ) -> tuple[dict[str, Any], "Figure"]:
     """Train what is not yet trained of both arms in the directory `place`; return the results and the figure."""
-    device, taken = select_device("cpu" if workers > 1 else "auto")
     epochs = arms["with"].epochs
+    device, taken = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
     with ExitStack() as stack:
         for arm in arms:
             stack.enter_context(locked(_path(place, arm), say))

@@ -2,14 +2,15 @@
 
 import shlex
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import click
 
-from mcgc.errors import InputError
+from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import (
     debug_option,
+    device_of,
+    device_option,
     json_option,
     quiet_option,
     recipe_options,
@@ -18,32 +19,41 @@ from mcgc_cli.options import (
     workers_option,
 )
 from mcgc_cli.progress import progress
+from mcgc_cli.sentences import tell
 from mcgc_cli.signals import noted
 from mcgc_cli.summary import as_json, as_text, result_of, warn
+from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
 
-@click.command()
-@click.option("--problem", help="Problem to train on: mnist, lotka-volterra, or lorenz.")
-@click.option(
+@click.command(cls=Grouped)
+@in_group("Data", "--problem", type=PROBLEM, help="Problem to train on: mnist, lotka-volterra, or lorenz.")
+@in_group(
+    "Data",
     "--dataset",
     metavar="FILE",
+    type=FILE,
     help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
 )
-@click.option(
+@in_group(
+    "Model",
     "--recipe",
     metavar="NAME",
+    type=RECIPE,
     help="Settings to begin with: best, paper, or an estimator's.  [default: paper for mnist, else best]",
 )
 @recipe_options
-@click.option("--device", default=None, help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]")
+@device_option
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
+    type=FILE,
     help="Run file, HDF5.  [default: <problem>-seed<seed>.h5, or the next free name]",
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
-@click.option("--resume", metavar="FILE", help="Go on with this run file; --epochs may give it a new number of epochs.")
+@click.option(
+    "--resume", metavar="FILE", type=FILE, help="Go on with this run file; --epochs may give it a new number of epochs."
+)
 @click.option("--allow-changed", is_flag=True, help="Go on though something differs that changes the numbers.")
 @click.option(
     "--checkpoint-every",
@@ -80,7 +90,6 @@ def fit(
     from mcgc_datasets import load
 
     from mcgc import problems, runs
-    from mcgc.devices import select_device
     from mcgc.hdf5 import check_file
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
@@ -91,7 +100,7 @@ def fit(
         raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
     if resume is not None and recipe is not None:
         raise click.UsageError("--resume goes on with the settings of its file: leave out --recipe")
-    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+    say = (lambda sentence: None) if quiet else tell
     with ExitStack() as stack:
         old = None
         if resume is not None:
@@ -103,9 +112,7 @@ def fit(
             raise click.UsageError("Missing option '--problem'.")
         known = problems.get(problem)
         settings = settings_of(known, given, old, known.recipe_of(recipe))
-        place, taken = select_device(device or "auto")
-        if workers > 1 and place.name != "cpu":
-            raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
+        place, taken = device_of(device, workers, known, settings.members)
         path = resume if output is None else output
         path = free(f"{problem}-seed{settings.seed}.h5") if path is None else path
         runs.check_writable(path, force)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import click
+from mcgc_cli.sentences import tell
 
 MOST_LINES = 30
 
@@ -24,7 +24,7 @@ def progress(epochs: int, quiet: bool) -> Iterator[Show]:
     """Give a function that shows a record on stderr: as a bar if that is a terminal, or else as a line."""
     if quiet:
         yield lambda record, epoch=None, run="": None
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with _bar(epochs) as show:
             yield show
     else:
@@ -55,7 +55,7 @@ def _lines(epochs: int) -> Show:
         first[:] = first or [epoch]
         if epoch % every == 0 or epoch in (1, epochs) or any(record.restored + record.skipped):
             left = (time.monotonic() - began) / (epoch - first[0] + 1) * (epochs - epoch)
-            click.echo(f"epoch {epoch} of {epochs}: {run}{describe(record)}, {left:.0f} s left", err=True)
+            tell(f"epoch {epoch} of {epochs}: {run}{describe(record)}, {left:.0f} s left")
 
     return show
 

@@ -9,8 +9,8 @@ import click
 
 
 def as_json(result: dict[str, Any], indent: int | None = None) -> str:
-    """Return `result` as strict JSON, on one line if not indented; a number that is not finite is null."""
-    return json.dumps(_strict(result), ensure_ascii=False, indent=indent)
+    """Return `result` as strict JSON in ASCII, on one line if not indented; a number that is not finite is null."""
+    return json.dumps(_strict(result), indent=indent)
 
 
 def as_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
@@ -13,11 +12,11 @@ import h5py
 import platformdirs
 
 from mcgc import hdf5
-from mcgc.errors import DatasetError
+from mcgc.errors import DatasetError, unknown
 from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
 from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
-from mcgc_datasets.series import Arrays, SeriesData, read_series, series_image
+from mcgc_datasets.series import SIZES, Arrays, SeriesData, read_series, series_image
 
 Data = SeriesData | MnistData
 
@@ -36,20 +35,21 @@ class Entry(NamedTuple):
     gather: Callable[[str | os.PathLike], tuple] | None = None
 
 
-def _series(problem: str, num_states: int, build: Callable[[], Arrays]) -> Entry:
+def _series(problem: str, build: Callable[[], Arrays]) -> Entry:
     def image(*arrays: Any) -> bytes:
         return series_image(
             problem, *arrays, numpy=version("numpy"), scipy=version("scipy"), tolerance=integrate.TOLERANCE
         )
 
-    read = partial(read_series, problem=problem, num_states=num_states, num_parameters=2)
+    num_states, num_parameters = SIZES[problem]
+    read = partial(read_series, problem=problem, num_states=num_states, num_parameters=num_parameters)
     return Entry(SeriesData, read, build, image)
 
 
 _ENTRIES = {
     "mnist": Entry(MnistData, read_mnist, fetch, mnist_image, gather),
-    "lotka-volterra": _series("lotka-volterra", 2, lotka_volterra.build),
-    "lorenz": _series("lorenz", 3, lorenz.build),
+    "lotka-volterra": _series("lotka-volterra", lotka_volterra.build),
+    "lorenz": _series("lorenz", lorenz.build),
 }
 
 IN_MEMORY = "built in memory"
@@ -116,9 +116,13 @@ def problem_of(path: str | os.PathLike) -> str:
     """
 
     def contents(file: h5py.File, name: str) -> str:
-        found = file.attrs.get("problem", None if file.get("train", getlink=True) is None else "mnist")
-        if isinstance(found, str) and found in _ENTRIES:
-            return found
+        if "problem" in file.attrs:
+            found = hdf5.attribute(file, name, "problem")
+            if found in _ENTRIES:
+                return found
+            raise DatasetError(f"{name} is for {found!r}, which is no problem here: name it with --problem")
+        if file.get("train", getlink=True) is not None:
+            return "mnist"
         raise DatasetError(f"{name} does not say which problem it is for: name it with --problem")
 
     return hdf5.read(path, "dataset file", "give a dataset", contents)[0]
@@ -126,25 +130,11 @@ def problem_of(path: str | os.PathLike) -> str:
 
 def _entry(problem: str) -> Entry:
     if problem not in _ENTRIES:
-        raise DatasetError(f"no dataset is known for {problem!r}: choose one of {', '.join(_ENTRIES)}")
+        raise DatasetError(unknown("problem", problem, _ENTRIES))
     return _ENTRIES[problem]
 
 
 def _store(entry: Entry, arrays: tuple, path: str | os.PathLike) -> Data:
     image = entry.image(*arrays)
-    _replace(Path(os.path.realpath(path)), image)
+    hdf5.write(path, image)
     return entry.kind(*arrays, os.fspath(path), hashlib.sha256(image).hexdigest())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write `path` so that another process sees all of `content` or nothing of it, even after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

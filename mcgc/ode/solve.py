@@ -9,7 +9,7 @@ from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
 from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.autodiff.transforms import Body, fused
-from mcgc.errors import InputError, TraceError
+from mcgc.errors import InputError, TraceError, unknown
 from mcgc.ode.adjoint import backsolve, checkpointed, direct
 from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
@@ -129,7 +129,7 @@ def _check_options(
 ) -> None:
     for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
         if name not in known:
-            raise InputError(f"unknown {kind} {name!r}: choose one of {', '.join(known)}")
+            raise InputError(unknown(kind, name, known))
     for name, value in (("rtol", rtol), ("atol", atol), ("step_size", 1 if step_size is None else step_size)):
         if not 0 < value < math.inf:
             raise InputError(f"{name} must be a positive number, got {value}")

@@ -327,7 +327,7 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
 
 
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
-    monkeypatch.setattr(devices, "select_device", lambda name: (strict, "running on a device that is none"))
+    monkeypatch.setattr(devices, "select_device", lambda name, *run: (strict, "running on a device that is none"))
     shapes, run_epoch = set(), together.run_epoch
 
     def noted(study, member, *args, **options):

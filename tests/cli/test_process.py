@@ -65,12 +65,29 @@ def test_help_shows_the_default_of_every_recipe():
     found = subprocess.run([*COMMAND, "fit", "--help"], capture_output=True, text=True, timeout=60)
     text = " ".join(found.stdout.split()).replace("- ", "-")  # lines break after hyphens
     assert found.returncode == 0
-    assert (
-        "Learning rate of the parameters, at the first step. [mnist: 0.0001; lotka-volterra: 0.001; lorenz: 0.001]"
-        in text
-    )
-    assert "Absolute tolerance of the solver. [lotka-volterra: 1e-06; lorenz: 1e-06]" in text
-    assert "[one of: softmax-cross-entropy, cross-entropy; mnist: softmax-cross-entropy]" in text
+    rate = "Learning rate of the parameters, at the first step. [mnist: 0.0001; lotka-volterra, lorenz: 0.001]"
+    assert rate in text
+    assert "Passes over the training set. [mnist: 200; lotka-volterra: 400; lorenz: 1150]" in text
+    assert "Absolute tolerance of the solver. [default: 1e-06]" in text
+    assert "[one of: softmax-cross-entropy, cross-entropy; default: softmax-cross-entropy]" in text
+    assert "Smooth the objective, or descend on it as it is. [mnist: on; lotka-volterra, lorenz: off]" in text
+    assert "whatever the tolerances. Output:" in text  # a default of None is none
+
+
+def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):
+    result = mcgc("fit", "--help")
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    headings = [line for line in lines if line.endswith(":") and not line.startswith((" ", "Usage"))]
+    assert headings == ["Data:", "Model:", "Continuation:", "Training:", "Solver:", "Output:"]
+    places = {flag: result.stdout.index(f"  {flag}") for flag in ("--loss", "--beta", "--lr ", "--rtol", "--json")}
+    assert list(places) == sorted(places, key=places.get)
+
+
+@pytest.mark.parametrize("args", [[], ["fit"], ["data"], ["data", "make"], ["minimize"], ["completion"]])
+def test_h_is_help(mcgc, args):
+    short, long = mcgc(*args, "-h"), mcgc(*args, "--help")
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
 
 
 def test_no_command_shows_the_help(mcgc):
