@@ -204,7 +204,7 @@ def run_epoch(
     A step that fails leaves the state as it was, but for the number of steps: at most `most_skips` of them in a row
     within the epoch, and not all of them. Raises `SolveError` otherwise.
     """
-    state, infos, skipped, in_row = member.state, [], 0, 0
+    state, infos, skipped, in_row = _at_horizon(study, member, epoch), [], 0, 0
     for batch in minibatches(study, member, epoch):
         pause()
         try:
@@ -221,6 +221,15 @@ def run_epoch(
             state = at_step(state, state.steps + 1)
     scores = _scores(study, state, infos, _is_short(study, epoch))
     return state, (*scores, *_effort(infos), state.steps, skipped)
+
+
+def _at_horizon(study: Study, member: Member, epoch: int) -> State:
+    """Return the member's state, with φ and its optimiser begun anew if the epoch is the first of a horizon."""
+    new = epoch > 1 and study.horizon(epoch) != study.horizon(epoch - 1)
+    if not (new and study.settings.restart_lam and study.settings.continuation):
+        return member.state
+    begun = study.method(*member.past).init(member.state.theta)
+    return member.state._replace(log_lam=begun.log_lam, optimizer_lam=begun.optimizer_lam)
 
 
 def _is_short(study: Study, epoch: int) -> bool:

@@ -168,7 +168,9 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
 
         return states
 
-    recipe = recipe._replace(solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9, standardize=False)
+    recipe = recipe._replace(
+        solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9, restart_lam=False, standardize=False
+    )
     return Problem(
         recipe.problem,
         summary,

@@ -85,7 +85,10 @@ def differences(run: Run, **now: Any) -> list[str]:
     run_settings = {**Settings._field_defaults, **run.settings}  # a file may be older than a setting
     laid_out = settings.get("horizons") is not None or settings.get("rate_schedule", "constant") != "constant"
     free = set() if laid_out else {"epochs"}
-    pairs = [(name, run_settings.get(name), value) for name, value in settings.items() if name not in free]
+    told = {"epochs": "number of epochs, which the horizons and the learning rate follow,"}
+    pairs = [
+        (told.get(name, name), run_settings.get(name), value) for name, value in settings.items() if name not in free
+    ]
     pairs += [(f"version of {name}", run.versions.get(name), versions.get(name)) for name in DETERMINING]
     pairs += [("sha256 of the dataset", run.dataset.get("sha256"), now["dataset"]["sha256"])]
     pairs += [("kind of device", run.device.partition(":")[0], now["device"].partition(":")[0])]

@@ -32,8 +32,9 @@ class Settings(NamedTuple):
     `on_divergence` says what a member does whose loss is not finite or whose solution fails: leave the step out, and
     go back to its best state where too many fail in a row; go back at once; or stop the run. `loss` and what follows it
     belong to some problems only and are None elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where
-    it is not None. `horizons` are lengths of windows (`mcgc.windows.parse`), None for whole series in every epoch. With
-    `standardize` the net sees states and inputs less their mean, divided by their standard deviation.
+    it is not None. `horizons` are lengths of windows (`mcgc.windows.parse`), None for whole series in every epoch; with
+    `restart_lam` φ goes back to φ₀ at each new length. With `standardize` the net sees states and inputs less their
+    mean, divided by their standard deviation.
     """
 
     problem: str
@@ -66,11 +67,12 @@ class Settings(NamedTuple):
     atol: float | None = None
     step_size: float | None = None
     horizons: str | None = None
+    restart_lam: bool | None = None
     standardize: bool | None = None
 
 
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
-SERIES = ("horizons", "standardize")
+SERIES = ("horizons", "restart_lam", "standardize")
 OF_SOME = ("loss", *SOLVER, *SERIES)  # the settings that a problem has only if its `options` name them
 
 CHOICES: Mapping[str, Collection[str]] = {

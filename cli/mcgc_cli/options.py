@@ -96,6 +96,13 @@ ROWS = (
         "Model",
     ),
     Row(
+        "--restart-lam/--no-restart-lam",
+        "restart_lam",
+        bool,
+        "Set log lambda back to its start at each new length of windows.",
+        "Continuation",
+    ),
+    Row(
         "--standardize/--no-standardize",
         "standardize",
         bool,

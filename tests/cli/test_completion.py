@@ -9,6 +9,7 @@ import time
 import click
 import pytest
 from mcgc_cli import main
+from mcgc_cli.options import ROWS
 from mcgc_cli.values import Name, Place
 
 from mcgc import problems, surfaces
@@ -46,7 +47,7 @@ ASKED = {
     "mcgc fit --problem ": problems.names(),
     "mcgc fit --problem lor": ["lorenz"],
     "mcgc fit --problem lorenz --recipe b": ["best"],
-    "mcgc fit --problem lotka-volterra --recipe ": ["paper"],
+    "mcgc fit --problem lotka-volterra --recipe ": ["paper", "best"],
     "mcgc fit --solver dop": ["dopri5", "dopri8"],
     "mcgc reproduce figure-7 --estimator path": ["pathwise"],
     "mcgc minimize ras": ["rastrigin"],
@@ -73,7 +74,8 @@ def test_other_shells_complete_the_same(shell, words):
 
 @pytest.mark.parametrize(("field", "known"), CHOICES.items())
 def test_every_setting_that_is_a_name_is_completed(field, known):
-    assert complete("bash", f"mcgc fit --{field.replace('_', '-')} ") == names(known)
+    (flag,) = (row.flag for row in ROWS if row.field == field)
+    assert complete("bash", f"mcgc fit {flag} ") == names(known)
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,12 @@ main(sys.argv[1:])
 
 def test_without_what_windows_lacks_a_run_is_trained_and_gone_on_with(fit):
     run = [sys.executable, "-c", WITHOUT_POSIX]
-    for args in (fit, ["fit", "--resume", "run.h5", "--epochs", "3"], ["compare", "run.h5"], DOCTOR):
+    for args in (
+        [*fit, "--recipe", "paper"],
+        ["fit", "--resume", "run.h5", "--epochs", "3"],
+        ["compare", "run.h5"],
+        DOCTOR,
+    ):
         done = subprocess.run([*run, *args], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert "taking over" not in done.stderr

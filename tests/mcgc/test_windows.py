@@ -116,6 +116,14 @@ def test_records_tell_the_horizon_and_the_losses_of_whole_series():
         )
 
 
+def test_log_lambda_begins_anew_at_each_horizon_where_that_is_asked_for():
+    changes = {"horizons": "1,all", "epochs": 4, "schedule": "geometric", "gamma": 0.5, "log_lam0": -6.0}
+    fall = 2 * np.log(0.5)  # of the two steps of an epoch
+    for restart, expected in ((True, [1, 2, 1, 2]), (False, [1, 2, 3, 4])):
+        found = [record.log_lam[0] for record, _ in run(restart_lam=restart, **changes)]
+        assert found == pytest.approx([-6.0 + times * fall for times in expected], rel=1e-6)
+
+
 GROWN = {"horizons": "1,2,all", "standardize": True, "epochs": 3, "rate_schedule": "cosine", "validation": 0.2}
 
 

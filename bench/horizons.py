@@ -1,0 +1,123 @@
+"""What each part of the best recipe of a problem of series is worth: one part changed at a time, some seeds each.
+
+    python -m bench.horizons lorenz lines.jsonl --seeds 0 1 2 3 4
+
+Each run is a line of JSON, so a study that was stopped goes on where it was. `--table` prints the lines as a table.
+"""
+
+import argparse
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "as it is": {},
+    "without weight decay": {"optimizer": "adam", "weight_decay": None},
+    "not standardised": {"standardize": False},
+    "whole series from the start": {"horizons": None},
+    "a constant learning rate": {"rate_schedule": "constant", "learning_rate_end": None},
+    "clipped at the norm 1": {"clip": 1.0},
+    "half of the epochs": {"epochs": 0.5},
+    "continuation, pathwise": {
+        "continuation": True,
+        "estimator": "pathwise",
+        "log_lam0": -14.0,
+        "learning_rate_lam": 0.01,
+    },
+    "continuation, pathwise, begun anew at each horizon": {
+        "continuation": True,
+        "estimator": "pathwise",
+        "log_lam0": -12.0,
+        "learning_rate_lam": 0.03,
+        "restart_lam": True,
+    },
+    "continuation, geometric": {
+        "continuation": True,
+        "estimator": "pathwise",
+        "log_lam0": -12.0,
+        "schedule": "geometric",
+        "gamma": 0.998,
+    },
+    "continuation, antithetic": {
+        "continuation": True,
+        "estimator": "antithetic",
+        "log_lam0": -14.0,
+        "learning_rate_lam": 0.03,
+    },
+    "continuation, score": {"continuation": True, "log_lam0": -14.0, "learning_rate_lam": 0.03},
+}
+
+
+def run(problem: str, variant: str, seed: int) -> dict[str, Any]:
+    """Train one member and return what its best epoch has."""
+    from mcgc_datasets import load
+
+    from mcgc import problems, training
+    from mcgc.arrays import HOST
+    from mcgc.comparison import best_records
+
+    recipe = problems.get(problem).recipe_of("best")
+    changes = dict(VARIANTS[variant])
+    if "epochs" in changes:
+        changes["epochs"] = round(recipe.epochs * changes["epochs"])
+    settings = recipe._replace(seed=seed, **changes)
+    records = [record for record, _ in training.fit(settings, load(problem), HOST)]
+    (best,) = best_records(records)
+    last = records[-1]
+    found = {name: getattr(best, name)[0] for name in ("train_loss", "test_loss", "log_lam")}
+    end = {f"last_{name}": getattr(last, name)[0] for name in ("train_loss", "test_loss", "log_lam")}
+    seconds = sum(record.seconds for record in records)
+    return {"variant": variant, "seed": seed, "epoch": best.epoch, **found, **end, "seconds": seconds}
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """Return the mean and the standard deviation of each variant's losses, and their mean ratio to the first."""
+    rows = [
+        "| variant | seeds | train MSE | test MSE | largest test MSE | test MSE, times that of the recipe |",
+        "|---|---|---|---|---|---|",
+    ]
+    by = {variant: {line["seed"]: line for line in lines if line["variant"] == variant} for variant in VARIANTS}
+    for variant, runs in by.items():
+        if not runs:
+            continue
+        train, test = ([line[name] for line in runs.values()] for name in ("train_loss", "test_loss"))
+        logs = [math.log(line["test_loss"] / by["as it is"][seed]["test_loss"]) for seed, line in runs.items()]
+        error = 2.78 * statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
+        mean = statistics.fmean(logs)
+        ratio = (
+            "1"
+            if variant == "as it is"
+            else f"{math.exp(mean):.2g} ({math.exp(mean - error):.2g} to {math.exp(mean + error):.2g})"
+        )
+        rows.append(
+            f"| {variant} | {len(runs)} | {statistics.fmean(train):.3g} | {statistics.fmean(test):.3g} | {max(test):.3g} | {ratio} |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Run what is not in the file yet, or print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("problem", choices=("lorenz", "lotka-volterra"))
+    parser.add_argument("lines", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="VARIANT")
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    lines = [json.loads(line) for line in args.lines.read_text().splitlines()] if args.lines.exists() else []
+    if args.table:
+        print(table(lines))
+        return
+    done = {(line["variant"], line["seed"]) for line in lines}
+    for variant in args.variants:
+        for seed in args.seeds:
+            if (variant, seed) not in done:
+                with args.lines.open("a") as file:
+                    file.write(json.dumps(run(args.problem, variant, seed)) + "\n")
+
+
+if __name__ == "__main__":
+    main()
