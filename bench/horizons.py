@@ -74,28 +74,28 @@ def run(problem: str, variant: str, seed: int) -> dict[str, Any]:
 
 
 def table(lines: list[dict[str, Any]]) -> str:
-    """Return the mean and the standard deviation of each variant's losses, and their mean ratio to the first."""
-    rows = [
-        "| variant | seeds | train MSE | test MSE | largest test MSE | test MSE, times that of the recipe |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return the mean losses of each variant, and its test loss as a multiple of that of the recipe.
+
+    The multiple is the geometric mean over seeds, with its 95 % interval by Student's t.
+    """
+    from scipy.stats import t
+
+    head = ("variant", "seeds", "train MSE", "test MSE", "largest", "test MSE, times the recipe's")
+    rows = [head, ("---",) * len(head)]
     by = {variant: {line["seed"]: line for line in lines if line["variant"] == variant} for variant in VARIANTS}
     for variant, runs in by.items():
         if not runs:
             continue
         train, test = ([line[name] for line in runs.values()] for name in ("train_loss", "test_loss"))
         logs = [math.log(line["test_loss"] / by["as it is"][seed]["test_loss"]) for seed, line in runs.items()]
-        error = 2.78 * statistics.stdev(logs) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
-        mean = statistics.fmean(logs)
-        ratio = (
-            "1"
-            if variant == "as it is"
-            else f"{math.exp(mean):.2g} ({math.exp(mean - error):.2g} to {math.exp(mean + error):.2g})"
-        )
-        rows.append(
-            f"| {variant} | {len(runs)} | {statistics.fmean(train):.3g} | {statistics.fmean(test):.3g} | {max(test):.3g} | {ratio} |"
-        )
-    return "\n".join(rows)
+        mean, count = statistics.fmean(logs), len(logs)
+        ratio = "1"
+        if variant != "as it is" and count > 1:
+            error = t.ppf(0.975, count - 1) * statistics.stdev(logs) / math.sqrt(count)
+            ratio = f"{math.exp(mean):.2g} ({math.exp(mean - error):.2g} to {math.exp(mean + error):.2g})"
+        numbers = (f"{x:.3g}" for x in (statistics.fmean(train), statistics.fmean(test), max(test)))
+        rows.append((variant, str(count), *numbers, ratio))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def main() -> None:
