@@ -1,0 +1,89 @@
+"""`compiled`: a loop compiled by Numba, and kept on disk where there is a place. Nothing else asks for Numba's cache.
+
+Numba looks for a place in the directory that `NUMBA_CACHE_DIR` names, beside the source, and in the user's cache
+directory. Where it finds none, mcgc's own cache directory is tried, and after that every process compiles anew.
+"""
+
+import logging
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numba import config, njit
+from numba.core import event
+
+from mcgc import kernels
+
+_said: list[str] = []  # why nothing is kept, once it has been said
+
+
+def compiled(function: Callable | None = None, interpreted: Callable | None = None, **options: Any) -> Any:
+    """Return `function` compiled by Numba with `options`.
+
+    Where `NUMBA_DISABLE_JIT` is set it is returned as it is, or `interpreted` in its place if it needs the compiler.
+    """
+    if function is None:
+        return partial(compiled, interpreted=interpreted, **options)
+    if config.DISABLE_JIT:  # as in compiled code, integers wrap around without a warning
+        return np.errstate(all="ignore")(interpreted or function)
+    return kept(njit(**options)(function), config)
+
+
+def kept(dispatcher: Any, settings: Any) -> Any:
+    """Return `dispatcher` with a cache on disk, if there is a place; `settings` are those of its compiler."""
+    try:
+        _enable(dispatcher)
+    except RuntimeError:  # Numba has found no place
+        from platformdirs import user_cache_dir
+
+        given, settings.CACHE_DIR = settings.CACHE_DIR, user_cache_dir("mcgc", appauthor=False)
+        try:
+            _enable(dispatcher)
+        except RuntimeError:
+            _say_that_nothing_is_kept("no directory for them can be written")
+        finally:
+            settings.CACHE_DIR = given
+    return dispatcher
+
+
+def _enable(dispatcher: Any) -> None:
+    dispatcher.enable_caching()
+    dispatcher._cache._guard_against_spurious_io_errors = _without_disk
+
+
+@contextmanager
+def _without_disk() -> Iterator[None]:
+    """Let a cache that cannot be read or written be as one that is empty."""
+    try:
+        yield
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+        _say_that_nothing_is_kept(str(error))
+
+
+def _say_that_nothing_is_kept(reason: str) -> None:
+    if not _said:
+        line = "mcgc: compiled kernels are not kept, since %s: set NUMBA_CACHE_DIR to a directory that can be written"
+        logging.getLogger("mcgc").warning(line, reason)
+        _said.append(reason)
+
+
+def laid_out(array: np.ndarray) -> np.ndarray:
+    """Return `array` as compiled code takes it: row-major, aligned and writable, so that there is one code for all."""
+    return array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
+
+
+class _Compiling(event.Listener):
+    """Calls what `mcgc.kernels.when_compiling` was given, when the first of the kernels is compiled."""
+
+    def on_start(self, event: Any) -> None:
+        if kernels.announce and event.data["dispatcher"].py_func.__module__.startswith("mcgc."):
+            kernels.announce.pop()()
+
+    def on_end(self, event: Any) -> None:
+        """Do nothing."""
+
+
+event.register("numba:compile", _Compiling())
