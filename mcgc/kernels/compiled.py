@@ -5,16 +5,18 @@ directory. Where it finds none, mcgc's own cache directory is tried, and after t
 """
 
 import logging
-import pickle
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import config, njit
 from numba.core import event
 
+import mcgc
 from mcgc import kernels
 
 _said: list[str] = []  # why nothing is kept, once it has been said
@@ -51,16 +53,28 @@ def kept(dispatcher: Any, settings: Any) -> Any:
 
 def _enable(dispatcher: Any) -> None:
     dispatcher.enable_caching()
-    dispatcher._cache._guard_against_spurious_io_errors = _without_disk
+    kept_code = dispatcher._cache
+    index = kept_code._cache_file
+    index._source_stamp = index._source_stamp, _sources()  # Numba's is of one file, and others are compiled into it
+
+    @contextmanager
+    def emptied_if_damaged() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            _say_that_nothing_is_kept(str(error))
+        except Exception:  # whatever bytes that are no cache make of unpickling them
+            with suppress(OSError):
+                kept_code.flush()
+
+    kept_code._guard_against_spurious_io_errors = emptied_if_damaged
 
 
-@contextmanager
-def _without_disk() -> Iterator[None]:
-    """Let a cache that cannot be read or written be as one that is empty."""
-    try:
-        yield
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
-        _say_that_nothing_is_kept(str(error))
+@cache
+def _sources() -> bytes:
+    """Return a hash of the sources of all kernels, and of the version, for what they take from elsewhere."""
+    texts = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return sha256(b"".join([mcgc.__version__.encode(), *texts])).digest()
 
 
 def _say_that_nothing_is_kept(reason: str) -> None:
