@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
-from mcgc.errors import InputError
+from mcgc.errors import InputError, McgcError
 
 Array = Any  # an array of any library that follows the array API standard, or a traced one
 
 DTYPES: Mapping[str, Any] = {"float32": np.float32, "float64": np.float64}
 
 _SCALARS = (bool, int, float)
+_floats: set[tuple] = set()  # what `is_float` has found: the types of an array and its dtype, and the dtype
 _namespaces: dict[type, ModuleType] = {}  # array type -> namespace; looking it up anew costs microseconds an operation
 
 
@@ -78,6 +79,85 @@ def is_host(array: Array) -> bool:
 def is_cupy(array: Array) -> bool:
     """Tell whether `array` is a CuPy array, which compiled CUDA kernels can read in place."""
     return array_api_compat.is_cupy_array(array)
+
+
+def is_float(array: Any) -> bool:
+    """Tell whether this is an array, or a traced one, of float32 or float64 in the machine's byte order, unmasked."""
+    dtype = getattr(array, "dtype", None)
+    kind = type(array), type(dtype), dtype
+    if kind in _floats:
+        return True
+    found = is_array(array) and _name(dtype) in DTYPES and getattr(dtype, "isnative", True)
+    if not found or hasattr(array, "mask"):
+        return False
+    _floats.add(kind)
+    return True
+
+
+def _name(dtype: Any) -> str:
+    """Return the name of a dtype of any library."""
+    return getattr(dtype, "name", None) or str(dtype).rpartition(".")[2]
+
+
+def as_floats(x: Any, name: str, like: Any = None, dtype: str | None = None) -> Array:
+    """Return what a caller gave as `name` as an array of float32 or float64 in the machine's byte order.
+
+    Arrays that are so, and traced ones, are returned themselves, in whatever order they lie in memory. Other byte
+    orders are turned. Integers, truth values and Python numbers, as arrays or as nested sequences, become `dtype`, by
+    default that of the array `like` if it is float32 or float64, else float64. Sequences go to the device of `like`.
+
+    Raises `InputError` for anything else. float16 and long double are refused too: which precision is meant in their
+    place is for the caller to say.
+    """
+    if is_float(x):
+        return x
+    if not is_array(x):
+        return _from_sequence(x, name, like, dtype)
+    if hasattr(x, "mask"):
+        raise InputError(f"{name} is a masked array, whose mask would be lost: fill it")
+    kind = _name(x.dtype)
+    if kind.startswith(("int", "uint", "bool")):
+        kind = dtype or _dtype_of(like)
+    if kind not in DTYPES:
+        raise InputError(f"{name} is an array of {x.dtype}: convert it to float32 or float64")
+    xp = namespace_of(x)
+    return xp.astype(x, getattr(xp, kind))
+
+
+def _from_sequence(x: Any, name: str, like: Any, dtype: str | None) -> Array:
+    """Return numbers that are no array as an array of dtype and device of `like`."""
+    from mcgc.autodiff.engine import strip
+
+    try:
+        array = np.asarray(x)
+    except McgcError:
+        raise
+    except Exception:  # whatever a library has against it
+        array = np.asarray(None)
+    if array.dtype.kind not in "biu" and array.dtype not in ("float32", "float64"):
+        raise InputError(f"{name} must be an array or a sequence of numbers, its rows of one length, got {x!r:.60}")
+    if is_float(array) and hasattr(x, "dtype"):
+        return array  # such as a column of a table, which has its own dtype
+    dtype, plain = dtype or _dtype_of(like), strip(like)
+    if not is_array(plain):
+        return array.astype(dtype)
+    return to_device(array, Device("", namespace_of(plain), device_of(plain)), dtype)
+
+
+def _dtype_of(like: Any) -> str:
+    """Return the name of the dtype of `like`, or "float64" if it has none or another."""
+    name = _name(getattr(like, "dtype", None))
+    return name if name in DTYPES else "float64"
+
+
+def check_alike(name: str, like: Array, **others: Array) -> None:
+    """Raise `InputError` unless all `others` have the shape and dtype of `like`, which is called `name`."""
+    for other, array in others.items():
+        if array.shape != like.shape or array.dtype != like.dtype:
+            raise InputError(
+                f"the {other} is {array.dtype} of shape {tuple(array.shape)}, but {name} is {like.dtype} of shape "
+                f"{tuple(like.shape)}: give one like {name}"
+            )
 
 
 def to_host(array: Array) -> np.ndarray:

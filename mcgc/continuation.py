@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, device_of, is_array, namespace_of
+from mcgc.arrays import Array, as_floats, device_of, is_array, namespace_of
 from mcgc.errors import InputError
 from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
 from mcgc.optim import Optimizer
@@ -80,7 +80,11 @@ class Info(NamedTuple):
 
 
 class Continuation(NamedTuple):
-    """Algorithm 2 for one objective: `init(theta) -> State` and `step(state, batch, key) -> (State, Info)`, pure."""
+    """Algorithm 2 for one objective: `init(theta) -> State` and `step(state, batch, key) -> (State, Info)`, pure.
+
+    θ, (m,) or (members, m), may be a sequence of numbers, or of integers (`mcgc.arrays.as_floats`); `init` raises
+    `InputError` if it is neither.
+    """
 
     init: Callable[[Array], State]
     step: Callable[[State, Any, Keys], tuple[State, Info]]
@@ -129,6 +133,7 @@ def continuation(
     plain = evaluator(objective, "given" if gradient == "given" else "score", has_aux, batched)
 
     def init(theta: Array) -> State:
+        theta = _vector(theta)
         xp, device = namespace_of(theta), device_of(theta)
         members = theta.shape[:-1]
         log_lam = xp.full(members, log_lam0, dtype=theta.dtype, device=device)
@@ -157,6 +162,13 @@ def continuation(
         return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
 
     return Continuation(init, step)
+
+
+def _vector(theta: Any) -> Array:
+    theta = as_floats(theta, "theta")
+    if theta.ndim == 0:
+        raise InputError("theta must be a vector (m,), or with members (members, m), got one number")
+    return theta
 
 
 def at_step(state: State, steps: int) -> State:
@@ -195,6 +207,7 @@ def descent(
     evaluate = evaluator(objective, gradient, has_aux)
 
     def init(theta: Array) -> State:
+        theta = _vector(theta)
         log_lam = namespace_of(theta).full(theta.shape[:-1], -math.inf, dtype=theta.dtype, device=device_of(theta))
         return State(theta, log_lam, optimizer.init(theta), (), 0)
 

@@ -7,7 +7,7 @@ draw, and whether it takes a baseline. Multiplied by λ, as here, none divides b
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, namespace_of
+from mcgc.arrays import Array, as_floats, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError, unknown
@@ -100,7 +100,7 @@ def estimate(
     that returns (f, ∇f), or ((f, aux), ∇f); "score" does without, for the estimators of that name and λ > 0: ∂g/∂θ is
     ε (f(ϑ) − b)/√λ, or ε (f(ϑ⁺) − f(ϑ⁻))/(2√λ). With `batched` all points of a step go to the objective at once: it
     maps points (n, m) to values (n,), and gives gradients (n, m) where it gives them. θ has shape (m,), φ is
-    0-dimensional of the same dtype and device, and so are the results.
+    0-dimensional of the same dtype and device, or a Python number, and so are the results.
 
     The members of an ensemble are a leading axis of all: θ (members, m), φ (members,), a tuple of their keys, and an
     objective that gives f of each, (members,), from its own row of θ alone, so that ∇ Σ f is the gradient of each.
@@ -119,7 +119,10 @@ def estimate(
     evaluate = evaluator(objective, gradient, has_aux, batched)
 
     def at(theta: Array, log_lam: Array, batch: Any, key: Keys, baseline: Array | float = 0.0) -> Estimate:
-        if (() if isinstance(key, Key) else (len(key),)) != theta.shape[:-1]:
+        theta = as_floats(theta, "theta")
+        log_lam = as_floats(log_lam, "log_lam", theta)
+        members = () if isinstance(key, Key) else (len(key),) if isinstance(key, tuple | list) else None
+        if theta.ndim == 0 or theta.shape[:-1] != members:
             raise InputError(f"theta of shape {theta.shape} needs a key, or with members a tuple of one for each")
         root, kernels = namespace_of(log_lam).exp(log_lam / 2), kernels_for(theta)
         keys, sqnorms = [fold_in(key, j) for j in range(num_samples)], []

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc import nets
-from mcgc.arrays import Array, is_host, namespace_of
+from mcgc.arrays import Array, as_floats, is_host, namespace_of
 from mcgc.autodiff import ops
+from mcgc.errors import InputError
+from mcgc.kernels import generic, kernels_for
 from mcgc.ode import TABLEAUX, Solution, solve
 from mcgc.ode.plan import Method, Stats
 
@@ -31,8 +33,11 @@ class DenseField(NamedTuple):
     activation: str = "relu"
 
     def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
-        """Return dy/dt, of the shape of y."""
-        theta, inputs = params
+        """Return dy/dt, of the shape of y. Raises `InputError` as `mcgc.nets.apply` does."""
+        theta, inputs = _pair(params)
+        theta, inputs = as_floats(theta, "theta", y), as_floats(inputs, "inputs", y)
+        if inputs.shape[:-1] != y.shape[:-1]:
+            raise InputError(f"states of shape {tuple(y.shape)} need inputs for each, got shape {tuple(inputs.shape)}")
         x = ops.concat([y, inputs], axis=-1)
         if theta.ndim > 1:
             x = ops.reshape(x, (*theta.shape[:-1], -1, self.sizes[0]))
@@ -45,17 +50,20 @@ class DenseField(NamedTuple):
         `keep` says whether its `pull` is wanted. None where there is no such call (other devices, dtypes that differ,
         methods with steps of equal size or with stages for the dense output alone), and where the solution fails.
         """
-        theta, inputs = params
-        arrays, tableau = (theta, inputs, y0), method.tableau
+        theta, inputs = _pair(params)
+        tableau = method.tableau
         simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
-        fits = simple and all(is_host(x) and x.dtype == theta.dtype for x in arrays)
+        if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or kernels_for(y0) is generic:
+            return None
+        theta, inputs = as_floats(theta, "theta", y0), as_floats(inputs, "inputs", y0)
+        fits = theta.dtype == inputs.dtype == y0.dtype
         shaped = (theta.ndim, inputs.ndim) == (1, 2) and inputs.shape == (y0.shape[0], self.sizes[0] - y0.shape[1])
         known = self.activation in nets.COMPILED and nets.num_parameters(self.sizes) == theta.size
         if not (fits and shaped and known and self.sizes[-1] == y0.shape[1]):
             return None
         from mcgc.kernels import cpu_solve
 
-        found = cpu_solve.march_dense(theta, self.sizes, self.activation, y0, inputs, ts, method, keep)
+        found = cpu_solve.march_dense(theta, tuple(self.sizes), self.activation, y0, inputs, ts, method, keep)
         if found is None:
             return None
         ys, accepted, rejected, trials, residuals = found
@@ -67,21 +75,41 @@ class DenseField(NamedTuple):
         return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), pull)
 
 
-def solve_members(field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], **how: Any) -> Solution:
+def _pair(params: Any) -> tuple[Array, Array]:
+    if not isinstance(params, tuple | list) or len(params) != 2:
+        raise InputError(
+            "the params of a DenseField are (theta, inputs), with inputs of shape (batch, 0) if there are none"
+        )
+    return params[0], params[1]
+
+
+def solve_members(
+    field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str = "dopri5", **how: Any
+) -> Solution:
     """Solve as `mcgc.ode.solve` does for each member of θ, shape (members, m), all their trajectories in one batch.
 
     y0 (batch, states), ts (batch, times) and inputs (batch, n₀ − states) are the same for all members, or have their
-    axis in front; `how` are the options of `solve`, the solver among them. The result's `ys` has shape (members, batch,
+    axis in front; `solver` and `how` are options of `solve`. The result's `ys` has shape (members, batch,
     times, states), and its `stats` are those of each member by itself: evaluations (members,), on the device, without
     those that others needed after it was done; but stages for the dense output alone (dopri8) count for all members.
-    """
-    theta, inputs = params
-    members, xp, tableau = theta.shape[0], namespace_of(ts), TABLEAUX[how["solver"]]
 
-    def joined(x: Array) -> Array:
+    Raises `InputError` if a shape is none of these, and as `solve` does.
+    """
+    theta, inputs = _pair(params)
+    theta, y0, ts = as_floats(theta, "theta", y0), as_floats(y0, "y0", theta), as_floats(ts, "ts", y0, "float64")
+    inputs = as_floats(inputs, "inputs", theta)
+    if theta.ndim != 2:
+        raise InputError(f"solve_members takes theta of shape (members, m), got {tuple(theta.shape)}")
+    members = theta.shape[0]
+
+    def joined(name: str, x: Array) -> Array:
+        if x.ndim not in (2, 3) or x.shape[:-2] not in ((), (1,), (members,)):
+            raise InputError(f"{name} has shape (batch, n) or ({members}, batch, n), got {tuple(x.shape)}")
         return ops.reshape(ops.broadcast_to(x, (members, *x.shape[-2:])), (members * x.shape[-2], x.shape[-1]))
 
-    solution = solve(field, joined(y0), joined(ts), (theta, joined(inputs)), **how)
+    params = theta, joined("inputs", inputs)
+    solution = solve(field, joined("y0", y0), joined("ts", ts), params, solver=solver, **how)
+    xp, tableau = namespace_of(solution.stats.accepted), TABLEAUX[solver]
     ys, (accepted, rejected, evaluations) = solution
     each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
     accepted, rejected = each(accepted), each(rejected)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mcgc.arrays import HOST, Array, Device, device_of, is_array, namespace_of, to_device, to_host
+from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, to_device, to_host
 from mcgc.continuation import continuation
 from mcgc.errors import InputError
 from mcgc.estimators import evaluator
@@ -54,10 +54,10 @@ def minimize(
     differences. `estimator` and `num_samples` are those of `mcgc.continuation`; without gradients, those of the names
     with "score". With `batched`, `fun` maps points (n, m) to values (n,), and so do gradients; it is much the faster.
 
-    x0 of float32 or float64 keeps dtype and device, anything else becomes a float64 host array. `callback(x)` is called
-    after each step of the continuation, or with the keyword `intermediate_result` if that is its parameter's name; it
-    may raise StopIteration to end the run. The result has x, fun, jac (where there are gradients), nit (steps and
-    iterations of the local search), nfev and njev (points evaluated), log_lam (the path of φ), success, status and
+    x0 of float32 or float64 keeps dtype and device; integers and sequences of numbers become float64. `callback(x)` is
+    called after each step of the continuation, or with the keyword `intermediate_result` if that is its parameter's
+    name; it may raise StopIteration to end the run. The result has x, fun, jac (where there are gradients), nit (steps
+    and iterations of the local search), nfev and njev (points evaluated), log_lam (the path of φ), success, status and
     message. It is a local minimiser of f, and the global one only as far as the path of minimisers of g leads there.
 
     Raises `InputError` if an option cannot be used, or `fun` is not one that the engine can differentiate.
@@ -149,11 +149,8 @@ def _source(jac: Any) -> str:
 
 
 def _start(x0: Any) -> Array:
-    theta = x0 if is_array(x0) else to_device(x0, HOST, "float64")
-    xp = namespace_of(theta)
-    if theta.dtype not in (xp.float32, xp.float64):
-        theta = xp.astype(theta, xp.float64)
-    theta = xp.reshape(theta, (1,)) if theta.ndim == 0 else theta
+    theta = as_floats(x0, "x0")
+    theta = namespace_of(theta).reshape(theta, (1,)) if theta.ndim == 0 else theta
     if theta.ndim != 1 or theta.shape[0] == 0 or not namespace_of(to_host(theta)).isfinite(to_host(theta)).all():
         raise InputError(f"x0 must be a vector of finite numbers, got {x0!r}")
     return theta

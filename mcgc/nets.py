@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
-from mcgc.arrays import HOST, Array, Device, is_host
+from mcgc.arrays import HOST, Array, Device, as_floats, is_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, unknown
+from mcgc.kernels import generic, kernels_for
 from mcgc.random import Key, fold_in, normal, uniform
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
@@ -43,12 +45,19 @@ def num_parameters(sizes: Sequence[int]) -> int:
 
     Raises `InputError` if there are fewer than two sizes or one is not a positive integer.
     """
-    return _count(tuple(sizes))
+    return _count(_sizes(sizes))
+
+
+def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple(sizes)
+    except TypeError:
+        raise InputError(f"a net needs a sequence of layer sizes, got {sizes!r}") from None
 
 
 @lru_cache
 def _count(sizes: tuple[int, ...]) -> int:
-    if len(sizes) < 2 or any(not isinstance(n, int) or n < 1 for n in sizes):
+    if len(sizes) < 2 or any(not isinstance(n, Integral) or isinstance(n, bool) or n < 1 for n in sizes):
         raise InputError(f"a net needs at least two layer sizes, all positive integers, got {sizes}")
     return sum(n_in * n_out + n_out for n_in, n_out in _layers(sizes))
 
@@ -89,9 +98,9 @@ def unpack(theta: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
     θ has shape (..., m). For shape (m,) the biases have shape (nₗ,); with leading axes, which are members with
     parameters of their own, the weights are stacks and the biases have shape (..., 1, nₗ) to broadcast over rows.
 
-    Raises `InputError` if θ does not have the length that `sizes` needs.
+    Raises `InputError` if θ does not have the length that `sizes` needs, or is not one of `mcgc.arrays.as_floats`.
     """
-    m = num_parameters(sizes)
+    m, theta = num_parameters(sizes), as_floats(theta, "theta")
     if theta.shape[-1:] != (m,):
         raise InputError(f"a net of sizes {tuple(sizes)} has {m} parameters, but theta has shape {theta.shape}")
     members = theta.shape[:-1]
@@ -133,7 +142,8 @@ def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, ski
     if skip or activation not in COMPILED:
         return None
     fits = is_host(theta) and is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
-    return _BODY if fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes) else None
+    shaped = fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes)
+    return _BODY if shaped and kernels_for(theta) is not generic else None
 
 
 def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:
@@ -161,10 +171,15 @@ def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu"
     row. `activation` is the function a between layers, one of `ACTIVATIONS`; there is none at the output. With
     `skip`, hidden layers that keep the width add their input to their output. Differentiable in θ and x.
 
-    Raises `InputError` if shapes or the name of the activation do not fit.
+    Each of θ and x may be a sequence of numbers, or of integers, and then takes the dtype of the other
+    (`mcgc.arrays.as_floats`).
+
+    Raises `InputError` if shapes or the name of the activation do not fit, or θ or x is of another dtype.
     """
-    sizes = tuple(sizes)
+    sizes = _sizes(sizes)
     num_parameters(sizes)
+    theta = as_floats(theta, "theta", x)
+    x = as_floats(x, "x", theta)
     if activation not in ACTIVATIONS:
         raise InputError(unknown("activation", activation, ACTIVATIONS))
     if x.shape[-1:] != (sizes[0],):

@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, namespace_of
+from mcgc.arrays import Array, as_floats, check_alike, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for
+from mcgc.kernels import generic, kernels_for
 from mcgc.rates import Rate, function_of
 
 
@@ -20,10 +20,26 @@ class Optimizer(NamedTuple):
 
     Arrays keep the shape and dtype of θ. A state is a NamedTuple of such arrays and plain numbers, of which `steps`
     is the number of updates so far, a Python integer: rates are evaluated from it without a transfer to the host.
+
+    θ and its gradient may be sequences of numbers, or of integers (`mcgc.arrays.as_floats`). `update` raises
+    `InputError` if shape or dtype of the gradient, or of an array of the state, is not that of θ: nothing is broadcast,
+    and float32 is not mixed with float64.
     """
 
     init: Callable[[Array], Any]
     update: Callable[[Array, Any, Array], tuple[Array, Any]]
+
+
+def _checked(init: Callable, update: Callable) -> Optimizer:
+    """Return the optimiser of these functions, which are given θ and a gradient like it, both arrays."""
+
+    def checked(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
+        theta = as_floats(theta, "theta")
+        gradient = as_floats(gradient, "the gradient", theta)
+        check_alike("theta", theta, gradient=gradient)
+        return update(gradient, state, theta)
+
+    return Optimizer(lambda theta: init(as_floats(theta, "theta")), checked)
 
 
 class SgdState(NamedTuple):
@@ -42,7 +58,7 @@ def sgd(learning_rate: Rate) -> Optimizer:
     def update(gradient: Array, state: SgdState, theta: Array) -> tuple[Array, SgdState]:
         return theta - rate(state.steps) * gradient, SgdState(state.steps + 1)
 
-    return Optimizer(lambda theta: SgdState(0), update)
+    return _checked(lambda theta: SgdState(0), update)
 
 
 class MomentumState(NamedTuple):
@@ -77,11 +93,12 @@ def _ball(learning_rate: Rate, decay: float, direction: Callable[[Array, Array, 
         return MomentumState(0, ops.zeros_like(theta))
 
     def update(gradient: Array, state: MomentumState, theta: Array) -> tuple[Array, MomentumState]:
+        check_alike("theta", theta, velocity=state.velocity)
         velocity = decay * state.velocity + gradient
         theta = theta - rate(state.steps) * direction(gradient, velocity, decay)
         return theta, MomentumState(state.steps + 1, velocity)
 
-    return Optimizer(init, update)
+    return _checked(init, update)
 
 
 class RmspropState(NamedTuple):
@@ -102,11 +119,12 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, epsilon: float = 1e-8) -> O
         return RmspropState(0, ops.zeros_like(theta))
 
     def update(gradient: Array, state: RmspropState, theta: Array) -> tuple[Array, RmspropState]:
+        check_alike("theta", theta, square=state.square)
         square = decay * state.square + (1 - decay) * (gradient * gradient)
-        theta = theta - rate(state.steps) * gradient / (namespace_of(theta).sqrt(square) + epsilon)
+        theta = theta - rate(state.steps) * gradient / (namespace_of(square).sqrt(square) + epsilon)
         return theta, RmspropState(state.steps + 1, square)
 
-    return Optimizer(init, update)
+    return _checked(init, update)
 
 
 class AdamState(NamedTuple):
@@ -133,12 +151,13 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
 
     def update(gradient: Array, state: AdamState, theta: Array) -> tuple[Array, AdamState]:
         count = state.steps + 1
-        theta, mean, square = kernels_for(theta).adam(
+        kernels = kernels_for(theta) if type(gradient) is type(theta) else generic  # one of them may be traced
+        theta, mean, square = kernels.adam(
             theta, gradient, state.mean, state.square, count, rate(state.steps), decay_mean, decay_square, epsilon
         )
         return theta, AdamState(count, mean, square)
 
-    return Optimizer(init, update)
+    return _checked(init, update)
 
 
 def adamw(
@@ -179,7 +198,7 @@ def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
     def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
         return optimizer.update(gradient, state, theta - factor_at(state.steps) * theta)
 
-    return Optimizer(optimizer.init, update)
+    return _checked(optimizer.init, update)
 
 
 def clip_by_global_norm(max_norm: float, optimizer: Optimizer) -> Optimizer:
@@ -192,6 +211,8 @@ def clip_by_global_norm(max_norm: float, optimizer: Optimizer) -> Optimizer:
     max_norm = _positive("max_norm", max_norm)
 
     def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
+        if gradient.size == 0:
+            return optimizer.update(gradient, state, theta)
         xp, axis = namespace_of(gradient), -1 if gradient.ndim else None
         # in units of the largest element, for the square of a gradient that needs clipping may overflow
         unit = xp.maximum(xp.max(xp.abs(gradient), axis=axis, keepdims=True), max_norm)
@@ -199,7 +220,7 @@ def clip_by_global_norm(max_norm: float, optimizer: Optimizer) -> Optimizer:
         norm = xp.sqrt(xp.sum(scaled * scaled, axis=axis, keepdims=True))
         return optimizer.update(gradient * (bound / xp.maximum(norm, bound)), state, theta)
 
-    return Optimizer(optimizer.init, update)
+    return _checked(optimizer.init, update)
 
 
 def _decay(value: float) -> float:

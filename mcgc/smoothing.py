@@ -1,7 +1,8 @@
 """Exact smoothing: g(θ, λ) = E f(θ + √λ ε), ε ~ N(0, I), by Gauss–Hermite quadrature and in closed form.
 
-λ is a number or a 0-dimensional array of the dtype of θ. Everything is differentiable in θ and in λ (by quadrature
-for λ > 0), so identity (6), tr ∂²g/∂θ² = 2 ∂g/∂λ, can be checked, and Algorithm 1 run without noise.
+λ is a number or a 0-dimensional array of the dtype of θ. Arrays may be sequences of numbers, or of integers
+(`mcgc.arrays.as_floats`). Everything is differentiable in θ and in λ (by quadrature for λ > 0), so identity (6),
+tr ∂²g/∂θ² = 2 ∂g/∂λ, can be checked, and Algorithm 1 run without noise.
 """
 
 import itertools
@@ -10,9 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from mcgc.arrays import Array, device_of, namespace_of
+from mcgc.arrays import Array, as_floats
 from mcgc.autodiff import ops
-from mcgc.autodiff.engine import strip
 from mcgc.errors import InputError
 
 MOST_DIMENSIONS = 3
@@ -26,6 +26,7 @@ def smoothed(f: Callable[[Array], Array], theta: Array, lam: Any, order: int = 4
 
     Raises `InputError` if θ has no last axis of 1 to 3 elements, or `order` is not a positive integer.
     """
+    theta = as_floats(theta, "theta")
     if theta.ndim == 0 or not 1 <= theta.shape[-1] <= MOST_DIMENSIONS:
         raise InputError(f"quadrature needs points of 1 to {MOST_DIMENSIONS} dimensions, got theta of {theta.shape}")
     if not isinstance(order, int) or order < 1:
@@ -50,14 +51,13 @@ def _rule(order: int, dimension: int) -> tuple[list, list]:
 
 def placed(value: Any, like: Array) -> Array:
     """Return numbers as an array of the dtype and on the device of `like`; arrays as they are."""
-    if not isinstance(value, int | float | list):
-        return value
-    plain = strip(like)
-    return namespace_of(plain).asarray(value, dtype=plain.dtype, device=device_of(plain))
+    return as_floats(float(value) if isinstance(value, int | float) else value, "the number", like)
 
 
 def quadratic(matrix: Array, vector: Array, theta: Array, lam: Any) -> Array:
     """Return g of f = ½ θᵀAθ + bᵀθ: f + ½ λ tr A, for θ (..., d), A (d, d) and b (d,)."""
+    theta = as_floats(theta, "theta")
+    matrix, vector = as_floats(matrix, "the matrix", theta), as_floats(vector, "the vector", theta)
     trace = sum(matrix[i, i] for i in range(matrix.shape[0]))
     f = ops.sum(theta * (theta @ matrix) / 2 + vector * theta, axis=-1)
     return f + placed(lam, theta) / 2 * trace
@@ -65,6 +65,8 @@ def quadratic(matrix: Array, vector: Array, theta: Array, lam: Any) -> Array:
 
 def bump(centre: Array, theta: Array, lam: Any) -> Array:
     """Return g of f = exp(−‖θ − c‖²/2): (1 + λ)^(−d/2) exp(−‖θ − c‖²/(2(1 + λ))), for θ (..., d) and c (d,)."""
+    theta = as_floats(theta, "theta")
+    centre = as_floats(centre, "the centre", theta)
     width = 1 + placed(lam, theta)
     return width ** (-theta.shape[-1] / 2) * ops.exp(-ops.sum(ops.square(theta - centre), axis=-1) / (2 * width))
 
@@ -74,6 +76,7 @@ def cosine(x: Array, lam: Any, frequency: Any = 1.0, phase: float = 0.0) -> Arra
 
     For f = cos(k·θ) of a vector k, take x = k·θ/‖k‖ and the frequency ‖k‖.
     """
+    x = as_floats(x, "x")
     wave = ops.cos(frequency * x + phase)
     return wave if is_zero(lam) else ops.exp(-placed(lam, x) * (frequency * frequency / 2)) * wave
 
@@ -83,6 +86,7 @@ def power(x: Array, lam: Any, n: int) -> Array:
 
     x has any shape, and the result that of x; n is an integer of at least 0.
     """
+    x = as_floats(x, "x")
     if is_zero(lam):
         return x**n
     lam = placed(lam, x)

@@ -4,6 +4,7 @@
 arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -12,6 +13,13 @@ from mcgc.arrays import Array, is_cupy, is_host
 from mcgc.kernels import generic
 
 _found: dict[tuple, ModuleType] = {}  # by type and dtype: to choose anew costs microseconds a call
+
+announce: list[Callable[[], None]] = []  # what `when_compiling` was given, until it is called
+
+
+def when_compiling(say: Callable[[], None]) -> None:
+    """Call `say()` when the first of the CPU kernels is about to be compiled; never, if Numba's cache has them all."""
+    announce[:] = [say]
 
 
 def kernels_for(array: Array) -> ModuleType:
@@ -25,9 +33,11 @@ def kernels_for(array: Array) -> ModuleType:
 def _choose(array: Array) -> ModuleType:
     if array.dtype in ("float32", "float64"):
         if is_host(array):
+            from numba import config
+
             from mcgc.kernels import cpu
 
-            return cpu
+            return generic if config.DISABLE_JIT else cpu  # in Python the loops would take a thousand times as long
         if is_cupy(array) and _has_numba_cuda():
             from mcgc.kernels import cuda
 

@@ -7,13 +7,17 @@ call repeats its bits.
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload, register_jitable
 
 from mcgc import random
+from mcgc.arrays import check_alike
 from mcgc.kernels import buffers, generic, scalar
+from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.random import LANES, ROUNDS, TILE, Key, Keys
+
+_NUMBERS = (int, float, np.number)
 
 _round = register_jitable(scalar.philox_round)
 _next_key = register_jitable(scalar.next_key)
@@ -23,8 +27,8 @@ _pair64 = register_jitable(scalar.normal_pair64)
 
 
 def _pair(b, c, like):
-    """Stand for the normal transform in the dtype of `like`."""
-    raise NotImplementedError
+    """Return two normal numbers in the dtype of `like`, from two words; this body is that of code not compiled."""
+    return _pair32(b, c) if like.dtype == np.float32 else _pair64(b, c)
 
 
 @overload(_pair)
@@ -34,7 +38,7 @@ def _choose_pair(b, c, like):
     return lambda b, c, like: _pair64(b, c)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _fill(noise, words, tile, k0, k1):
     """Make the tile's 256 normal numbers, in the order of the stream, in `noise`; both buffers have shape (4, 64).
 
@@ -55,7 +59,7 @@ def _fill(noise, words, tile, k0, k1):
             x[w], y[w] = _pair(b[w], c[w], x[w])
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _perturb(out, theta, scale, k0, k1):
     n = theta.size
     noise, words = np.empty((4, LANES), theta.dtype), np.empty((4, LANES), np.uint32)
@@ -74,7 +78,7 @@ def _perturb(out, theta, scale, k0, k1):
     return sums.sum()
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _noise_dot(gradient, k0, k1):
     n = gradient.size
     noise, words = np.empty((4, LANES), gradient.dtype), np.empty((4, LANES), np.uint32)
@@ -92,7 +96,7 @@ def _noise_dot(gradient, k0, k1):
     return sums.sum()
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
@@ -114,20 +118,23 @@ def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
 
 def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
     """Compute `generic.perturb` without storing the noise, members one after the other."""
+    generic.check_noise(theta, key, scale)
     if not isinstance(key, Key):
-        moved, sqnorms = zip(*(perturb(*each) for each in zip(theta, scale, key, strict=True)), strict=True)
+        scales = np.broadcast_to(scale, len(key))
+        moved, sqnorms = zip(*(perturb(*each) for each in zip(theta, scales, key, strict=True)), strict=True)
         return np.stack(moved), np.stack(sqnorms)
     kind = theta.dtype.type
     out = buffers.empty(theta.size, theta.dtype)
-    sqnorm = _perturb(out, theta.ravel(), kind(scale), *_key_words(key))
-    return out.reshape(theta.shape), kind(sqnorm)
+    sqnorm = _perturb(out, laid_out(theta), kind(scale), *_key_words(key))
+    return out, kind(sqnorm)
 
 
 def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     """Compute `generic.noise_dot` without storing the noise, members one after the other."""
+    generic.check_noise(gradient, key)
     if not isinstance(key, Key):
         return np.stack([noise_dot(*each) for each in zip(gradient, key, strict=True)])
-    return gradient.dtype.type(_noise_dot(gradient.ravel(), *_key_words(key)))
+    return gradient.dtype.type(_noise_dot(laid_out(gradient), *_key_words(key)))
 
 
 def adam(
@@ -141,11 +148,15 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Any, Any, Any]:
-    """Compute `generic.adam` in one pass, subnormal numbers taken for zeros; a number by itself is left to that."""
-    if theta.ndim == 0:
+    """Compute `generic.adam` in one pass, subnormal numbers taken for zeros.
+
+    A number by itself, and a learning rate that is an array, are left to `generic.adam`.
+    """
+    if theta.ndim == 0 or not isinstance(learning_rate, _NUMBERS):
         return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
+    check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
-    arrays = (x.ravel() for x in (theta, gradient, mean, square))
+    arrays = [laid_out(x).reshape(-1) for x in (theta, gradient, mean, square)]
     new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
     _adam(*new, *arrays, *(theta.dtype.type(constant) for constant in constants))
     theta, mean, square = (x.reshape(theta.shape) for x in new)

@@ -8,12 +8,14 @@ rows little by little, and sum the gradient of the weights over many of them at 
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from mcgc.arrays import is_float
 from mcgc.errors import InputError
 from mcgc.kernels import buffers
+from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_matmul import matmul
 
+ACTIVATIONS = ("relu", "tanh")
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
 
@@ -27,11 +29,21 @@ def dense_forward(
     theta: every layer in order, W_l row-major then b_l, in one float32 or float64 vector. x: (rows, n₀), of
     the same dtype. sizes: (n₀, …, n_L). activation: "relu" or "tanh".
     Returns y (rows, n_L) and, for `dense_vjp`, h_1 … h_{L−1}, z_L, each row-major, in one vector.
-    Raises `InputError` if theta or x does not have the size that `sizes` asks for.
+    Raises `InputError` if theta or x does not have the shape that `sizes` asks for, or they differ in dtype.
     """
+    check(theta, x, sizes, activation)
     hidden = buffers.empty(x.shape[0] * sum(sizes[1:]), theta.dtype)
-    theta, x = np.ascontiguousarray(theta), np.ascontiguousarray(x)
-    return _dense_forward(theta, x, hidden, as_array(sizes), activation == "tanh"), hidden
+    return _dense_forward(laid_out(theta), laid_out(x), hidden, as_array(sizes), activation == "tanh"), hidden
+
+
+def check(theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str) -> None:
+    """Raise `InputError` unless these are the parameters of such a net and rows of its inputs, of one dtype."""
+    if activation not in ACTIVATIONS:
+        raise InputError(f"the compiled nets know {' and '.join(ACTIVATIONS)}, not {activation!r}")
+    if not (theta.dtype == x.dtype and is_float(x)):
+        raise InputError(f"theta and x of a compiled net are both float32 or float64, got {theta.dtype} and {x.dtype}")
+    if (theta.ndim, x.ndim) != (1, 2) or theta.size != _parameters(sizes) or x.shape[1] != sizes[0]:
+        raise InputError(f"a net of sizes {sizes} does not take theta of shape {theta.shape} and x of shape {x.shape}")
 
 
 def dense_vjp(
@@ -49,18 +61,25 @@ def dense_vjp(
     with act' taken from h: [h > 0] for relu (0 at 0), 1 − h² for tanh.
 
     Returns theta_bar, of the shape of theta, and x_bar, of the shape of x, or None without `with_x`.
-    Raises `InputError` if an argument does not have the size that `sizes` asks for.
+    Raises `InputError` if an argument is not what `dense_forward` took and returned, or the cotangent not like y.
     """
+    check(theta, x, sizes, activation)
+    expected = (x.shape[0] * sum(sizes[1:]),), x.dtype, (x.shape[0], sizes[-1])
+    if (hidden.shape, hidden.dtype, cotangent.shape) != expected:
+        raise InputError(
+            f"for x of shape {x.shape} and {x.dtype} dense_vjp takes what dense_forward returned, and a cotangent of "
+            f"shape {expected[2]}, got {hidden.dtype} of shape {hidden.shape}, and one of shape {cotangent.shape}"
+        )
     theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * x.shape[0] * max(sizes[1:])))
     x_bar = _dense_vjp(
         theta_bar,
         bars,
-        np.ascontiguousarray(theta),
-        np.ascontiguousarray(x),
-        hidden,
+        laid_out(theta),
+        laid_out(x),
+        laid_out(hidden),
         as_array(sizes),
         activation == "tanh",
-        np.ascontiguousarray(cotangent),
+        laid_out(cotangent.astype(theta.dtype, copy=False)),
         with_x,
     )
     return theta_bar, x_bar if with_x else None
@@ -72,7 +91,12 @@ def as_array(sizes: tuple[int, ...]) -> np.ndarray:
     return np.asarray(sizes, dtype=np.int64)
 
 
-@njit(cache=True)
+@cache
+def _parameters(sizes: tuple[int, ...]) -> int:
+    return lengths(as_array(sizes))[0]
+
+
+@compiled
 def lengths(sizes):
     """Return how many parameters a net has, and how many values its layers give a row."""
     parameters = values = 0
@@ -82,7 +106,7 @@ def lengths(sizes):
     return parameters, values
 
 
-@njit(cache=True)
+@compiled
 def forward_rows(theta, x, hidden, room, first, rows, sizes, is_tanh):
     """Compute the values of `rows` rows from `first` on, of which `x` holds the inputs."""
     last, none = sizes.size - 2, theta.dtype.type(-np.inf)
@@ -101,7 +125,7 @@ def forward_rows(theta, x, hidden, room, first, rows, sizes, is_tanh):
         start += room * n
 
 
-@njit(cache=True)
+@compiled
 def turn(theta, sizes, with_x):
     """Return theta with every W_l in the place of W_l transposed, row-major; W₁ only for the cotangents of x."""
     turned, w_at = np.empty_like(theta), 0
@@ -115,7 +139,7 @@ def turn(theta, sizes, with_x):
     return turned
 
 
-@njit(cache=True)
+@compiled
 def _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_tanh, x_bar):
     """Carry the cotangents of z_l, at g_at, back to z_{l−1}, at `at`, with h_{l−1} at h_at; if that is < 0, to x."""
     kind = turned.dtype.type
@@ -131,7 +155,7 @@ def _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_t
                 g[q] = g[q] if h[q] > kind(0) else kind(0)
 
 
-@njit(cache=True)
+@compiled
 def backward_rows(turned, hidden, bars, room, first, rows, sizes, is_tanh, x_bar, with_x):
     """Carry the cotangents of z_L of `rows` rows from `first` on, which `bars` holds, back to z₁, and to x in `x_bar`.
 
@@ -147,7 +171,7 @@ def backward_rows(turned, hidden, bars, room, first, rows, sizes, is_tanh, x_bar
         _backward_layer(turned, w_at, hidden, at, bars, at, start + first * n, rows, k, n, is_tanh, x_bar)
 
 
-@njit(cache=True)
+@compiled
 def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, fresh):
     """Add to theta_bar the gradient of one layer's weights and biases, h_{l−1} at a_at in a.
 
@@ -162,7 +186,7 @@ def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, fresh):
         matmul(c, b_at, n, d, d_b, d_row, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m)
 
 
-@njit(cache=True)
+@compiled
 def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
     """Add to theta_bar the gradient of theta that comes from the first `rows` rows."""
     a, a_at, w_at, start = x, 0, 0, 0
@@ -174,28 +198,18 @@ def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
         start += room * n
 
 
-@njit(cache=True)
+@compiled
 def _dense_forward(theta, x, hidden, sizes, is_tanh):
     rows = x.shape[0]
-    parameters, values = lengths(sizes)
-    if theta.size != parameters or x.shape[1] != sizes[0]:
-        raise InputError("theta or x does not fit the sizes of the dense net: give them its lengths")
+    _, values = lengths(sizes)
     forward_rows(theta, x.reshape(-1), hidden, rows, 0, rows, sizes, is_tanh)
     return hidden[rows * (values - sizes[-1]) :].copy().reshape(rows, sizes[-1])
 
 
-@njit(cache=True)
+@compiled
 def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, with_x):
     rows = x.shape[0]
     parameters, values = lengths(sizes)
-    if (
-        theta.size != parameters
-        or x.shape[1] != sizes[0]
-        or hidden.size != rows * values
-        or cotangent.shape[0] != rows
-        or cotangent.shape[1] != sizes[-1]
-    ):
-        raise InputError("an argument of dense_vjp does not fit the net: give what dense_forward took and returned")
     x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
     turned, flat, half = turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
     w_at, h_at, at, g_at = parameters, rows * (values - sizes[-1]), 0, half

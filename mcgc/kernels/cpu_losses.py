@@ -7,12 +7,14 @@ classes from first to last, and over the rows in float64.
 import math
 
 import numpy as np
-from numba import njit
 
+from mcgc.arrays import is_float
+from mcgc.errors import InputError
 from mcgc.kernels import buffers
+from mcgc.kernels.compiled import compiled, laid_out
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _softmax(out, z):
     """Write softmax(z) to `out`, and return the largest z, and log Σ exp z less that; infinities share as a limit."""
     top = z[0]
@@ -28,12 +30,12 @@ def _softmax(out, z):
     return top, math.log(total)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _below(top, z, j):
     return top - z[j] if z[j] != top else z.dtype.type(0)
 
 
-@njit(cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _cross_entropy(slope, logits, labels, of_softmax):
     rows, classes = logits.shape
     s, q = np.empty(classes, logits.dtype), np.empty(classes, logits.dtype)
@@ -63,7 +65,14 @@ def _cross_entropy(slope, logits, labels, of_softmax):
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, of_softmax: bool) -> tuple[np.floating, np.ndarray]:
-    """Return the loss of `logits` (rows, classes) for `labels` (rows,), and its gradient (rows, classes)."""
+    """Return the loss of `logits` (rows, classes) for `labels` (rows,), and its gradient (rows, classes).
+
+    Raises `InputError` if the shapes do not fit, there is no class, or the dtypes are not a float and an integer.
+    """
+    if logits.ndim != 2 or logits.shape[1] == 0 or labels.shape != logits.shape[:1]:
+        raise InputError(f"logits (rows, classes) need labels (rows,), got shapes {logits.shape} and {labels.shape}")
+    if not is_float(logits) or labels.dtype.kind not in "iu" or not labels.dtype.isnative:
+        raise InputError(f"logits are float32 or float64 and labels integers, got {logits.dtype} and {labels.dtype}")
     slope = buffers.empty(logits.size, logits.dtype).reshape(logits.shape)
-    loss = _cross_entropy(slope, np.ascontiguousarray(logits), labels, of_softmax)
+    loss = _cross_entropy(slope, laid_out(logits), laid_out(labels), of_softmax)
     return logits.dtype.type(loss), slope

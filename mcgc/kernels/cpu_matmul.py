@@ -13,10 +13,13 @@ without a fused multiply-add differ in the last bits.
 from typing import Any
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
+
+from mcgc.kernels.compiled import compiled
 
 _WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
 REGISTER = 64 if _WIDE else 32  # bytes of a vector
@@ -128,7 +131,16 @@ def _tile(
     return signature, generate
 
 
-@njit(cache=True)
+def _by_rows(c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k):
+    """Compute `matmul` in NumPy."""
+    for i in range(m):
+        total = d[d_at + i * d_row :][:n].copy()
+        for p in range(k):
+            total += a[a_at + i * a_row + p * a_step] * b[b_at + p * b_step :][:n]
+        c[c_at + i * c_row :][:n] = np.where(total < floor, floor, total)
+
+
+@compiled(interpreted=_by_rows)
 def matmul(c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k):
     """Write c = max(floor, d + a b), c and d (m, n), a (m, k), b (k, n), d = c allowed.
 

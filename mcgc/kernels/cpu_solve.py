@@ -12,9 +12,10 @@ filling again. The gradient of the weights is formed once a filling, over all it
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from mcgc.kernels.cpu_dense import add_weights, as_array, backward_rows, forward_rows, lengths, turn
+from mcgc.errors import InputError
+from mcgc.kernels.compiled import compiled, laid_out
+from mcgc.kernels.cpu_dense import add_weights, as_array, backward_rows, check, forward_rows, lengths, turn
 from mcgc.ode import control
 from mcgc.ode.plan import SNAP, Method, timeline
 from mcgc.ode.tableaux import Tableau
@@ -59,17 +60,32 @@ def march_dense(
 
     `y0` (batch, states) and `inputs` (batch, n₀ − states) have the dtype of theta; `ts` is (batch, times), float64.
     Returns the states (batch, times, states), the accepted and rejected steps (batch,), the number of trial steps,
-    and, if `keep`, what `pull_dense` needs. Returns None if the times are not in order, a step size becomes too
-    small, or more than `max_steps` trial steps are needed.
+    and, if `keep`, what `pull_dense` needs. Returns None if the times are not finite and in order, a step size becomes
+    too small, or more than `max_steps` trial steps are needed.
+
+    Raises `InputError` if a shape or dtype is none of these.
     """
-    start, sign, elapsed = (np.ascontiguousarray(x) for x in timeline(ts, theta.dtype))
-    if not (elapsed[:, 1:] > elapsed[:, :-1]).all():
+    kinds, shapes = [x.dtype for x in (y0, inputs, ts)], [x.shape for x in (y0, inputs, ts)]
+    if (
+        kinds != [theta.dtype, theta.dtype, np.float64]
+        or [len(x) for x in shapes] != [2, 2, 2]
+        or y0.shape[1] != sizes[-1]
+        or not len(y0) == len(inputs) == len(ts)
+    ):
+        raise InputError(
+            f"a net of sizes {sizes} in {theta.dtype} solves y0 and inputs of that dtype and ts of float64, each "
+            f"(batch, n), got {', '.join(f'{kind} {shape}' for kind, shape in zip(kinds, shapes, strict=True))}"
+        )
+    check(theta, np.concatenate([y0[:1], inputs[:1]], axis=1), sizes, activation)
+    start, sign, elapsed = (laid_out(x) for x in timeline(ts, theta.dtype))
+    if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
         return None
     smallest = 16 * np.finfo(ts.dtype).eps * (np.abs(start[:, 0]) + elapsed[:, -1])
     constants = _constants(method.tableau, theta.dtype)
     stages, values, batch = len(method.tableau.c), sum(sizes), y0.shape[0]
     room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if keep else batch
-    theta, y0, inputs = (np.ascontiguousarray(x) for x in (theta, y0, inputs))
+    theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
+    rtol, atol = (np.full(y0.shape[1], tolerance, np.float64) for tolerance in (method.rtol, method.atol))
     net = as_array(sizes), activation == "tanh"
     done, ys, accepted, rejected, trials, store, log = _march(
         theta,
@@ -80,9 +96,10 @@ def march_dense(
         sign[:, 0],
         smallest,
         *constants,
-        method.rtol,
-        method.atol,
+        rtol,
+        atol,
         method.max_steps,
+        float(method.max_step),
         room,
         keep,
     )
@@ -93,9 +110,15 @@ def march_dense(
 
 
 def pull_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pull `cotangent` (batch, times, states) back to theta, y0 and inputs, through the steps of `march_dense`."""
+    """Pull `cotangent` (batch, times, states) back to theta, y0 and inputs, through the steps of `march_dense`.
+
+    Raises `InputError` if the cotangent does not have that shape.
+    """
     theta, net, y0, inputs, (a, _, dense, _), room, store, log = residuals
-    return _pull(theta, *net, y0, inputs, a, dense, room, store, log, np.ascontiguousarray(cotangent))
+    if cotangent.shape != (*log.when.shape, y0.shape[1]):
+        raise InputError(f"states of shape {(*log.when.shape, y0.shape[1])} have no cotangent of {cotangent.shape}")
+    cotangent = laid_out(cotangent.astype(theta.dtype, copy=False))
+    return _pull(theta, *net, y0, inputs, a, dense, room, store, log, cotangent)
 
 
 def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
@@ -108,17 +131,17 @@ def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
     return a, np.asarray(error, dtype), np.asarray(tableau.dense, dtype), tableau.order
 
 
-@njit(cache=True)
+@compiled
 def _norm(x, y, rtol, atol):
     """Compute `control.scaled_norm` of one trajectory."""
     total = 0.0
     for d in range(x.size):
-        ratio = np.float64(x[d]) / (atol + rtol * abs(np.float64(y[d])))
+        ratio = np.float64(x[d]) / (atol[d] + rtol[d] * abs(np.float64(y[d])))
         total += ratio * ratio
     return np.sqrt(total / x.size)
 
 
-@njit(cache=True)
+@compiled
 def _evaluate(theta, sizes, is_tanh, x, hidden, room, first, m, points, inputs, index, fields):
     """Put the field at `points`, for the trajectories `index`, into `fields`; its values fill rows from `first` on."""
     states, width, n = points.shape[1], sizes[0], sizes[-1]
@@ -132,7 +155,7 @@ def _evaluate(theta, sizes, is_tanh, x, hidden, room, first, m, points, inputs, 
         fields[i] = hidden[out + i * n : out + (i + 1) * n]
 
 
-@njit(cache=True)
+@compiled
 def _stages(theta, sizes, is_tanh, x, hidden, room, first, stride, m, y, h, inputs, index, a, k, points):
     """Compute the stages `k` (stages, m, states) of a step from `y` of signed sizes `h`; k[0] is given.
 
@@ -148,7 +171,7 @@ def _stages(theta, sizes, is_tanh, x, hidden, room, first, stride, m, y, h, inpu
         _evaluate(theta, sizes, is_tanh, x, hidden, room, first + (s - 1) * stride, m, points, inputs, index, k[s])
 
 
-@njit(cache=True)
+@compiled
 def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, inputs, index, order, rtol, atol):
     """Compute `control.first_step`, of trajectories of the given `length` of time."""
     kind, batch = theta.dtype.type, y.shape[0]
@@ -167,7 +190,7 @@ def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, in
     return found
 
 
-@njit(cache=True)
+@compiled
 def _adapt(norm, last, was_rejected, order):
     """Compute `control.adapt` for one trajectory: accepted, factor, last error."""
     finite = np.isfinite(norm)
@@ -181,7 +204,7 @@ def _adapt(norm, last, was_rejected, order):
     return accepted, min(max(np.floor(1024 * factor) / 1024, _SHRINK), highest), last
 
 
-@njit(cache=True)
+@compiled
 def _weight(coefficients, fraction):
     """Return the polynomial of the dense output of one stage."""
     weight = coefficients[0] * type(fraction)(0)
@@ -190,7 +213,7 @@ def _weight(coefficients, fraction):
     return weight
 
 
-@njit(cache=True)
+@compiled
 def _room_for(array, size):
     """Return `array`, or a copy with room for twice as many if it has no room for `size`."""
     if size <= array.size:
@@ -200,10 +223,11 @@ def _room_for(array, size):
     return larger
 
 
-@njit(cache=True)
+@compiled
 def _march(
-    theta, sizes, is_tanh, y0, inputs, elapsed, sign, smallest, a, e, dense, order, rtol, atol, max_steps, room, keep
-):
+    theta, sizes, is_tanh, y0, inputs, elapsed, sign, smallest, a, e, dense, order, rtol, atol, max_steps, max_step,
+    room, keep,
+):  # fmt: skip
     kind = theta.dtype.type
     (batch, states), times, stages = y0.shape, elapsed.shape[1], a.shape[0]
     _, values = lengths(sizes)
@@ -237,7 +261,7 @@ def _march(
             filled, used = filled + 1, 0
         for i in range(m):
             r = index[i]
-            size[i] = min(size[i], kind(elapsed[r, times - 1] - now[r]))
+            size[i] = min(size[i], kind(elapsed[r, times - 1] - now[r]), kind(max_step))
             h[i] = size[i] * sign[r]
         stride = m if keep else 0
         _stages(theta, sizes, is_tanh, x, hidden, room, used, stride, m, y, h, inputs, index, a, k, points)
@@ -317,7 +341,7 @@ def _march(
     return m == 0 and not failed, ys, accepted, rejected, trial, store, log
 
 
-@njit(cache=True)
+@compiled
 def _pull(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, log, cotangent):
     x, hidden = store
     begins, slots, fillings, log_index, log_h, log_y, log_k1, when, fraction = log

@@ -12,9 +12,11 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core.cgutils import alloca_once, get_or_insert_function
 from numba.extending import intrinsic
+
+from mcgc.kernels.compiled import compiled
 
 _X86 = llvm.get_process_triple().startswith("x86_64")  # others take subnormal numbers as fast as any
 _TO_ZERO = 0x8040  # the bits of the control register MXCSR: results, and operands
@@ -57,7 +59,7 @@ def _set_mode(typing, mode):
     return types.void(types.uint32), generate
 
 
-@njit(cache=True)
+@compiled(interpreted=lambda: 0)  # Python does not reach the register
 def flush():
     """Let subnormal operands and results of this thread be zero, and return the mode there was."""
     mode = _mode()
@@ -65,7 +67,7 @@ def flush():
     return mode
 
 
-@njit(cache=True)
+@compiled(interpreted=lambda mode: None)
 def restore(mode):
     """Return to the mode that `flush` returned."""
     _set_mode(mode)

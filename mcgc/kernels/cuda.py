@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 from numba import cuda
+from numba.cuda.core import config
 from numba.cuda.extending import overload, register_jitable
 from numba.cuda.types import float32
 
 from mcgc import random
-from mcgc.arrays import Array, device_of, is_host, namespace_of
-from mcgc.errors import InputError
+from mcgc.arrays import Array, check_alike, device_of, is_host, namespace_of
 from mcgc.kernels import generic, scalar
+from mcgc.kernels.compiled import kept
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 THREADS = 256  # of a block, a power of two
@@ -46,6 +47,12 @@ def _choose_pair(b, c, like):
     if like.dtype == float32:
         return lambda b, c, like: _pair32(b, c)
     return lambda b, c, like: _pair64(b, c)
+
+
+def _kernel(function: Callable) -> Any:
+    """Compile a kernel, and keep what comes of it where there is a place."""
+    made = cuda.jit(function)
+    return kept(made, config) if hasattr(made, "enable_caching") else made  # Numba's simulator has no cache
 
 
 @cuda.jit(device=True)
@@ -107,7 +114,7 @@ def _product(gradient, start, place, m, eps):
     return eps * gradient[start + place] if place < m else gradient.dtype.type(0)
 
 
-@cuda.jit(cache=True)
+@_kernel
 def _perturb(sums, out, theta, scale, m, first, keys):
     """Perturb the members from `first` on, one a key; sums has a place for every block of every member."""
     blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
@@ -127,7 +134,7 @@ def _perturb(sums, out, theta, scale, m, first, keys):
     _store_sum(sums, row * blocks + block, total)
 
 
-@cuda.jit(cache=True)
+@_kernel
 def _noise_dot(sums, gradient, m, first, keys):
     """Form ε·∇f of the members from `first` on, as `_perturb` forms ‖ε‖²."""
     blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
@@ -147,7 +154,7 @@ def _noise_dot(sums, gradient, m, first, keys):
     _store_sum(sums, row * blocks + block, total)
 
 
-@cuda.jit(cache=True)
+@_kernel
 def _total(out, sums, blocks):
     """Add up the sums of each member's blocks, by one block a member."""
     row = np.int64(cuda.blockIdx.x)
@@ -158,7 +165,7 @@ def _total(out, sums, blocks):
     _store_sum(out, row, total)
 
 
-@cuda.jit(cache=True)
+@_kernel
 def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square, m,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
@@ -235,11 +242,10 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
 
 def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tuple[Array, Array]:
     """Compute `generic.perturb` without storing the noise; `scale` is read on the device."""
+    generic.check_noise(theta, key, scale)
     xp, rows = namespace_of(theta), 1 if isinstance(key, Key) else len(key)
     if isinstance(scale, int | float):
         scale = xp.full((rows,), scale, dtype=theta.dtype, device=device_of(theta))
-    elif scale.size != rows:
-        raise InputError(f"perturb takes a scale for each of the {rows} keys, got an array of shape {scale.shape}")
     scales = xp.astype(scale, theta.dtype, copy=False).ravel()
     out = _empty((theta.size,), theta)
     sqnorm = _sums(_perturb, key, theta, out, theta.ravel(), scales)
@@ -248,6 +254,7 @@ def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tup
 
 def noise_dot(gradient: Array, key: Key | Sequence[Key]) -> Array:
     """Compute `generic.noise_dot` without storing the noise."""
+    generic.check_noise(gradient, key)
     return _sums(_noise_dot, key, gradient, gradient.ravel())
 
 
@@ -262,7 +269,10 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
-    """Compute `generic.adam` in one pass."""
+    """Compute `generic.adam` in one pass; a learning rate that is an array is left to that."""
+    if not isinstance(learning_rate, int | float | np.number):
+        return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
+    check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     m = theta.size
     new = [_empty((m,), theta) for _ in range(3)]

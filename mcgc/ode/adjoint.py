@@ -78,13 +78,15 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
     ∂L/∂p = ∫ aᵀ ∂f/∂p dt; ∂L/∂tᵢ = ȳᵢᵀ f, but ∂L/∂t₀ = −aᵀ f (Pontryagin 1962; Chen et al. 2018).
 
     (y, a) is solved with the solver and tolerances of the solution, from the solution's own y at each requested time;
-    a in units of the trajectory's largest cotangent, so that the result is linear in the cotangents. The integral is
-    summed with the weights of the steps, and has no say in their sizes (Kidger et al. 2021): it is shared by
-    trajectories that each have their own.
+    where these differ between states, a has the smallest of them. It is in units of the trajectory's largest cotangent,
+    so that the result is linear in the cotangents. The integral is summed with the weights of the steps, and has no say
+    in their sizes (Kidger et al. 2021): it is shared by trajectories that each have their own.
 
     Raises `SolveError` if the equation cannot be solved backwards with these tolerances.
     """
     xp, tableau = namespace_of(cotangent), plan.method.tableau
+    of_both = lambda x: x if isinstance(x, float) else xp.concat([x, xp.zeros_like(x) + xp.min(x)])
+    method = plan.method._replace(rtol=of_both(plan.method.rtol), atol=of_both(plan.method.atol))
     field, width, dtype = field_of(*rest), cotangent.shape[2], cotangent.dtype
     unit = xp.max(xp.abs(cotangent), axis=(1, 2))[:, None]
     unit = ops.where(unit > 0, unit, 1)
@@ -114,7 +116,7 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
         if i:
             span, z = xp.stack([t, ts[:, i - 1]], axis=1), xp.concat([y, a], axis=1)
             try:
-                a = march(plan.method, augmented, span, z, visit=integrate).ys[:, 1, width:]
+                a = march(method, augmented, span, z, visit=integrate).ys[:, 1, width:]
             except SolveError as error:
                 raise SolveError(f"backwards in time, {error}, or adjoint='checkpointed'") from None
     return (a * unit, xp.astype(xp.stack(t_bars[::-1], axis=1), ts.dtype) if of_ts else None, *totals)

@@ -23,14 +23,17 @@ class Memory(NamedTuple):
     rejected: Array
 
 
-def scaled_norm(x: Array, y: Array, rtol: float, atol: float) -> Array:
+Tolerance = float | Array  # one number, or float64 (states,)
+
+
+def scaled_norm(x: Array, y: Array, rtol: Tolerance, atol: Tolerance) -> Array:
     """Return the root mean square over the last axis of x / (atol + rtol |y|), float64 of shape (batch,)."""
     xp = namespace_of(x)
     ratio = xp.astype(x, xp.float64) / (atol + rtol * xp.abs(xp.astype(y, xp.float64)))
     return xp.sqrt(xp.mean(ratio * ratio, axis=-1))
 
 
-def error_norm(errors: Sequence[Array], y: Array, rtol: float, atol: float) -> Array:
+def error_norm(errors: Sequence[Array], y: Array, rtol: Tolerance, atol: Tolerance) -> Array:
     """Return the norm by which a step is judged, shape (batch,).
 
     Of one estimate it is the scaled norm n; of two it is n₁²/√(n₁² + n₂²/100), where n₁ is of the higher order
@@ -70,7 +73,7 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     return accepted, factor, Memory(error, xp.logical_not(accepted))
 
 
-def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol: float, atol: float) -> Array:
+def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol: Tolerance, atol: Tolerance) -> Array:
     """Return a first step size, shape (batch, 1), positive, at the cost of one evaluation of the field.
 
     `field(h, y)` is f a signed time h (batch, 1) from the start, and `span` (batch, 1) the signed time to the end,

@@ -4,6 +4,7 @@ No derivative passes through here. The sizes of the steps and the choice of whic
 the solution as a function of its inputs is the replay of these steps (see adjoint.py).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,13 +22,17 @@ SNAP = 1e-3  # a step that ends within this fraction of its size from the last r
 
 
 class Method(NamedTuple):
-    """How to solve: the solver, the step sizes by tolerances, or of about `step_size` if not None, and how many."""
+    """How to solve: the solver, the step sizes by tolerances, or of about `step_size` if not None, and how many.
+
+    A tolerance is a number, or a float64 array (states,). No step is longer than `max_step`.
+    """
 
     tableau: Tableau
-    rtol: float
-    atol: float
+    rtol: float | Array
+    atol: float | Array
     step_size: float | None
     max_steps: int
+    max_step: float = math.inf
 
 
 class Step(NamedTuple):
@@ -115,20 +120,20 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
     needs more than `max_steps` steps; `InputError` if `ts` is not strictly monotonic.
     """
     xp = namespace_of(y)
-    tableau, rtol, atol, step_size, max_steps = method
+    tableau, rtol, atol, step_size, max_steps, max_step = method
     start, sign, elapsed = line = timeline(ts, y.dtype)
     end = elapsed[:, -1:]
     smallest = 16 * xp.finfo(ts.dtype).eps * (xp.abs(start) + end)
-    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=-1, keepdims=True)
+    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=-1, keepdims=True) & xp.isfinite(end)
 
     k1 = field(xp.astype(start, y.dtype), y)
     evaluations = 1
     if step_size is None:
         after = lambda h, z: field(xp.astype(start + h, y.dtype), z)
         size = control.first_step(after, y, k1, xp.astype(sign * end, y.dtype), tableau.order, rtol, atol)
-        evaluations += 1
+        size, evaluations = xp.clip(size, 0.0, max_step), 2
     else:
-        size = xp.astype(end / xp.ceil(end / step_size - SNAP), y.dtype)
+        size = xp.astype(end / xp.ceil(end / min(step_size, max_step) - SNAP), y.dtype)
     size = ops.where(ordered, size, xp.nan)  # caught by the first step's read
 
     active = ordered | True
@@ -149,13 +154,14 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
             scale = xp.maximum(xp.abs(y), xp.abs(y1))
             norm = control.error_norm(errors(tableau, size, ks), scale, rtol, atol)
             good, factor, memory = control.adapt(norm, memory, tableau.order)
-            good, factor = good[:, None], xp.astype(factor, y.dtype)[:, None]
+            good, following = good[:, None], size * xp.astype(factor, y.dtype)[:, None]
+            following = following if max_step == math.inf else xp.clip(following, 0.0, max_step)
         else:
-            good, factor = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), 1.0
+            good, following = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), size
         moves = active & good
         step = Step(now, ops.where(moves, size, 0), (0, 0))
         now = _end_of(step, elapsed)
-        size = size * factor
+        size = following
         before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
         accepted = accepted + xp.astype(moves[:, 0], xp.int64)
         rejected = rejected + xp.astype((active & ~good)[:, 0], xp.int64)

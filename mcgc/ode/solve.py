@@ -1,10 +1,12 @@
 """solve: a batch of initial value problems, adaptive and differentiable."""
 
 import math
+import sys
 from collections.abc import Callable, Sequence
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, is_dtype, namespace_of, quietly
+from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, quietly, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
 from mcgc.autodiff.pytree import flatten, unflatten
@@ -33,9 +35,10 @@ def solve(
     params: Any = None,
     *,
     solver: str = "dopri5",
-    rtol: float = 1e-6,
-    atol: float = 1e-8,
+    rtol: Any = 1e-6,
+    atol: Any = 1e-8,
     step_size: float | None = None,
+    max_step: float = math.inf,
     adjoint: str = "checkpointed",
     max_steps: int = 16384,
     checkpoints: int = 64,
@@ -46,10 +49,12 @@ def solve(
     monotonic in either direction, has shape (times,), or (batch, times) for times of each trajectory's own. `f` is
     called with t of shape (batch, 1), or () for a single trajectory, y of the shape of y0, and `params`, a pytree;
     it returns an array like y, each row from its own row alone. The result's `ys` has shape (batch, times, states),
-    or (times, states).
+    or (times, states). y0 and ts may be sequences of numbers, or arrays of integers, and then become float64
+    (`mcgc.arrays.as_floats`).
 
     With tolerances, each trajectory has its own step size: a step is accepted where the root mean square of its
-    error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Steps are shortened to end at the last requested
+    error estimate over atol + rtol max(|y|, |y_new|) is at most 1; `rtol` and `atol` are positive numbers, or have one
+    for each state, (states,). No step is longer than `max_step`. Steps are shortened to end at the last requested
     time, not for those in between: these values come from the solver's dense output. With `step_size`, in units of t,
     the steps are equal and of at most that size; a solver without an error estimate (euler, midpoint, heun, rk4)
     needs it. Times are kept in float64 whatever the dtype of y0.
@@ -67,12 +72,15 @@ def solve(
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
     `params`.
     """
-    _check_options(solver, adjoint, rtol, atol, step_size, max_steps, checkpoints)
-    method = Method(TABLEAUX[solver], rtol, atol, step_size, max_steps)
+    _check_options(solver, adjoint, step_size, max_step, max_steps, checkpoints)
+    y0 = as_floats(y0, "y0")
+    ts = as_floats(ts, "ts", y0, "float64")
     single = y0.ndim == 1
     if single:
         y0 = y0[None, :]
     _check_arrays(y0, ts)
+    rtol, atol = (_tolerance(name, value, strip(y0)) for name, value in (("rtol", rtol), ("atol", atol)))
+    method = Method(TABLEAUX[solver], rtol, atol, step_size, max_steps, max_step)
     ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
     leaves, structure = flatten(params)
     inputs = [y0, ts, *leaves]
@@ -125,25 +133,44 @@ def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
 
 
 def _check_options(
-    solver: str, adjoint: str, rtol: float, atol: float, step_size: float | None, max_steps: int, checkpoints: int
+    solver: str, adjoint: str, step_size: float | None, max_step: float, max_steps: int, checkpoints: int
 ) -> None:
     for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
         if name not in known:
             raise InputError(unknown(kind, name, known))
-    for name, value in (("rtol", rtol), ("atol", atol), ("step_size", 1 if step_size is None else step_size)):
-        if not 0 < value < math.inf:
-            raise InputError(f"{name} must be a positive number, got {value}")
+    for name, value, most in (("step_size", step_size, sys.float_info.max), ("max_step", max_step, math.inf)):
+        if value is not None and not (isinstance(value, Real) and 0 < value <= most):
+            raise InputError(f"{name} must be a positive number, got {value!r}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
-    if max_steps < 1 or checkpoints < 2:
-        raise InputError(f"max_steps must be at least 1 and checkpoints at least 2, got {max_steps} and {checkpoints}")
+    for name, count, least in (("max_steps", max_steps, 1), ("checkpoints", checkpoints, 2)):
+        if not isinstance(count, Integral) or count < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, got {count!r}")
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:
-    if y0.ndim != 2 or 0 in y0.shape or not is_dtype(namespace_of(strip(y0)), y0.dtype, "real floating"):
-        raise InputError(f"y0 must be float of shape (batch, states) or (states,), got {y0.dtype} {tuple(y0.shape)}")
+    if y0.ndim != 2 or 0 in y0.shape:
+        raise InputError(f"y0 must have shape (batch, states) or (states,), none of them 0, got {tuple(y0.shape)}")
     if ts.ndim not in (1, 2) or ts.shape[-1] < 2 or (ts.ndim == 2 and ts.shape[0] != y0.shape[0]):
-        raise InputError(f"ts must have shape (times,) or (batch, times), of two times or more, got {tuple(ts.shape)}")
+        raise InputError(
+            f"ts must have shape (times,), or (batch, times) with a batch of {y0.shape[0]} as y0 has, of two times or "
+            f"more, got {tuple(ts.shape)}"
+        )
+
+
+def _tolerance(name: str, value: Any, like: Array) -> Any:
+    """Return a tolerance as a number, or as a float64 array (states,) on the device of `like`, (batch, states)."""
+    if type(value) is Traced:
+        raise TraceError(f"{name} has no derivative: give it as a number, or with mcgc.stop_gradient")
+    if type(value) is not float:
+        value = to_host(as_floats(value, name))
+    if not (namespace_of(value).isfinite(value) & (value > 0)).all():
+        raise InputError(f"{name} must be a positive number, got {value}")
+    if type(value) is float or value.ndim == 0:
+        return float(value)
+    if value.shape != like.shape[1:]:
+        raise InputError(f"{name} must be one number, or one for each of {like.shape[1]} states, got {value.shape}")
+    return to_device(value, Device("", namespace_of(like), device_of(like)), "float64")
 
 
 def _plain_field(field: Field, y0: Array) -> Field:

@@ -149,8 +149,8 @@ def test_calls_repeat_their_bits_and_mutate_nothing():
 
 def test_arrays_that_are_not_contiguous_are_read_as_they_are():
     wide = parameters((4, 70), np.float32)
-    for array in (wide[0, ::2], wide[:, ::3].T):
-        ours, theirs = (kernels.perturb(x, 0.5, Key(1))[0] for x in (array, np.ascontiguousarray(array)))
+    for array, key in ((wide[0, ::2], Key(1)), (wide[:, ::3].T, split(Key(1), 24))):
+        ours, theirs = (kernels.perturb(x, 0.5, key)[0] for x in (array, np.ascontiguousarray(array)))
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -158,6 +158,30 @@ def test_a_number_and_an_array_give_the_same_scale():
     theta = parameters(70, np.float32)
     for a, b in zip(kernels.perturb(theta, 0.3, Key(1)), kernels.perturb(theta, np.float64(0.3), Key(1)), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda x: x[:-1], lambda x: x[:1], lambda x: x[None], lambda x: x.astype(np.float64), lambda x: x.astype(int)],
+)
+def test_arrays_that_do_not_fit_are_refused_and_never_read(spoil, guards):
+    guards.append(np.full(128, GUARD))
+    arrays = [parameters(300, np.float32, seed) for seed in range(4)]
+    for place in range(4):
+        spoiled = [spoil(x) if i == place else x for i, x in enumerate(arrays)]
+        with pytest.raises(InputError, match="give one like theta"):
+            kernels.adam(*spoiled, *SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "key"),
+    [((3, 5), "float32", Key(0)), ((3, 5), "float32", split(Key(0))), ((5,), "float32", 7), ((5,), "int64", Key(0))],
+)
+def test_noise_that_does_not_fit_is_one_sentence(shape, dtype, key, guards):
+    guards.append(np.full(128, GUARD))
+    for call in (lambda x: kernels.perturb(x, 1.0, key), lambda x: kernels.noise_dot(x, key)):
+        with pytest.raises(InputError, match="noise"):
+            call(np.zeros(shape, dtype))
 
 
 def test_a_scale_for_every_key_is_asked_for(guards):

@@ -6,8 +6,8 @@ import pytest
 from mcgc import nets
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import check_grads, grad, ops, vjp
-from mcgc.errors import SolveError
-from mcgc.fields import DenseField
+from mcgc.errors import InputError, SolveError
+from mcgc.fields import DenseField, solve_members
 from mcgc.kernels import cpu_solve
 from mcgc.ode import solve
 from mcgc.random import Key
@@ -121,6 +121,76 @@ def test_pulling_twice_gives_the_same_bits_and_changes_nothing():
         np.testing.assert_array_equal(a, b)
     for x, copy in zip((theta, y0, inputs, ts), copies, strict=True):
         np.testing.assert_array_equal(x, copy)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "options", [{"atol": [1e-3, 1e-6, 1e-9]}, {"rtol": [1e-2, 1e-5, 1e-3]}, {"max_step": 0.07}], ids=str
+)
+def test_tolerances_of_each_state_and_the_longest_step_are_those_of_the_generic_solution(options, dtype):
+    (ys, stats, bars), (expected, reference, bars_expected) = both(dtype, "tanh", **options)
+    np.testing.assert_array_equal(ys, expected)
+    assert_same_steps(stats, reference)
+    assert stats.evaluations != both(dtype, "tanh")[1][1].evaluations
+    for bar, other in zip(bars, bars_expected, strict=True):
+        np.testing.assert_allclose(bar, other, rtol=0, atol=(1e-4 if dtype == "float32" else 1e-11) * abs(other).max())
+
+
+def test_no_step_of_the_compiled_solution_is_longer_than_max_step():
+    field, theta, y0, inputs, _ = problem()
+    stats = solve(field, y0, [0, 1], (0 * theta, inputs), max_step=0.1).stats
+    assert (stats.accepted >= 10).all()
+    assert (stats.accepted <= 15).all()
+
+
+def test_lists_integers_and_every_layout_give_the_same_solution():
+    field, theta, y0, inputs, ts = problem()
+    inputs = np.round(inputs)
+    expected = solve(field, y0, ts, (theta, inputs)).ys
+    for change in (np.asfortranarray, lambda x: x.astype(">f8"), lambda x: np.repeat(x, 2, axis=-1)[..., ::2]):
+        found = solve(field, change(y0), change(ts), (change(theta), change(inputs))).ys
+        np.testing.assert_array_equal(found, expected)
+    for other in (inputs.astype(int), inputs.tolist()):
+        np.testing.assert_array_equal(solve(field, y0, ts.tolist(), (theta, other)).ys, expected)
+    sizes = DenseField(list(SIZES), "tanh")
+    np.testing.assert_array_equal(solve(sizes, y0, ts, (theta, inputs)).ys, expected)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        (lambda theta, inputs: theta, "params of a DenseField are"),
+        (lambda theta, inputs: (theta[:-1], inputs), "parameters, but theta"),
+        (lambda theta, inputs: (theta, inputs[:1]), "need inputs for each"),
+        (lambda theta, inputs: (theta, inputs[:, :0]), "takes rows of 4"),
+        (lambda theta, inputs: (theta.astype(np.float16), inputs), "theta is an array of float16"),
+        (lambda theta, inputs: (theta, inputs.astype(complex)), "inputs is an array of complex128"),
+    ],
+)
+def test_params_that_do_not_fit_are_one_sentence(params, words):
+    field, theta, y0, inputs, ts = problem()
+    with pytest.raises(InputError, match=words):
+        solve(field, y0, ts, params(theta, inputs))
+    with pytest.raises(InputError, match="f must return an array like y, float32"):
+        solve(field, y0.astype(np.float32), ts, (theta, inputs))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"theta": lambda x: x[0]}, "theta of shape"),
+        ({"ts": lambda x: x[0]}, r"ts has shape \(batch, n\)"),
+        ({"inputs": lambda x: x[:2]}, "need inputs for each"),
+        ({"y0": lambda x: x[None, None]}, "y0 has shape"),
+        ({"y0": lambda x: np.stack(3 * [x])}, r"or \(2, batch, n\), got \(3, 5, 3\)"),
+    ],
+)
+def test_members_that_do_not_fit_are_one_sentence(change, words):
+    field, theta, y0, inputs, ts = problem()
+    given = {"theta": np.stack([theta, theta]), "y0": y0, "ts": ts, "inputs": inputs}
+    given |= {name: f(given[name]) for name, f in change.items()}
+    with pytest.raises(InputError, match=words):
+        solve_members(field, given["y0"], given["ts"], (given["theta"], given["inputs"]))
 
 
 @pytest.mark.parametrize("options", [{"solver": "dopri8"}, {"step_size": 0.1}, {"adjoint": "direct"}], ids=str)

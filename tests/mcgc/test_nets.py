@@ -170,11 +170,35 @@ def test_the_paper_s_nets_have_their_number_of_parameters():
         (lambda: nets.apply(np.ones((2, 100)), np.ones((3, 1, 3)), SIZES), "same members"),
         (lambda: nets.apply(drawn(1)[0], np.ones((1, 4)), SIZES), "rows of 3"),
         (lambda: nets.apply(*drawn(1), SIZES, "step"), "relu, tanh"),
+        (lambda: nets.num_parameters(5), "sequence of layer sizes, got 5"),
+        (lambda: nets.num_parameters((3, True)), "positive integers"),
+        (lambda: nets.apply(drawn(1)[0], np.ones((1, 3), np.float16), SIZES), "x is an array of float16"),
+        (lambda: nets.apply(drawn(1)[0].astype(np.longdouble), np.ones((1, 3)), SIZES), "theta is an array of float"),
+        (lambda: nets.apply(drawn(1)[0], [["a", "b", "c"]], SIZES), "x must be an array or a sequence of numbers"),
+        (lambda: nets.unpack(drawn(1)[0].astype(np.float16), SIZES), "theta is an array of float16"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(call, words):
     with pytest.raises(InputError, match=words):
         call()
+
+
+@pytest.mark.parametrize("activation", ["tanh", "silu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lists_integers_and_every_layout_give_the_numbers_of_a_plain_array(dtype, activation):
+    theta, x = drawn(4)[0].astype(dtype), np.arange(12).reshape(4, 3)
+    net = lambda theta, x: nets.apply(theta, x, SIZES, activation)
+    expected, read_only = net(theta, x.astype(dtype)), x.astype(dtype)
+    assert expected.dtype == dtype
+    read_only.flags.writeable = False
+    swapped = np.dtype(dtype).newbyteorder(">")
+    for other in (x, x.tolist(), x.astype(np.uint8), x.astype(swapped), np.asfortranarray(x.astype(dtype)), read_only):
+        np.testing.assert_array_equal(net(theta, other), expected)
+        slope, slope_expected = (grad(lambda t, z=z: ops.sum(net(t, z)))(theta) for z in (other, x.astype(dtype)))
+        np.testing.assert_array_equal(slope, slope_expected)
+    for other in (theta.tolist(), theta.astype(swapped), np.repeat(theta, 2)[::2]):
+        np.testing.assert_array_equal(net(other, x.astype(dtype)), expected)
+    np.testing.assert_array_equal(nets.apply(theta, x.astype(dtype), np.array(SIZES), activation), expected)
 
 
 def test_rows_that_all_members_share_are_multiplied_without_a_broadcast_axis(strict, monkeypatch):

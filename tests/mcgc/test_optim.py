@@ -8,7 +8,7 @@ import scipy.optimize
 import scipy.special
 
 from mcgc.arrays import to_device, to_host
-from mcgc.autodiff import ops
+from mcgc.autodiff import check_grads, ops
 from mcgc.continuation import continuation, descent
 from mcgc.errors import InputError
 from mcgc.optim import adam, adamw, clip_by_global_norm, decay_weights, momentum, nesterov, rmsprop, sgd
@@ -248,6 +248,69 @@ def test_each_optimiser_drives_both_variables_of_the_method_out_of_a_local_minim
     assert np.all(np.abs(ends[0].theta) > 2.5)
     assert np.all(np.abs(ends[1].theta) < 0.3)
     assert np.exp(ends[1].log_lam) < 0.1 * np.exp(0.7)
+
+
+WRONG = {  # for θ of shape (5,) in float32
+    "shorter": np.ones(3, np.float32),
+    "one": np.ones(1, np.float32),
+    "a number": 1.0,
+    "a column": np.ones((5, 1), np.float32),
+    "float64": np.ones(5),
+    "float16": np.ones(5, np.float16),
+    "words": ["a"] * 5,
+}
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
+def test_a_gradient_that_is_not_like_theta_is_refused_and_never_broadcast(wrong, name):
+    optimizer, theta = DEFAULT[name](0.1), np.zeros(5, np.float32)
+    with pytest.raises(InputError, match="gradient") as caught:
+        optimizer.update(wrong, optimizer.init(theta), theta)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [name for name in DEFAULT if "sgd" not in name])
+def test_the_state_of_another_theta_is_refused(name):
+    optimizer, theta = DEFAULT[name](0.1), np.zeros(5)
+    for other in (np.zeros(1), np.zeros(3), np.zeros(5, np.float32)):
+        with pytest.raises(InputError, match="give one like theta"):
+            optimizer.update(theta, optimizer.init(other), theta)
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_gradients_as_lists_integers_and_in_any_layout_are_the_same_numbers(name):
+    optimizer, gradient = DEFAULT[name](0.1), np.array([1, -2, 3])
+    theta = START.astype(np.float32)
+    expected = optimizer.update(gradient.astype(np.float32), optimizer.init(theta), theta)[0]
+    for same in (
+        gradient,
+        gradient.tolist(),
+        gradient.astype(">f4"),
+        np.repeat(gradient, 2)[::2].astype("f4"),
+        np.broadcast_to(gradient.astype("f4"), (3,)),
+    ):
+        found = optimizer.update(same, optimizer.init(theta), theta)[0]
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_no_parameters_are_updated_to_none(name):
+    optimizer, none = DEFAULT[name](0.1), np.zeros(0)
+    assert optimizer.update(none, optimizer.init(none), none)[0].shape == (0,)
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_updates_are_differentiable_in_a_gradient_that_begins_at_a_constant(name):
+    def after(scale):
+        theta, optimizer = START, DEFAULT[name](0.1)
+        state = optimizer.init(theta)
+        for _ in range(3):
+            theta, state = optimizer.update(scale * CURVATURE * theta, state, theta)
+        return ops.sum(ops.square(theta))
+
+    check_grads(after, 0.7, order=1, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

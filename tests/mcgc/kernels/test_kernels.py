@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+from numba import njit
 from scipy import stats
 
 import mcgc.kernels
@@ -67,7 +68,7 @@ def test_compiled_noise_is_the_meaning_s_to_a_few_ulps(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_normal_transform_holds_at_the_ends_of_its_range(dtype):
     edges = [0, 1, 2, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 3 * 2**30, 2**32 - 129, 2**32 - 2, 2**32 - 1]
-    transform = cpu.njit(lambda b, c, like: cpu._pair(b, c, like))
+    transform = njit(lambda b, c, like: cpu._pair(b, c, like))
     for b in edges:
         for c in edges:
             z = transform(np.uint32(b), np.uint32(c), np.zeros(1, dtype)[0])
