@@ -11,8 +11,10 @@ from mcgc.autodiff.engine import (
     Primitive,
     Traced,
     backward,
-    new_level,
+    close_level,
+    live,
     newest_level,
+    open_level,
     record,
     strip,
     unwrap,
@@ -32,20 +34,23 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
 
     Raises `TraceError` if a leaf of `args` is not floating-point, or if the cotangent does not fit the output.
     """
-    level = new_level()
     leaves, structure = flatten(args)
     inputs = [_differentiable(leaf) for leaf in leaves]
     nodes = [Node() for _ in inputs]
-    traced = [Traced(value, level, node) for value, node in zip(inputs, nodes, strict=True)]
-    out = function(*unflatten(structure, traced))
+    level = open_level()
+    try:
+        traced = [Traced(value, level, node) for value, node in zip(inputs, nodes, strict=True)]
+        out = function(*unflatten(structure, traced))
+    finally:
+        close_level(level)
     aux = None
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
             raise TraceError("with has_aux=True the function must return a pair (output, aux)")
         out, aux = out
-        aux = tree_map(lambda leaf: _leave(leaf, level), aux)
+        aux = tree_map(lambda leaf: live(unwrap(leaf, level)), aux)
     out_leaves, out_structure = flatten(out)
-    values = [_leave(leaf, level) for leaf in out_leaves]
+    values = [live(unwrap(leaf, level)) for leaf in out_leaves]
 
     def pullback(cotangent: Any) -> Any:
         cotangents, cotangent_structure = flatten(cotangent)
@@ -53,6 +58,7 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
         if cotangent_structure != out_structure:
             raise TraceError("the cotangent must have the structure of the function's output")
         for given, value in zip(cotangents, values, strict=True):
+            live(given)
             if is_array(value) and (given.shape != value.shape or given.dtype != value.dtype):
                 raise TraceError(
                     f"the cotangent has shape {given.shape} and dtype {given.dtype}, but the function's output has "
@@ -76,7 +82,7 @@ def _differentiable(leaf: Any) -> Any:
         return arrays.scalar(leaf)
     if is_array(leaf) or type(leaf) is Traced:
         if is_dtype(namespace_of(strip(leaf)), leaf.dtype, "real floating"):
-            return leaf
+            return live(leaf)
         kind = f"an array of {leaf.dtype}"
     else:
         kind = f"a value of type {type(leaf).__name__}"
@@ -85,19 +91,9 @@ def _differentiable(leaf: Any) -> Any:
     )
 
 
-def _leave(leaf: Any, level: int) -> Any:
-    """Return a result of the function traced at `level` as it is outside that trace."""
-    if type(leaf) is Traced and leaf.level > level:
-        raise TraceError(
-            "a traced array has outlived the derivative it was made for: return values from a differentiated "
-            "function instead of storing them elsewhere"
-        )
-    return unwrap(leaf, level)
-
-
 def _or_zeros(cotangent: Any, like: Any) -> Any:
     if cotangent is not None:
-        return cotangent
+        return live(cotangent)
     value = strip(like)
     return namespace_of(value).zeros_like(value)
 
