@@ -29,6 +29,10 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
     For y = f(x) with Jacobian J the pullback maps a cotangent v, of the structure, shapes and dtypes of y, to the
     tuple of vᵀJ for each argument, with the structure, shapes and dtypes of the arguments.
 
+    The pullback may be called any number of times. Its results share no memory with each other, with v, y or the
+    arguments, so each may be changed in place. y and aux may share memory with the arguments, as what `function`
+    returns may; the pullback is no longer right after one of these was changed in place.
+
     Arguments and result are pytrees of float arrays or Python floats. With `has_aux`, `function` returns
     `(y, aux)`, and `vjp` returns `(y, pullback, aux)`.
 
@@ -69,8 +73,9 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
             for leaf, given in zip(out_leaves, cotangents, strict=True)
             if type(leaf) is Traced and leaf.level == level
         ]
-        found = backward(seeds, nodes)
-        return unflatten(structure, [_or_zeros(g, x) for g, x in zip(found, inputs, strict=True)])
+        found = [_or_zeros(g, x) for g, x in zip(backward(seeds, nodes), inputs, strict=True)]
+        taken = {arrays.memory_of(strip(x)) for x in (*inputs, *values, *cotangents)}
+        return unflatten(structure, [g if type(g) is Traced else arrays.owned(g, taken) for g in found])
 
     value = unflatten(out_structure, values)
     return (value, pullback, aux) if has_aux else (value, pullback)
