@@ -128,15 +128,19 @@ def record(name: str, level: int, parents: Sequence[Traced], out: Any, pull: Pul
     """
     if level not in _open:
         raise TraceError(_OUTLIVED)
-    if newest_level(out if type(out) is tuple else (out,)) >= level:
-        raise TraceError(f"{name} uses a traced array that is not among its positional arguments: pass it as one")
     observe = observer.get()
     if observe is not None:
         pull = observe(name, parents, out, pull)
     if type(out) is tuple:
         node = Node(parents, pull, len(out))
-        return tuple(Traced(value, level, node, slot) for slot, value in enumerate(out))
-    return Traced(out, level, Node(parents, pull))
+        return tuple(Traced(_below(level, value, name), level, node, slot) for slot, value in enumerate(out))
+    return Traced(_below(level, out, name) if type(out) is Traced else out, level, Node(parents, pull))
+
+
+def _below(level: int, value: Any, name: str) -> Any:
+    if type(value) is Traced and value.level >= level:
+        raise TraceError(f"{name} uses a traced array that is not among its positional arguments: pass it as one")
+    return value
 
 
 def backward(seeds: Sequence[tuple[Traced, Any]], leaves: Sequence[Node]) -> list:

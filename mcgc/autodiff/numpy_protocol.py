@@ -64,10 +64,12 @@ _found: dict[Any, Callable] = {}  # functions of NumPy and CuPy that were called
 
 def array_ufunc(self: Traced, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
     """Call a ufunc of NumPy, or a method of it, as NEP 13 defines it."""
-    name = ufunc.__name__
     function = _found.get(ufunc) or _find(ufunc, _public_name(ufunc), UFUNCS, CONSTANT_UFUNCS)
+    if method == "__call__" and not options:
+        return function(*inputs)
+    name = ufunc.__name__
     if method == "__call__":
-        return call(name, function, inputs, options) if options else function(*inputs)
+        return call(name, function, inputs, options)
     if name in CONSTANT_UFUNCS.split():
         return function(*inputs, method=method, **options)
     if method == "reduce" and name in REDUCED:

@@ -25,6 +25,8 @@ class Structure:
 LEAF = Structure(None)
 EMPTY = Structure(type(None))
 
+_leaf_types: set[type] = set()  # types that were found to be no containers, which is slow to find
+
 
 def flatten(tree: Any) -> tuple[list, Structure]:
     """Return the leaves of `tree` in order, and the structure that `unflatten` rebuilds it from."""
@@ -33,9 +35,12 @@ def flatten(tree: Any) -> tuple[list, Structure]:
 
 
 def _take_apart(tree: Any, leaves: list) -> Structure:
+    kind = type(tree)
+    if kind in _leaf_types:
+        leaves.append(tree)
+        return LEAF
     if tree is None:
         return EMPTY
-    kind = type(tree)
     if isinstance(tree, dict):
         keys = _sorted(tree)
         return Structure(kind, keys, [_take_apart(tree[key], leaves) for key in keys], list(tree))
@@ -44,6 +49,7 @@ def _take_apart(tree: Any, leaves: list) -> Structure:
     if is_dataclass(kind):
         keys = [field.name for field in fields(kind)]
         return Structure(kind, keys, [_take_apart(getattr(tree, key), leaves) for key in keys])
+    _leaf_types.add(kind)
     leaves.append(tree)
     return LEAF
 

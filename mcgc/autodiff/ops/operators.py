@@ -43,6 +43,7 @@ _CHANGING = "fill itemset partition put resize setfield setflags sort"
 _WAY_OUT = {
     **dict.fromkeys(_CONVERTING.split(), _CONVERT),
     **dict.fromkeys(_CHANGING.split(), _CHANGE),
+    **dict.fromkeys(("choose", "compress", "cumprod"), "write it with mcgc.ops"),
     "flat": "use ravel()",
 }
 _CONVERSIONS = {"__float__": "float()", "__int__": "int()", "__index__": "an index", "__complex__": "complex()"}
@@ -75,9 +76,13 @@ def _set_item(self: Traced, key: Any, value: Any) -> None:
     raise TraceError("a traced array cannot be assigned into; build a new one with mcgc.ops.where, concat or stack")
 
 
-def _missing(self: Traced, name: str) -> Any:
-    way_out = _WAY_OUT.get(name, "the functions of mcgc.ops are what there is").format(name=name)
-    raise AttributeError(f"a traced array has no {name!r}; {way_out}", name=name)
+def _absent(name: str, way_out: str) -> property:
+    """Return an attribute that is not there: a `__getattr__` would do, but slow every other attribute down."""
+
+    def missing(self: Traced) -> Any:
+        raise AttributeError(f"a traced array has no {name!r}; {way_out.format(name=name)}", name=name)
+
+    return property(missing)
 
 
 def _format(self: Traced, spec: str) -> str:
@@ -137,7 +142,6 @@ def install() -> None:
         "__copy__": lambda self: self,
         "__deepcopy__": lambda self, memo: self,
         "__format__": _format,
-        "__getattr__": _missing,
         "__getitem__": getitem,
         "__iter__": _iter,
         "__len__": _len,
@@ -171,5 +175,7 @@ def install() -> None:
         members[name] = _constant_method(name)
     for name in CONSTANT_ATTRIBUTES.split():
         members[name] = _constant_attribute(name)
+    for name, way_out in _WAY_OUT.items():
+        members[name] = _absent(name, way_out)
     for name, member in members.items():
         setattr(Traced, name, member)
