@@ -205,6 +205,32 @@ def scatter_add(values: Array, places: Array, size: int) -> Array:
     return xp.where(found, xp.take(sums, last), out)
 
 
+def owned(array: Array, taken: set[int]) -> Array:
+    """Return `array`, or a copy of it where writing to it would write to something else, or is not possible.
+
+    `taken` holds the `memory_of` arrays that it must not share memory with, and takes its own in. A view of a part of
+    another array is copied too, so that the whole of that is not held.
+    """
+    memory, base = memory_of(array), getattr(array, "base", None)
+    if memory in taken or (base is not None and (getattr(base, "size", None) != array.size or not _writable(array))):
+        array = namespace_of(array).asarray(array, copy=True)
+        memory = id(array)
+    taken.add(memory)
+    return array
+
+
+def memory_of(array: Array) -> int:
+    """Return the identity of what owns the memory of `array`, so long as that lives: its views have the same."""
+    base = getattr(array, "base", None)
+    while base is not None:
+        array, base = base, getattr(base, "base", None)
+    return id(array)
+
+
+def _writable(array: Array) -> bool:
+    return getattr(array.flags, "writeable", True)  # CuPy's arrays always are
+
+
 def quietly() -> AbstractContextManager:
     """Return a context in which NumPy does not warn of overflow or NaN, for code that looks for them itself."""
     return np.errstate(all="ignore")

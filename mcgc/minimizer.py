@@ -49,7 +49,7 @@ def minimize(
     geometric path is its upper bound (Iwakiri et al. 2022). From where this ends, L-BFGS-B descends on f itself until
     no element of ∇f is above `tol`, or f no longer falls by more than its rounding.
 
-    `jac` says where ∇f comes from: None or "engine", by mcgc from a `fun` written with mcgc.ops; True, `fun` returns
+    `jac` says where ∇f comes from: None or "engine", by mcgc from a `fun` of mcgc.ops or NumPy; True, `fun` returns
     (f, ∇f); a function `jac(x, *args)`; "none" or False, from values alone, in which case the local search takes finite
     differences. `estimator` and `num_samples` are those of `mcgc.continuation`; without gradients, those of the names
     with "score". With `batched`, `fun` maps points (n, m) to values (n,), and so do gradients; it is much the faster.

@@ -119,7 +119,7 @@ def test_whole_numbers_and_single_numbers_are_starts():
 @pytest.mark.parametrize(
     "fun",
     [
-        lambda x: np.sum(np.exp(x)),
+        lambda x: np.sum(np.spacing(x)),
         lambda x: math.exp(x[0]) + float(x[1]) ** 2,
         lambda x: np.linalg.norm(np.asarray(x)),
     ],
@@ -129,6 +129,14 @@ def test_a_function_the_engine_cannot_trace_is_one_sentence_that_names_the_ways_
     with pytest.raises(InputError, match=r"mcgc\.ops.*jac.*\"none\"") as caught:
         minimize(fun, [1.0, 1.0])
     assert "\n" not in str(caught.value)
+
+
+def test_a_function_of_numpy_is_minimised_as_the_same_of_operations():
+    of_numpy = lambda x: np.sum(np.square(x - np.asarray(CENTRE)))
+    of_ops = lambda x: ops.sum(ops.square(x - np.asarray(CENTRE)))
+    found, expected = (minimize(fun, [3.0, 3.0], **QUICK) for fun in (of_numpy, of_ops))
+    np.testing.assert_array_equal(found.x, expected.x)
+    assert found.success
 
 
 def test_an_error_of_the_function_itself_comes_through():
