@@ -12,7 +12,7 @@ from dataclasses import field as field_of
 from typing import Any
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # never mutated; a frozen one takes longer to make
 class Structure:
     """The shape of a pytree without its leaves: a container's type, its keys, and its children's structures."""
 
@@ -43,23 +43,23 @@ def _take_apart(tree: Any, leaves: list) -> Structure:
         return EMPTY
     if isinstance(tree, dict):
         keys = _sorted(tree)
-        return Structure(kind, keys, [_take_apart(tree[key], leaves) for key in keys], list(tree))
+        return Structure(kind, keys, tuple([_take_apart(tree[key], leaves) for key in keys]), tuple(tree))
     if isinstance(tree, list | tuple):
-        return Structure(kind, (), [_take_apart(child, leaves) for child in tree])
+        return Structure(kind, (), tuple([_take_apart(child, leaves) for child in tree]))
     if is_dataclass(kind):
-        keys = [field.name for field in fields(kind)]
-        return Structure(kind, keys, [_take_apart(getattr(tree, key), leaves) for key in keys])
+        keys = tuple([field.name for field in fields(kind)])
+        return Structure(kind, keys, tuple([_take_apart(getattr(tree, key), leaves) for key in keys]))
     _leaf_types.add(kind)
     leaves.append(tree)
     return LEAF
 
 
-def _sorted(tree: dict) -> list:
+def _sorted(tree: dict) -> tuple:
     """Return the keys of `tree` in order; those of types that do not compare, by type and then as they are written."""
     try:
-        return sorted(tree)
+        return tuple(sorted(tree))
     except TypeError:
-        return sorted(tree, key=lambda key: (type(key).__name__, repr(key)))
+        return tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
 
 
 def leaf_names(tree: Any) -> list[str]:

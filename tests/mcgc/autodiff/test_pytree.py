@@ -146,3 +146,10 @@ def test_what_is_no_container_is_refused_by_its_type():
 
     with pytest.raises(TraceError, match="a value of type Box"):
         grad(lambda box: box.x)(Box())
+
+
+def test_equal_structures_have_equal_hashes():
+    trees = ({"a": 1.0, "b": [2.0, None]}, {"b": [3.0, None], "a": 4.0}, {"a": 1.0, "b": [2.0, 3.0]})
+    first, same, other = (flatten(tree)[1] for tree in trees)
+    assert (hash(first), first) == (hash(same), same)
+    assert first != other
