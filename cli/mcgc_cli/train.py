@@ -7,6 +7,7 @@ from typing import Any
 from mcgc import training
 from mcgc.arrays import Device
 from mcgc.errors import McgcError
+from mcgc.kernels import when_compiling
 from mcgc.resume import unpack
 from mcgc.settings import Settings
 from mcgc.together import advance_on
@@ -35,6 +36,7 @@ def train(
     file at `path`, and `nothing` what is said where there is none. Raises `Stopped`, with what was saved, for an
     interrupt and for every error but a bug.
     """
+    when_compiling(lambda: say("compiling the kernels, once"))
     study, members = training.begin(settings, data, place)
     saver.scale(study.scaling)
     if saver.states:

@@ -21,7 +21,7 @@ MODULES = {
         for name in (
             *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators"),
             *("schedules", "smoothing", "surfaces", "minimizer", "problems", "ensembles", "comparison", "studies"),
-            *("settings", "training", "members", "runs"),
+            *("settings", "windows", "training", "members", "runs", "predictions"),
             *(
                 "resume",
                 "workers",
