@@ -11,6 +11,8 @@ import os
 import numpy as np
 from mcgc_cli.pictures import COLOURS, new, save
 from mcgc_datasets import load
+from mcgc_datasets.lorenz import BETA
+from scipy.integrate import solve_ivp
 
 from mcgc import problems, runs, training
 from mcgc.arrays import HOST
@@ -18,6 +20,11 @@ from mcgc.predictions import predict
 from mcgc.settings import Settings
 
 NAMES = ("x", "y", "z")
+
+
+def _lorenz(t: float, state: np.ndarray, sigma: float, rho: float) -> list[float]:
+    x, y, z = state
+    return [sigma * (y - x), x * (rho - z) - y, x * y - BETA * z]
 
 
 def main() -> None:
@@ -33,9 +40,11 @@ def main() -> None:
     test = training.begin(settings, load("lorenz"), HOST, problems.get("lorenz"))[0].test
     times, states, parameters = (part[args.series] for part in (test.times, test.states, test.parameters))
     fine = np.linspace(times[0], times[-1], 400)
+    truth = solve_ivp(_lorenz, (times[0], times[-1]), states[0], t_eval=fine, args=tuple(parameters), rtol=1e-9).y
     figure = new(10, 4.2)
     panels = figure.subplots(1, 3)
     for j, (name, axes) in enumerate(zip(NAMES, panels, strict=True)):
+        axes.plot(fine, truth[j], color="0.7", lw=4, label="the system itself")
         for (label, run), colour in zip(found.items(), COLOURS, strict=False):
             path = predict(run, states[None, 0], fine, parameters[None])[0, 0]
             axes.plot(fine, path[:, j], color=colour, lw=1.6, label=label)
@@ -43,7 +52,7 @@ def main() -> None:
         axes.set_title(name)
         axes.set_xlabel("time")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     sigma, rho = parameters
     figure.suptitle(f"A test series of the Lorenz system (σ = {sigma:g}, ρ = {rho:g}), predicted from its first state")
     save(figure, os.fspath(args.picture))
