@@ -14,7 +14,7 @@ from mcgc_datasets import load
 from mcgc_datasets.lorenz import BETA
 from scipy.integrate import solve_ivp
 
-from mcgc import problems, runs, training
+from mcgc import runs, training
 from mcgc.arrays import HOST
 from mcgc.predictions import predict
 from mcgc.settings import Settings
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     found = {"mcgc fit --problem lorenz": runs.load(args.best), "--recipe paper": runs.load(args.paper)}
     settings = Settings(**{**found["--recipe paper"].settings, "members": 1})
-    test = training.begin(settings, load("lorenz"), HOST, problems.get("lorenz"))[0].test
+    test = training.bind(settings, load("lorenz"), HOST).test
     times, states, parameters = (part[args.series] for part in (test.times, test.states, test.parameters))
     fine = np.linspace(times[0], times[-1], 400)
     truth = solve_ivp(_lorenz, (times[0], times[-1]), states[0], t_eval=fine, args=tuple(parameters), rtol=1e-9).y

@@ -58,7 +58,7 @@ class Info(NamedTuple):
 
     smoothed: Array
     grad_log_lam: Array
-    regularised: Array
+    grad_log_lam_total: Array
     aux: list
     means: Array | None = None
     capped: Array | None = None
@@ -148,17 +148,17 @@ def continuation(
         found = estimate_at(theta, log_lam, batch, key, baseline)
         difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
         pull = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
-        regularised = found.grad_log_lam + pull
+        grad_log_lam_total = found.grad_log_lam + pull
         moved, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
         theta = theta + xp.exp((log_lam - log_lam0) / 2)[..., None] * (moved - theta) if scaled else moved
         if steps >= warmup:
-            log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
+            log_lam, lam_state = optimizer_lam.update(grad_log_lam_total, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
             log_lam = xp.minimum(log_lam, log_lam0 + cap)
         seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
         moments = DECAY * moments + (1 - DECAY) * seen
         means = moments / (1 - DECAY ** (steps + 1))
-        info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux, means, capped, difference)
+        info = Info(found.smoothed, found.grad_log_lam, grad_log_lam_total, found.aux, means, capped, difference)
         return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
 
     return Continuation(init, step)

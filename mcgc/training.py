@@ -9,7 +9,7 @@ from mcgc import problems, rates
 from mcgc.arrays import Array, Device, namespace_of
 from mcgc.continuation import Continuation, continuation, descent
 from mcgc.errors import InputError
-from mcgc.members import Advance, Member, Study, count, rows_at, set_apart, steps
+from mcgc.members import Advance, Member, Task, count, rows_at, set_apart, steps
 from mcgc.memory import foreseen
 from mcgc.optim import OPTIMIZERS, Optimizer, adam, clip_by_global_norm, decay_weights
 from mcgc.problems import Problem
@@ -32,13 +32,13 @@ class Record(NamedTuple):
     `horizon` is the length of the epoch's windows in observed intervals, 0 where it trains on whole examples.
     `train_loss`, `validation_loss` and `test_loss` are those of θ itself after the epoch, over whole examples: infinite
     where a field that was trained on short windows cannot be solved over whole series yet. `smoothed_loss` is the mean
-    over the epoch's steps of the loss at the perturbed parameters, and `grad_log_lam` that of the gradient that drove
-    φ, β included, `grad_log_lam_alone` without β; `log_lam` is φ after the epoch. All losses are in the units of the
-    data; the gradients of φ are those of the loss that is minimised. `test_accuracy` is the fraction of the test set
-    that θ names rightly. Evaluations, and accepted and rejected steps, of the solver are those of the training steps,
-    of which there were `steps` from the start of the run on. `skipped` of the epoch's steps failed and were left out.
-    `restored` tells that the epoch diverged, and the member went back to its best state. `seconds` is what the epoch
-    took, of all members. None stands where there is no such number.
+    over the epoch's steps of the loss at the perturbed parameters. `log_lam` is φ after the epoch, `grad_log_lam` the
+    mean of the estimates of ∂g/∂φ, and `grad_log_lam_total` that of the gradients that drove φ, with the term of β.
+    Losses are in the units of the data; the gradients of φ are those of the loss that is minimised. `test_accuracy` is
+    the fraction of the test set that θ names rightly. Evaluations, and accepted and rejected steps, of the solver are
+    those of the training steps, of which there were `steps` from the start of the run on. `skipped` of the epoch's
+    steps failed and were left out. `restored` tells that the epoch diverged, and the member went back to its best
+    state. `seconds` is what the epoch took, of all members. None stands where there is no such number.
     """
 
     epoch: int
@@ -50,7 +50,7 @@ class Record(NamedTuple):
     test_accuracy: Numbers
     log_lam: Numbers
     grad_log_lam: Numbers
-    grad_log_lam_alone: Numbers
+    grad_log_lam_total: Numbers
     function_evaluations: Counts
     accepted_steps: Counts
     rejected_steps: Counts
@@ -73,17 +73,22 @@ def fit(
     Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails, and
     `mcgc.memory.OutOfMemoryError` if the memory does not suffice.
     """
-    return ((record, _thetas(members)) for record, members in epochs(*begin(settings, data, device, problem)))
+    task = bind(settings, data, device, problem)
+    return ((record, _thetas(members)) for record, members in epochs(task, draw(task)))
 
 
-def begin(
+def bind(
     settings: Settings,
     data: Any,
     device: Device,
     problem: Problem | None = None,
     optimizer: Optimizer | None = None,
-) -> tuple[Study, list[Member]]:
-    """Return what `fit` starts from; `optimizer` is that of θ, if not the recipe's. Errors are those of `fit`."""
+) -> Task:
+    """Return what all epochs of all members share: settings checked, data on the device, split and scaled, once.
+
+    `problem` is the one that `settings` names, if none of your own is given; `optimizer` is that of θ, if not the one
+    of the settings. Raises `InputError` if a setting is out of range or the data are too few.
+    """
     problem = problems.get(settings.problem) if problem is None else problem
     validate(settings, problem.options)
     root = Key(settings.seed)
@@ -101,14 +106,18 @@ def begin(
     if settings.horizons is not None and problem.intervals is not None:
         horizon = by_epoch(settings.horizons, problem.intervals(train), settings.epochs)
     parts = {"train": train, "test": test, "validation": validation}
-    study = Study(problem, settings, device, objective, method, **parts, scaling=scaling, horizon=horizon)
-    members = []
-    with foreseen(problem, settings, device, train):
+    return Task(problem, settings, device, objective, method, **parts, scaling=scaling, horizon=horizon)
+
+
+def draw(task: Task) -> list[Member]:
+    """Return the members of a run that begins, each with parameters and keys that depend on (seed, number) alone."""
+    settings, device, members = task.settings, task.device, []
+    with foreseen(task.problem, settings, device, task.train):
         for index in range(settings.members):
-            init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
-            state = method().init(problem.init(init_key, settings.dtype, device))
+            init_key, noise, order = split(fold_in(Key(settings.seed), FIRST_MEMBER + index), 3)
+            state = task.method().init(task.problem.init(init_key, settings.dtype, device))
             members.append(Member(state, noise, order, state))
-    return study, members
+    return members
 
 
 def _parts(examples: Any, key: Key, device: Device, fraction: float = 0.0) -> tuple[Any, Any, Any]:
@@ -168,21 +177,21 @@ def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optim
 
 
 def epochs(
-    study: Study, members: Sequence[Member], done: int = 0, advance_all: Advance | None = None
+    task: Task, members: Sequence[Member], done: int = 0, advance_all: Advance | None = None
 ) -> Iterator[tuple[Record, tuple[Member, ...]]]:
     """Yield the record and the members of each epoch after number `done`, of which `members` are the state.
 
     `advance_all` is how the members of an epoch are advanced, as `mcgc.together.advance_on` has it if not given. On
     the host the bits depend neither on that nor on where a run was taken up. Raises what that raises.
     """
-    advance_all = advance_all or advance_on(study.device)
-    for epoch in range(done + 1, study.settings.epochs + 1):
+    advance_all = advance_all or advance_on(task.device)
+    for epoch in range(done + 1, task.settings.epochs + 1):
         began = time.perf_counter()
-        with foreseen(study.problem, study.settings, study.device, study.train):
-            found = advance_all(study, members, epoch)
+        with foreseen(task.problem, task.settings, task.device, task.train):
+            found = advance_all(task, members, epoch)
         members = tuple(member for member, _ in found)
         columns = dict(zip(Record._fields[2:-1], zip(*(row for _, row in found), strict=True), strict=True))
-        horizon = study.horizon(epoch)
+        horizon = task.horizon(epoch)
         yield Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began), members
 
 

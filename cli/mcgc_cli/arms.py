@@ -88,7 +88,7 @@ def _saver(path: str, settings: Settings, data: Any, device: Device) -> Saver:
         saver.run = saver.run._replace(versions=old.versions)
     saver = same_run(saver, old, False, "undo that, or choose another directory with --out")
     if saver.epoch < settings.epochs:
-        unpack(saver.states[0], training.begin(settings, data, device)[1], device)
+        unpack(saver.states[0], training.draw(training.bind(settings, data, device)), device)
     return saver
 
 

@@ -89,10 +89,10 @@ def _recall(problem: Any, run: "Run", path: str) -> list[dict[str, Any]]:
     data = load(problem.name, path)
     if data.sha256 != run.dataset.get("sha256"):
         raise InputError(f"{path} is not the dataset that the run was trained on: give that one as --data")
-    study, _ = training.begin(settings_of(problem, {"members": 1}, run), data, HOST, problem)
+    task = training.bind(settings_of(problem, {"members": 1}, run), data, HOST, problem)
     found = []
     for theta in run.theta:
-        counts = to_host(problem.confusion(theta, study.test)).tolist()
+        counts = to_host(problem.confusion(theta, task.test)).tolist()
         named = [sum(column) for column in zip(*counts, strict=True)]
         found.append({"recall": recall(counts), "never": [k for k, times in enumerate(named) if not times]})
     return found

@@ -1,4 +1,4 @@
-"""One run from its settings to its last epoch, saved as it goes: what `mcgc fit` does, and a study for each arm."""
+"""One run from its settings to its last epoch, saved as it goes: what `mcgc fit` does, and a task for each arm."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -37,16 +37,15 @@ def train(
     interrupt and for every error but a bug.
     """
     when_compiling(lambda: say("compiling the kernels, once"))
-    study, members = training.begin(settings, data, place)
-    saver.scale(study.scaling)
-    if saver.states:
-        members = unpack(saver.states[0], members, place)
+    task = training.bind(settings, data, place)
+    saver.scale(task.scaling)
+    members = training.draw(task) if not saver.states else unpack(saver.states[0], training.draw(task), place)
     advance_all = advance_on(place, heed)
     with ExitStack() as stack:
         if workers > 1:
             advance_all = stack.enter_context(processes(workers, settings, data, pause=heed, say=say))
         try:
-            for record, after in training.epochs(study, members, saver.epoch, advance_all):
+            for record, after in training.epochs(task, members, saver.epoch, advance_all):
                 saver.take(record, after)
                 show(record)
                 heed()

@@ -80,7 +80,7 @@ def fake_fit(monkeypatch, data):
 
     def begin(settings, series, device):
         begin.calls.append(settings)
-        return SimpleNamespace(settings=settings, scaling=None), [member(0)] * settings.members
+        return SimpleNamespace(settings=settings, scaling=None)
 
     def epochs(study, members, done, advance_all):
         settings = study.settings
@@ -91,6 +91,7 @@ def fake_fit(monkeypatch, data):
             yield record(settings, epoch, begin.losses.get(epoch)), [member(epoch)] * settings.members
 
     begin.calls, begin.fail, begin.after, begin.losses = [], {}, {}, {}
-    monkeypatch.setattr(training, "begin", begin)
+    monkeypatch.setattr(training, "bind", begin)
+    monkeypatch.setattr(training, "draw", lambda task: [member(0)] * task.settings.members)
     monkeypatch.setattr(training, "epochs", epochs)
     return begin

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small import bound
 
 from mcgc import members, problems, training
 from mcgc.arrays import HOST
@@ -39,7 +40,7 @@ NOISY = {"batch_size": 1, "log_lam0": -1.0, "learning_rate": 0.01, "learning_rat
 
 def test_a_step_that_fails_leaves_everything_but_the_number_of_steps_as_it_was():
     epochs = barrier([1.0], **NOISY)
-    study, (member,) = training.begin(*barrier_of([1.0], **NOISY))
+    study, (member,) = bound(*barrier_of([1.0], **NOISY))
     state, skipped = member.state, [0] * 31
     with np.errstate(invalid="ignore", divide="ignore"):
         for epoch in range(1, 31):

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from small import bound
 
 from mcgc import memory, problems, training
 from mcgc.arrays import HOST, Device, to_host
@@ -100,7 +101,7 @@ def test_generic_code_takes_what_is_predicted(strict, name, count, changes):
     examples = data(problem, count)
     tracemalloc.start()
     try:
-        study, members = training.begin(settings, examples, strict, problem)
+        study, members = bound(settings, examples, strict, problem)
         together()(study, members, 1)
         taken = tracemalloc.get_traced_memory()[1]
     finally:
@@ -205,11 +206,11 @@ def test_amounts_have_the_largest_unit_of_which_there_is_one():
 @pytest.mark.parametrize("where", ["begin", "epoch"])
 def test_training_tells_of_memory(monkeypatch, where):
     problem = problems.get("lotka-volterra")
-    study, members = training.begin(easy(problem), data(problem, 5), HOST, problem)
+    study, members = bound(easy(problem), data(problem, 5), HOST, problem)
     if where == "begin":
         broken = problem._replace(init=lambda *args: np.zeros(10**15))
         with pytest.raises(OutOfMemoryError, match=r"^out of memory on cpu, .*MB"):
-            training.begin(easy(problem), data(problem, 5), HOST, broken)
+            bound(easy(problem), data(problem, 5), HOST, broken)
         return
 
     def advance_all(*args):

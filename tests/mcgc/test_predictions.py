@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from mcgc_cli.saving import begun
 from mcgc_datasets import SeriesData
+from small import bound
 
 from mcgc import problems, runs, training
 from mcgc.arrays import HOST
@@ -21,7 +22,7 @@ def trained(request, tmp_path_factory):
     series = 5 + 3 * np.exp(-parameters[:, None, :] * times[:, None])
     data = SeriesData(times, parameters, series, "built in memory", "ab" * 32)
     settings = LOTKA_VOLTERRA.recipe_of()._replace(epochs=2, members=2, standardize=request.param)
-    study, members = training.begin(settings, data, HOST)
+    study, members = bound(settings, data, HOST)
     path = tmp_path_factory.mktemp("run") / "run.h5"
     saver = begun(str(path), False, 1, settings, data, HOST)
     saver.scale(study.scaling)

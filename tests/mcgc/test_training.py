@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from small import Labelled, Series
+from small import Labelled, Series, bound
 
 from mcgc import members, optim, problems, training
 from mcgc.arrays import HOST, to_device, to_host
@@ -309,7 +309,7 @@ def test_every_optimiser_moves_the_parameters_as_it_does_by_itself(name):
 def test_the_best_epoch_is_that_of_the_validation_set_where_there_is_one():
     found = []
     settings = QUICK._replace(validation=0.25, epochs=6, learning_rate=3e-2, continuation=False)
-    for record, (member,) in training.epochs(*training.begin(settings, DATA, HOST)):
+    for record, (member,) in training.epochs(*bound(settings, DATA, HOST)):
         found.append((record.validation_loss[0], member.state.theta))
         lowest, best = min(found, key=lambda pair: pair[0])
         assert member.lowest == lowest

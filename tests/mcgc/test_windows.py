@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small import decays, ode
+from small import bound, decays, ode
 
 from mcgc import members, training
 from mcgc.arrays import HOST, to_device, to_host
@@ -17,7 +17,7 @@ LOOSE = {"rtol": 1e-3, "atol": 1e-3}
 
 
 def begin(device=HOST, data=DATA, **changes):
-    return training.begin(ODE.recipe._replace(**LOOSE, **changes), data, device, ODE)
+    return bound(ODE.recipe._replace(**LOOSE, **changes), data, device, ODE)
 
 
 def run(device=HOST, data=DATA, **changes):
@@ -189,7 +189,7 @@ def test_whole_series_that_cannot_be_solved_yet_are_no_divergence_while_windows_
 
     problem = ODE._replace(objective=objective)
     settings = ODE.recipe._replace(**LOOSE, horizons="1,all", epochs=4, continuation=False)
-    (first, _), *_, (last, (member,)) = training.epochs(*training.begin(settings, DATA, HOST, problem))
+    (first, _), *_, (last, (member,)) = training.epochs(*bound(settings, DATA, HOST, problem))
     assert (first.train_loss, first.test_loss, first.restored) == ((np.inf,), (np.inf,), (False,))
     assert first.smoothed_loss[0] > 0
     assert np.isfinite(last.train_loss[0])

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcgc import problems
+from mcgc import problems, training
 
 
 class Series(NamedTuple):
@@ -19,6 +19,12 @@ class Labelled(NamedTuple):
 
 
 IMAGES = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
+
+
+def bound(*args):
+    """Return the task of a run, and its members as they are drawn."""
+    task = training.bind(*args)
+    return task, training.draw(task)
 
 
 def decays(count=7, end=1.0):
