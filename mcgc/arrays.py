@@ -152,11 +152,12 @@ def _dtype_of(like: Any) -> str:
 
 def check_alike(name: str, like: Array, **others: Array) -> None:
     """Raise `InputError` unless all `others` have the shape and dtype of `like`, which is called `name`."""
+    shape, dtype = like.shape, like.dtype
     for other, array in others.items():
-        if array.shape != like.shape or array.dtype != like.dtype:
+        if array.shape != shape or array.dtype != dtype:
             raise InputError(
-                f"the {other} is {array.dtype} of shape {tuple(array.shape)}, but {name} is {like.dtype} of shape "
-                f"{tuple(like.shape)}: give one like {name}"
+                f"the {other} is {array.dtype} of shape {tuple(array.shape)}, but {name} is {dtype} of shape "
+                f"{tuple(shape)}: give one like {name}"
             )
 
 

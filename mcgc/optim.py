@@ -31,13 +31,11 @@ class Optimizer(NamedTuple):
 
 
 def _checked(init: Callable, update: Callable) -> Optimizer:
-    """Return the optimiser of these functions, which are given θ and a gradient like it, both arrays."""
+    """Return the optimiser of these functions, which are given θ and its gradient as arrays."""
 
     def checked(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
         theta = as_floats(theta, "theta")
-        gradient = as_floats(gradient, "the gradient", theta)
-        check_alike("theta", theta, gradient=gradient)
-        return update(gradient, state, theta)
+        return update(as_floats(gradient, "the gradient", theta), state, theta)
 
     return Optimizer(lambda theta: init(as_floats(theta, "theta")), checked)
 
@@ -56,6 +54,7 @@ def sgd(learning_rate: Rate) -> Optimizer:
     rate = function_of(learning_rate)
 
     def update(gradient: Array, state: SgdState, theta: Array) -> tuple[Array, SgdState]:
+        check_alike("theta", theta, gradient=gradient)
         return theta - rate(state.steps) * gradient, SgdState(state.steps + 1)
 
     return _checked(lambda theta: SgdState(0), update)
@@ -93,7 +92,7 @@ def _ball(learning_rate: Rate, decay: float, direction: Callable[[Array, Array, 
         return MomentumState(0, ops.zeros_like(theta))
 
     def update(gradient: Array, state: MomentumState, theta: Array) -> tuple[Array, MomentumState]:
-        check_alike("theta", theta, velocity=state.velocity)
+        check_alike("theta", theta, gradient=gradient, velocity=state.velocity)
         velocity = decay * state.velocity + gradient
         theta = theta - rate(state.steps) * direction(gradient, velocity, decay)
         return theta, MomentumState(state.steps + 1, velocity)
@@ -119,7 +118,7 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, epsilon: float = 1e-8) -> O
         return RmspropState(0, ops.zeros_like(theta))
 
     def update(gradient: Array, state: RmspropState, theta: Array) -> tuple[Array, RmspropState]:
-        check_alike("theta", theta, square=state.square)
+        check_alike("theta", theta, gradient=gradient, square=state.square)
         square = decay * state.square + (1 - decay) * (gradient * gradient)
         theta = theta - rate(state.steps) * gradient / (namespace_of(square).sqrt(square) + epsilon)
         return theta, RmspropState(state.steps + 1, square)

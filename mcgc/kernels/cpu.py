@@ -156,8 +156,9 @@ def adam(
         return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
-    arrays = [laid_out(x).reshape(-1) for x in (theta, gradient, mean, square)]
+    arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
     new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
-    _adam(*new, *arrays, *(theta.dtype.type(constant) for constant in constants))
-    theta, mean, square = (x.reshape(theta.shape) for x in new)
+    flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
+    _adam(*new, *flat, *map(theta.dtype.type, constants))
+    theta, mean, square = new if theta.ndim == 1 else [x.reshape(theta.shape) for x in new]
     return theta, mean, square

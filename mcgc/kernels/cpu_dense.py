@@ -9,12 +9,12 @@ from functools import cache
 
 import numpy as np
 
-from mcgc.arrays import is_float
 from mcgc.errors import InputError
 from mcgc.kernels import buffers
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_matmul import matmul
 
+FLOATS = (np.dtype("float32"), np.dtype("float64"))
 ACTIVATIONS = ("relu", "tanh")
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
@@ -31,19 +31,19 @@ def dense_forward(
     Returns y (rows, n_L) and, for `dense_vjp`, h_1 … h_{L−1}, z_L, each row-major, in one vector.
     Raises `InputError` if theta or x does not have the shape that `sizes` asks for, or they differ in dtype.
     """
-    check(theta, x, sizes, activation)
+    check(theta, x.dtype, x.shape, sizes, activation)
     hidden = buffers.empty(x.shape[0] * sum(sizes[1:]), theta.dtype)
     return _dense_forward(laid_out(theta), laid_out(x), hidden, as_array(sizes), activation == "tanh"), hidden
 
 
-def check(theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str) -> None:
-    """Raise `InputError` unless these are the parameters of such a net and rows of its inputs, of one dtype."""
+def check(theta: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], sizes: tuple[int, ...], activation: str) -> None:
+    """Raise `InputError` unless θ is that of such a net, and takes inputs of this dtype and shape."""
     if activation not in ACTIVATIONS:
         raise InputError(f"the compiled nets know {' and '.join(ACTIVATIONS)}, not {activation!r}")
-    if not (theta.dtype == x.dtype and is_float(x)):
-        raise InputError(f"theta and x of a compiled net are both float32 or float64, got {theta.dtype} and {x.dtype}")
-    if (theta.ndim, x.ndim) != (1, 2) or theta.size != _parameters(sizes) or x.shape[1] != sizes[0]:
-        raise InputError(f"a net of sizes {sizes} does not take theta of shape {theta.shape} and x of shape {x.shape}")
+    if theta.dtype != dtype or dtype not in FLOATS:
+        raise InputError(f"theta and x of a compiled net are both float32 or float64, got {theta.dtype} and {dtype}")
+    if theta.shape != (_parameters(sizes),) or len(shape) != 2 or shape[1] != sizes[0]:
+        raise InputError(f"a net of sizes {sizes} does not take theta of shape {theta.shape} and x of shape {shape}")
 
 
 def dense_vjp(
@@ -63,14 +63,14 @@ def dense_vjp(
     Returns theta_bar, of the shape of theta, and x_bar, of the shape of x, or None without `with_x`.
     Raises `InputError` if an argument is not what `dense_forward` took and returned, or the cotangent not like y.
     """
-    check(theta, x, sizes, activation)
-    expected = (x.shape[0] * sum(sizes[1:]),), x.dtype, (x.shape[0], sizes[-1])
-    if (hidden.shape, hidden.dtype, cotangent.shape) != expected:
+    check(theta, x.dtype, x.shape, sizes, activation)
+    rows, out = x.shape[0], (x.shape[0], sizes[-1])
+    if hidden.shape != (rows * sum(sizes[1:]),) or hidden.dtype != x.dtype or cotangent.shape != out:
         raise InputError(
             f"for x of shape {x.shape} and {x.dtype} dense_vjp takes what dense_forward returned, and a cotangent of "
-            f"shape {expected[2]}, got {hidden.dtype} of shape {hidden.shape}, and one of shape {cotangent.shape}"
+            f"shape {out}, got {hidden.dtype} of shape {hidden.shape}, and one of shape {cotangent.shape}"
         )
-    theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * x.shape[0] * max(sizes[1:])))
+    theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * rows * max(sizes[1:])))
     x_bar = _dense_vjp(
         theta_bar,
         bars,

@@ -9,6 +9,7 @@ filling again. The gradient of the weights is formed once a filling, over all it
 # mypy: disable-error-code="call-arg"
 # (mypy takes a compiled function for one without arguments)
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -65,18 +66,14 @@ def march_dense(
 
     Raises `InputError` if a shape or dtype is none of these.
     """
-    kinds, shapes = [x.dtype for x in (y0, inputs, ts)], [x.shape for x in (y0, inputs, ts)]
-    if (
-        kinds != [theta.dtype, theta.dtype, np.float64]
-        or [len(x) for x in shapes] != [2, 2, 2]
-        or y0.shape[1] != sizes[-1]
-        or not len(y0) == len(inputs) == len(ts)
-    ):
+    fits = y0.ndim == inputs.ndim == ts.ndim == 2 and len(y0) == len(inputs) == len(ts)
+    if not fits or y0.shape[1] != sizes[-1] or inputs.dtype != theta.dtype or ts.dtype != np.float64:
+        given = ", ".join(f"{x.dtype} {x.shape}" for x in (y0, inputs, ts))
         raise InputError(
-            f"a net of sizes {sizes} in {theta.dtype} solves y0 and inputs of that dtype and ts of float64, each "
-            f"(batch, n), got {', '.join(f'{kind} {shape}' for kind, shape in zip(kinds, shapes, strict=True))}"
+            f"a net of sizes {sizes} in {theta.dtype} solves y0 and inputs of that dtype and ts of float64, each of "
+            f"shape (batch, n), got {given}"
         )
-    check(theta, np.concatenate([y0[:1], inputs[:1]], axis=1), sizes, activation)
+    check(theta, y0.dtype, (len(y0), sizes[-1] + inputs.shape[1]), sizes, activation)
     start, sign, elapsed = (laid_out(x) for x in timeline(ts, theta.dtype))
     if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
         return None
@@ -85,7 +82,8 @@ def march_dense(
     stages, values, batch = len(method.tableau.c), sum(sizes), y0.shape[0]
     room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if keep else batch
     theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
-    rtol, atol = (np.full(y0.shape[1], tolerance, np.float64) for tolerance in (method.rtol, method.atol))
+    of_each = lambda x: _of_each(x, sizes[-1]) if type(x) is float else np.full(sizes[-1], x, np.float64)
+    rtol, atol = of_each(method.rtol), of_each(method.atol)
     net = as_array(sizes), activation == "tanh"
     done, ys, accepted, rejected, trials, store, log = _march(
         theta,
@@ -119,6 +117,11 @@ def pull_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.
         raise InputError(f"states of shape {(*log.when.shape, y0.shape[1])} have no cotangent of {cotangent.shape}")
     cotangent = laid_out(cotangent.astype(theta.dtype, copy=False))
     return _pull(theta, *net, y0, inputs, a, dense, room, store, log, cotangent)
+
+
+@lru_cache
+def _of_each(tolerance: float, states: int) -> np.ndarray:
+    return np.full(states, tolerance)
 
 
 def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:

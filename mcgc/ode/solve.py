@@ -139,12 +139,12 @@ def _check_options(
         if name not in known:
             raise InputError(unknown(kind, name, known))
     for name, value, most in (("step_size", step_size, sys.float_info.max), ("max_step", max_step, math.inf)):
-        if value is not None and not (isinstance(value, Real) and 0 < value <= most):
+        if value is not None and not (isinstance(value, float | Real) and 0 < value <= most):
             raise InputError(f"{name} must be a positive number, got {value!r}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
     for name, count, least in (("max_steps", max_steps, 1), ("checkpoints", checkpoints, 2)):
-        if not isinstance(count, Integral) or count < least:
+        if not isinstance(count, int | Integral) or count < least:
             raise InputError(f"{name} must be a whole number of at least {least}, got {count!r}")
 
 
@@ -162,11 +162,12 @@ def _tolerance(name: str, value: Any, like: Array) -> Any:
     """Return a tolerance as a number, or as a float64 array (states,) on the device of `like`, (batch, states)."""
     if type(value) is Traced:
         raise TraceError(f"{name} has no derivative: give it as a number, or with mcgc.stop_gradient")
-    if type(value) is not float:
-        value = to_host(as_floats(value, name))
+    if type(value) is float and 0 < value < math.inf:
+        return value
+    value = to_host(as_floats(value, name))
     if not (namespace_of(value).isfinite(value) & (value > 0)).all():
         raise InputError(f"{name} must be a positive number, got {value}")
-    if type(value) is float or value.ndim == 0:
+    if value.ndim == 0:
         return float(value)
     if value.shape != like.shape[1:]:
         raise InputError(f"{name} must be one number, or one for each of {like.shape[1]} states, got {value.shape}")
