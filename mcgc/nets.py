@@ -16,6 +16,7 @@ from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
 from mcgc.random import Key, fold_in, normal, uniform
+from mcgc.whole import whole
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
@@ -48,9 +49,14 @@ def num_parameters(sizes: Sequence[int]) -> int:
 
 @lru_cache
 def _count(sizes: tuple[int, ...]) -> int:
-    if len(sizes) < 2 or any(not isinstance(n, int) or n < 1 for n in sizes):
-        raise InputError(f"a net needs at least two layer sizes, all positive integers, got {sizes}")
     return sum(n_in * n_out + n_out for n_in, n_out in _layers(sizes))
+
+
+@lru_cache
+def _whole(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(sizes) < 2:
+        raise InputError(f"a net needs at least two layer sizes, got {sizes}")
+    return tuple(whole(n, "the size of a layer") for n in sizes)
 
 
 def init(
@@ -107,7 +113,7 @@ def unpack(theta: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
 
 
 def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    return list(pairwise(sizes))
+    return list(pairwise(_whole(tuple(sizes))))
 
 
 def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Array:
@@ -163,8 +169,7 @@ def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu"
 
     Raises `InputError` if shapes or the name of the activation do not fit.
     """
-    sizes = tuple(sizes)
-    num_parameters(sizes)
+    sizes = _whole(tuple(sizes))
     if activation not in ACTIVATIONS:
         raise InputError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
     if x.shape[-1:] != (sizes[0],):

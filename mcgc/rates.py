@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from mcgc.errors import InputError
+from mcgc.whole import whole
 
 Rate = float | Callable[[int], float]  # a constant, or a function of the number of updates so far
 
@@ -82,5 +83,4 @@ def _positive(value: float) -> float:
 
 
 def _count(name: str, steps: int) -> None:
-    if not isinstance(steps, int) or steps < 1:
-        raise InputError(f"{name} needs a positive whole number of steps, got {steps!r}")
+    whole(steps, f"the number of steps of {name}")

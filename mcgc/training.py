@@ -78,7 +78,7 @@ def begin(
 ) -> tuple[Study, list[Member]]:
     """Return what `fit` starts from; `optimizer` is that of θ, if not the recipe's. Errors are those of `fit`."""
     problem = problems.get(settings.problem) if problem is None else problem
-    validate(settings, problem.options)
+    settings = validate(settings, problem.options)
     root = Key(settings.seed)
     train, test = _parts(problem.examples(data, settings.dtype, device), fold_in(root, SPLIT), device)
     objective = problem.objective(settings)

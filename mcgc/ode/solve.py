@@ -14,6 +14,7 @@ from mcgc.ode.adjoint import backsolve, checkpointed, direct
 from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
 from mcgc.ode.tableaux import TABLEAUX
+from mcgc.whole import whole
 
 _PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
 ADJOINTS = (*_PULLS, "direct")
@@ -67,7 +68,8 @@ def solve(
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
     `params`.
     """
-    _check_options(solver, adjoint, rtol, atol, step_size, max_steps, checkpoints)
+    _check_options(solver, adjoint, rtol, atol, step_size)
+    max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
     method = Method(TABLEAUX[solver], rtol, atol, step_size, max_steps)
     single = y0.ndim == 1
     if single:
@@ -88,9 +90,9 @@ def solve(
     keep = checkpoints if places and adjoint == "checkpointed" else 0
     by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
     able = adjoint == "checkpointed" and 1 not in places and not single
-    whole = getattr(f, "solve_whole", None) if able else None
+    at_once = getattr(f, "solve_whole", None) if able else None
     with quietly():
-        solved = whole(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if whole else None
+        solved = at_once(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if at_once else None
         plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Array:
@@ -124,9 +126,7 @@ def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
     return [given.get(i, x) for i, x in enumerate(inputs)]
 
 
-def _check_options(
-    solver: str, adjoint: str, rtol: float, atol: float, step_size: float | None, max_steps: int, checkpoints: int
-) -> None:
+def _check_options(solver: str, adjoint: str, rtol: float, atol: float, step_size: float | None) -> None:
     for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
         if name not in known:
             raise InputError(f"unknown {kind} {name!r}: choose one of {', '.join(known)}")
@@ -135,8 +135,6 @@ def _check_options(
             raise InputError(f"{name} must be a positive number, got {value}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
-    if max_steps < 1 or checkpoints < 2:
-        raise InputError(f"max_steps must be at least 1 and checkpoints at least 2, got {max_steps} and {checkpoints}")
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:

@@ -162,8 +162,8 @@ def test_the_paper_s_nets_have_their_number_of_parameters():
     ("call", "words"),
     [
         (lambda: nets.num_parameters((3,)), "two layer sizes"),
-        (lambda: nets.num_parameters((3, 0)), "positive integers"),
-        (lambda: nets.num_parameters((3, 2.5)), "positive integers"),
+        (lambda: nets.num_parameters((3, 0)), "whole number of at least 1, got 0"),
+        (lambda: nets.num_parameters((3, 2.5)), "whole number"),
         (lambda: nets.num_parameters(()), "two layer sizes"),
         (lambda: nets.init(Key(0), SIZES, scheme="he"), "he-uniform, he-normal"),
         (lambda: nets.apply(np.ones(5), np.ones((1, 3)), SIZES), "100 parameters"),
