@@ -14,6 +14,7 @@ from mcgc.errors import InputError
 from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
 from mcgc.optim import Optimizer
 from mcgc.random import Keys
+from mcgc.whole import whole
 
 __all__ = [
     "ESTIMATORS",
@@ -124,7 +125,8 @@ def continuation(
 
     Raises `InputError` if an option is out of its range.
     """
-    for name, value, lowest in (("beta", beta, 0), ("cap", cap, 0), ("warmup", warmup, 0)):
+    warmup = whole(warmup, "warmup", 0)
+    for name, value, lowest in (("beta", beta, 0), ("cap", cap, 0)):
         if not lowest <= value < math.inf:
             raise InputError(f"{name} must be a number of at least {lowest}, got {value}")
     if not math.isfinite(log_lam0):
@@ -187,8 +189,7 @@ def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: 
 
     Raises `InputError` if `num_samples` or `most` is not a positive integer.
     """
-    if not (isinstance(num_samples, int) and isinstance(most, int) and num_samples >= 1 and most >= 1):
-        raise InputError(f"num_samples and most must be positive integers, got {num_samples!r} and {most!r}")
+    num_samples, most = whole(num_samples, "num_samples"), whole(most, "most")
     return max(num_samples, min(2 * num_samples, most)) if ratio < lowest else num_samples
 
 

@@ -13,6 +13,7 @@ from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError, unknown
 from mcgc.kernels import kernels_for
 from mcgc.random import Key, Keys, fold_in
+from mcgc.whole import whole
 
 GRADIENTS = ("engine", "given", "score")
 
@@ -110,8 +111,7 @@ def estimate(
     """
     if estimator not in ESTIMATORS:
         raise InputError(unknown("estimator", estimator, ESTIMATORS))
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise InputError(f"num_samples must be a positive integer, got {num_samples!r}")
+    num_samples = whole(num_samples, "num_samples")
     row = ESTIMATORS[estimator]
     if gradient == "score" and row.formula is not _score:
         able = ", ".join(name for name, other in ESTIMATORS.items() if other.formula is _score)

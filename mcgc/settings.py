@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcgc.arrays import DTYPES
 from mcgc.continuation import ESTIMATORS
@@ -10,6 +10,7 @@ from mcgc.errors import InputError, similar
 from mcgc.ode import ADJOINTS, TABLEAUX
 from mcgc.optim import OPTIMIZERS
 from mcgc.schedules import SCHEDULES
+from mcgc.whole import whole
 from mcgc.windows import parse
 
 RATE_SCHEDULES = ("constant", "cosine", "exponential")
@@ -91,7 +92,7 @@ _POSITIVE = ("learning_rate", "learning_rate_lam", "rtol", "atol")
 
 
 def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
-    """Return `settings` unchanged if every field is in its range.
+    """Return `settings`, NumPy's integers in it as Python's, if every field is in its range.
 
     `options` names those of `OF_SOME` that the problem has; the others must be None.
 
@@ -109,9 +110,7 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
 
     for name, names in CHOICES.items():
         require(name, getattr(settings, name) in names, f"one of {', '.join(names)}", names)
-    for name, lowest in _AT_LEAST.items():
-        value = getattr(settings, name)
-        require(name, isinstance(value, int) and value >= lowest, f"a whole number of at least {lowest}")
+    counts: dict[str, Any] = {name: whole(getattr(settings, name), name, lowest) for name, lowest in _AT_LEAST.items()}
     for name in _POSITIVE:
         value = getattr(settings, name)
         require(name, value is not None and 0 < value < math.inf, "a positive number")
@@ -139,9 +138,9 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
         parse(settings.horizons)
     require("beta", 0 <= settings.beta < math.inf, "a number of at least 0")
     require("log_lam0", -60 <= settings.log_lam0 <= 60, "a number from -60 to 60")
-    require("seed", 0 <= settings.seed < 2**64, "a whole number from 0 to 2**64 - 1")
+    seed = whole(settings.seed, "seed", 0, bits=64)
     step_size = settings.step_size
     require("step_size", step_size is None or 0 < step_size < math.inf, "a positive number")
     if settings.solver is not None and step_size is None and not TABLEAUX[settings.solver].error:
         raise InputError(f"the solver {settings.solver!r} cannot choose its steps: give it a step_size")
-    return settings
+    return settings._replace(seed=seed, **counts)

@@ -90,7 +90,7 @@ def bind(
     of the settings. Raises `InputError` if a setting is out of range or the data are too few.
     """
     problem = problems.get(settings.problem) if problem is None else problem
-    validate(settings, problem.options)
+    settings = validate(settings, problem.options)
     root = Key(settings.seed)
     examples = problem.examples(data, settings.dtype, device)
     train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)

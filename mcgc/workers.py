@@ -11,10 +11,11 @@ from typing import Any
 
 from mcgc import training
 from mcgc.arrays import HOST
-from mcgc.errors import InputError, McgcError
+from mcgc.errors import McgcError
 from mcgc.members import Advance, Member, MemberRecord, Task, advance
 from mcgc.problems import Problem
 from mcgc.settings import Settings
+from mcgc.whole import whole
 
 MOST_DEATHS = 10  # of worker processes in a run: then it is not chance
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -43,8 +44,7 @@ def workers(
     Raises `InputError` if `count` is not positive, and from an epoch `WorkerError` if more than
     `MOST_DEATHS` processes die, or whatever a member raises.
     """
-    if not isinstance(count, int) or count < 1:
-        raise InputError(f"the number of workers must be a whole number of at least 1, got {count!r}")
+    count = whole(count, "the number of workers")
     from joblib.externals.loky import ProcessPoolExecutor  # which also carries a problem made of closures
 
     def start() -> Any:

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, quietly, to_device, to_host
@@ -16,6 +16,7 @@ from mcgc.ode.adjoint import backsolve, checkpointed, direct
 from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
 from mcgc.ode.tableaux import TABLEAUX
+from mcgc.whole import whole
 
 _PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
 ADJOINTS = (*_PULLS, "direct")
@@ -72,7 +73,8 @@ def solve(
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
     `params`.
     """
-    _check_options(solver, adjoint, step_size, max_step, max_steps, checkpoints)
+    _check_options(solver, adjoint, step_size, max_step)
+    max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
     y0 = as_floats(y0, "y0")
     ts = as_floats(ts, "ts", y0, "float64")
     single = y0.ndim == 1
@@ -96,9 +98,9 @@ def solve(
     keep = checkpoints if places and adjoint == "checkpointed" else 0
     by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
     able = adjoint == "checkpointed" and 1 not in places and not single
-    whole = getattr(f, "solve_whole", None) if able else None
+    at_once = getattr(f, "solve_whole", None) if able else None
     with quietly():
-        solved = whole(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if whole else None
+        solved = at_once(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if at_once else None
         plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Array:
@@ -132,9 +134,7 @@ def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
     return [given.get(i, x) for i, x in enumerate(inputs)]
 
 
-def _check_options(
-    solver: str, adjoint: str, step_size: float | None, max_step: float, max_steps: int, checkpoints: int
-) -> None:
+def _check_options(solver: str, adjoint: str, step_size: float | None, max_step: float) -> None:
     for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
         if name not in known:
             raise InputError(unknown(kind, name, known))
@@ -143,9 +143,6 @@ def _check_options(
             raise InputError(f"{name} must be a positive number, got {value!r}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
-    for name, count, least in (("max_steps", max_steps, 1), ("checkpoints", checkpoints, 2)):
-        if not isinstance(count, int | Integral) or count < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, got {count!r}")
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:

@@ -229,7 +229,7 @@ def test_samples_are_doubled_up_to_the_most_and_never_taken_away():
     assert adapt_samples(3, 0.2) == 3
     assert adapt_samples(48, 0.0) == 64
     assert adapt_samples(100, 0.0) == 100
-    with pytest.raises(InputError, match="positive integers"):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
         adapt_samples(0, 0.0)
 
 
