@@ -32,7 +32,7 @@ def empty(size: int, dtype: np.dtype) -> np.ndarray:
     shelves = _mine.__dict__.setdefault("shelves", {})
     shelf = shelves.setdefault((size, dtype), [])
     for array in shelf:
-        if sys.getrefcount(array) == _FREE:
+        if sys.getrefcount(array) == _FREE and array.flags.writeable:  # a caller may have made it read-only
             return array
     array = np.empty(size, dtype)
     if len(shelf) < min(KEPT, MOST // array.nbytes):
