@@ -15,39 +15,18 @@ from typing import Any
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "as it is": {},
+    "without continuation": {"continuation": False},
+    "lambda begun anew at each horizon": {"log_lam0": -12.0, "learning_rate_lam": 0.03, "restart_lam": True},
+    "geometric lambda": {"log_lam0": -12.0, "schedule": "geometric", "gamma": 0.998},
+    "antithetic": {"estimator": "antithetic", "learning_rate_lam": 0.03},
+    "score": {"estimator": "score", "learning_rate_lam": 0.03},
     "without weight decay": {"optimizer": "adam", "weight_decay": None},
+    "twice the weight decay": {"weight_decay": 0.2},
     "not standardised": {"standardize": False},
     "whole series from the start": {"horizons": None},
     "a constant learning rate": {"rate_schedule": "constant", "learning_rate_end": None},
     "clipped at the norm 1": {"clip": 1.0},
     "half of the epochs": {"epochs": 0.5},
-    "continuation, pathwise": {
-        "continuation": True,
-        "estimator": "pathwise",
-        "log_lam0": -14.0,
-        "learning_rate_lam": 0.01,
-    },
-    "continuation, pathwise, begun anew at each horizon": {
-        "continuation": True,
-        "estimator": "pathwise",
-        "log_lam0": -12.0,
-        "learning_rate_lam": 0.03,
-        "restart_lam": True,
-    },
-    "continuation, geometric": {
-        "continuation": True,
-        "estimator": "pathwise",
-        "log_lam0": -12.0,
-        "schedule": "geometric",
-        "gamma": 0.998,
-    },
-    "continuation, antithetic": {
-        "continuation": True,
-        "estimator": "antithetic",
-        "log_lam0": -14.0,
-        "learning_rate_lam": 0.03,
-    },
-    "continuation, score": {"continuation": True, "log_lam0": -14.0, "learning_rate_lam": 0.03},
 }
 
 

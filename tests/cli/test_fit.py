@@ -184,7 +184,7 @@ def test_the_dataset_given_is_the_one_loaded(mcgc, fake_fit, data):
 
 
 def test_json_is_one_line_with_the_result_alone(mcgc, fake_fit):
-    result = mcgc("fit", "--problem", "lorenz", "--continuation", "--epochs", 4, "--members", 2, "--json", "--seed", 3)
+    result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--members", 2, "--json", "--seed", 3)
     assert result.stdout.count("\n") == 1
     last = {"train_loss": [25.0, 26.0], "validation_loss": None, "test_loss": [25.0, 26.0], "test_accuracy": None}
     assert json.loads(result.stdout) == {
@@ -193,7 +193,7 @@ def test_json_is_one_line_with_the_result_alone(mcgc, fake_fit):
         "epochs": 4,
         "steps": 28,  # 27 series to train on, in minibatches of 4, for 4 epochs
         "continuation": True,
-        "estimator": "score",
+        "estimator": "pathwise",
         "seed": 3,
         "dtype": "float32",
         "device": "cpu",
@@ -216,9 +216,9 @@ def test_json_has_no_lambda_without_continuation(mcgc, fake_fit):
 
 
 def test_the_summary_gives_losses_lambda_and_file(mcgc, fake_fit):
-    result = mcgc("fit", "--problem", "lorenz", "--continuation", "--epochs", 4, "--members", 2, "--quiet")
+    result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--members", 2, "--quiet")
     lines = result.stdout.splitlines()
-    assert lines[0] == "lorenz: continuation (score), seed 0, 4 epochs, 2.0 s"
+    assert lines[0] == "lorenz: continuation (pathwise), seed 0, 4 epochs, 2.0 s"
     assert lines[2].split() == ["0", "4", "25", "25", "8.315e-07", "25", "25"]
     assert lines[3].split() == ["1", "4", "26", "26", "8.315e-07", "26", "26"]
     assert lines[4] == "saved to lorenz-seed0.h5"
