@@ -133,7 +133,7 @@ class RecipeOption(GroupedOption):
             if field not in OF_SOME or field in problem.options:
                 defaults.setdefault(getattr(problem.recipe_of(), field), []).append(problem.name)
         if len(defaults) > 1:
-            notes += [f"{', '.join(names)}: {_shown(value)}" for value, names in defaults.items()]
+            notes += [f"{', '.join(names)}: {_shown(value)}" for value, names in defaults.items() if value is not None]
         elif defaults.keys() != {None}:
             notes += [f"default: {_shown(value)}" for value in defaults]
         return flag, f"{text}  [{'; '.join(notes)}]" if notes else text

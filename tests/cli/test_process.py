@@ -72,6 +72,7 @@ def test_help_shows_the_default_of_every_recipe():
     assert "[one of: softmax-cross-entropy, cross-entropy; default: softmax-cross-entropy]" in text
     assert "Smooth the objective, or descend on it as it is. [default: on]" in text
     assert "whatever the tolerances. Output:" in text  # a default of None is none
+    assert "in units of the learning rate. [lotka-volterra, lorenz: 0.1]" in text
 
 
 def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):
