@@ -76,7 +76,8 @@ def _refused(error: OSError) -> Stopped:
 def tell(sentence: str) -> None:
     """Print `sentence` on stderr; that it cannot be printed, as when the terminal is gone, stops nothing."""
     with suppress(OSError):
-        click.echo(sentence, err=True)
+        if sys.stderr is not None:  # a live bar stands in its place, and lets the sentence by
+            print(sentence, file=sys.stderr, flush=True)
 
 
 def _say(sentence: str, status: int) -> int:
