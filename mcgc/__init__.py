@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         nets as nets,
         ode as ode,
         optim as optim,
+        predictions as predictions,
         problems as problems,
         random as random,
         rates as rates,
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
         surfaces as surfaces,
         together as together,
         training as training,
+        whole as whole,
+        windows as windows,
         workers as workers,
     )
 else:

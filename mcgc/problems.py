@@ -3,7 +3,11 @@
 A problem of your own needs no registration: make a `Problem`, and hand it to `training.fit` with its settings.
 """
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -43,6 +47,8 @@ class Problem(NamedTuple):
     intervals at `indices`, (rows,) or (members, rows), out of all (`mcgc.windows`). `predict(settings, scaling)`
     returns (θ, examples) → the states of the series in the units of the data, (examples, times, states).
 
+    `load(path)` reads the data for the command, from the file of `--dataset`, or without one if `path` is None.
+
     `sizes` are those of the dense net that it is, if it is one: of them `mcgc.memory` computes what a step takes.
     `recipe` is the paper's, and `others` map the names of other recipes to the settings in which they differ from it;
     `default` is the name of the one that the command takes if it is not told.
@@ -69,6 +75,7 @@ class Problem(NamedTuple):
     intervals: Callable[[Any], int] | None = None
     windows: Callable[[Any, Array, int], Any] | None = None
     predict: Callable[..., Callable[[Array, Any], Array]] | None = None
+    load: Callable[[str | None], Any] | None = None
 
     def recipes(self) -> dict[str, Settings]:
         """Return all recipes by their names, the paper's first."""
@@ -89,6 +96,16 @@ class Series(NamedTuple):
     times: Array
     parameters: Array
     states: Array
+
+
+_SERIES_DEFAULTS: dict[str, Any] = {
+    "solver": "dopri5",
+    "adjoint": "checkpointed",
+    "rtol": 1e-7,
+    "atol": 1e-9,
+    "restart_lam": False,
+    "standardize": False,
+}
 
 
 class Scaling(NamedTuple):
@@ -122,11 +139,16 @@ def _windows(series: Series, indices: Array, length: int) -> Series:
     return Series(taken(flat(series.times), rows), taken(series.parameters, which), taken(flat(series.states), rows))
 
 
-def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
+def neural_ode(recipe: Settings, sizes: Sequence[int], activation: str = "relu", summary: str = "") -> Problem:
     """Return the problem of learning the field of time series: dy/dt = net(y, parameters), from the first state on.
 
-    The loss is the mean squared error over the whole series, at all of its times.
+    The loss is the mean squared error over the series, at all of its times. `sizes` are those of a dense net: it takes
+    the states and the parameters of a series, and gives as many numbers as there are states. The problem has the name
+    `recipe.problem`. What `recipe` leaves out of the solver's settings is dopri5 with rtol 1e-7 and atol 1e-9.
+
+    Data have `times` (T,), `parameters` (S, P) and `series` (S, T, D), as `mcgc_datasets.SeriesData` does.
     """
+    sizes = tuple(sizes)
 
     def examples(data: Any, dtype: str, device: Device) -> Series:
         times = to_device(data.times, device, "float64")
@@ -139,7 +161,7 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     def init(key: Key, dtype: str, device: Device) -> Array:
         return nets.init(key, sizes, dtype, device)
 
-    field: Any = DenseField(sizes, "relu")
+    field: Any = DenseField(sizes, activation)
 
     def solved(settings: Settings, theta: Array, batch: Series) -> Solution:
         run = solve_members if theta.ndim > 1 else solve
@@ -168,9 +190,8 @@ def _neural_ode(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
 
         return states
 
-    recipe = recipe._replace(
-        solver="dopri5", adjoint="checkpointed", rtol=1e-7, atol=1e-9, restart_lam=False, standardize=False
-    )
+    given = {name: value for name, value in recipe._asdict().items() if value is not None}
+    recipe = recipe._replace(**_SERIES_DEFAULTS | {name: given[name] for name in _SERIES_DEFAULTS if name in given})
     return Problem(
         recipe.problem,
         summary,
@@ -202,12 +223,16 @@ class Images(NamedTuple):
     labels: Array
 
 
-def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Problem:
+def classifier(recipe: Settings, sizes: Sequence[int], activation: str = "relu", summary: str = "") -> Problem:
     """Return the problem of naming what images show: logits = net(pixels / 255).
+
+    `sizes` are those of a dense net, from the pixels to the classes. The problem has the name `recipe.problem`. Data
+    have `images` (S, height, width), uint8, and `labels` (S,), whole numbers below the number of classes.
 
     Images stay bytes on the device, and only those of a batch become numbers. The loss "cross-entropy" is that of
     the logits; "softmax-cross-entropy" takes the softmax of the logits as if it were the logits, as the paper does.
     """
+    sizes = tuple(sizes)
 
     def examples(data: Any, dtype: str, device: Device) -> Images:
         count = data.images.shape[0]
@@ -219,7 +244,7 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     def logits(theta: Array, pixels: Array) -> Array:
         x = namespace_of(pixels).astype(pixels, theta.dtype)
         x /= 255
-        return nets.apply(theta, x, sizes, "relu")
+        return nets.apply(theta, x, sizes, activation)
 
     def objective(settings: Settings) -> Callable:
         cost = {"cross-entropy": losses.cross_entropy, "softmax-cross-entropy": losses.cross_entropy_of_softmax}
@@ -248,10 +273,8 @@ def _classifier(summary: str, sizes: tuple[int, ...], recipe: Settings) -> Probl
     )
 
 
-_MNIST = _classifier(
-    "handwritten digits named by a plain net of 30 layers (figure 5)",
-    sizes=(784, *(50,) * 29, 10),
-    recipe=Settings(
+_MNIST = classifier(
+    Settings(
         "mnist",
         beta=1e-3,
         log_lam0=-13.0,
@@ -261,6 +284,8 @@ _MNIST = _classifier(
         batch_size=250,
         loss="softmax-cross-entropy",
     ),
+    sizes=(784, *(50,) * 29, 10),
+    summary="handwritten digits named by a plain net of 30 layers (figure 5)",
 )._replace(
     others={  # log λ of an estimator falls as fast as in the paper's recipe, and all take equally many gradients
         "best": {"loss": "cross-entropy"},
@@ -287,10 +312,8 @@ _GROWN = {  # horizons that grow, on standardised series: what the best recipes 
     "learning_rate_end": 1e-4,
 }
 
-_LOTKA_VOLTERRA = _neural_ode(
-    "neural ODE of predators and prey, a plain net of 5 layers (figure 6)",
-    sizes=(4, *(50,) * 4, 2),
-    recipe=Settings(
+_LOTKA_VOLTERRA = neural_ode(
+    Settings(
         "lotka-volterra",
         beta=1e-1,
         log_lam0=-10.0,
@@ -300,12 +323,12 @@ _LOTKA_VOLTERRA = _neural_ode(
         warmup_epochs=20,
         batch_size=4,
     ),
+    sizes=(4, *(50,) * 4, 2),
+    summary="neural ODE of predators and prey, a plain net of 5 layers (figure 6)",
 )._replace(others={"best": _GROWN | {"horizons": "1:40,2:20,4:14,8:10,16:8,all:8"}}, default="best")
 
-_LORENZ = _neural_ode(
-    "neural ODE of the chaotic Lorenz system, a plain net of 20 layers (figure 7)",
-    sizes=(5, *(50,) * 19, 3),
-    recipe=Settings(
+_LORENZ = neural_ode(
+    Settings(
         "lorenz",
         beta=1e-2,
         log_lam0=-10.0,
@@ -315,6 +338,8 @@ _LORENZ = _neural_ode(
         warmup_epochs=10,
         batch_size=4,
     ),
+    sizes=(5, *(50,) * 19, 3),
+    summary="neural ODE of the chaotic Lorenz system, a plain net of 20 layers (figure 7)",
 )._replace(
     others={  # the rate of an estimator is the best of those tried, and all take equally many gradients
         "best": _GROWN | {"epochs": 1150, "horizons": "1:50,2:25,4:12,8:8,all:5"},
@@ -336,12 +361,49 @@ _PROBLEMS = {problem.name: problem for problem in (_MNIST, _LOTKA_VOLTERRA, _LOR
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all problems."""
+    """Return the names of the problems that come with mcgc."""
     return tuple(_PROBLEMS)
 
 
 def get(name: str) -> Problem:
-    """Return the problem called `name`. Raises `InputError`, with the list of names, if there is none."""
-    if name not in _PROBLEMS:
-        raise InputError(unknown("problem", name, _PROBLEMS))
-    return _PROBLEMS[name]
+    """Return the problem called `name`.
+
+    That is one that comes with mcgc, one that an installed package offers as an entry point of the group
+    "mcgc.problems", or "FILE.py:NAME", the problem called NAME in a Python file, which is run.
+
+    Raises `InputError`, one sentence, if there is none, or it is no `Problem`.
+    """
+    if name in _PROBLEMS:
+        return _PROBLEMS[name]
+    path, colon, attribute = name.rpartition(":")
+    if colon and path.endswith(".py"):
+        return _from_file(os.path.abspath(path), attribute)
+    offered = {point.name: point for point in entry_points(group="mcgc.problems")}
+    if name not in offered:
+        raise InputError(unknown("problem", name, [*_PROBLEMS, *offered]))
+    try:
+        return _checked(offered[name].load(), f"the entry point {name!r}")
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"the problem {name!r} cannot be imported ({error}): mend its package") from error
+
+
+@cache
+def _from_file(path: str, attribute: str) -> Problem:
+    spec = spec_from_file_location(os.path.splitext(os.path.basename(path))[0], path)
+    if spec is None or spec.loader is None or not os.path.isfile(path):
+        raise InputError(f"problem file {path!r} does not exist: check the path")
+    module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"problem file {path!r} cannot be run ({type(error).__name__}: {error}): mend it") from error
+    if not hasattr(module, attribute):
+        known = [key for key, value in vars(module).items() if isinstance(value, Problem)]
+        raise InputError(f"{path!r}: {unknown('problem', attribute, known)}")
+    return _checked(getattr(module, attribute), f"{attribute!r} of {path!r}")
+
+
+def _checked(found: Any, what: str) -> Problem:
+    if not isinstance(found, Problem):
+        raise InputError(f"{what} is a {type(found).__name__}, not a mcgc.problems.Problem: make it one")
+    return found

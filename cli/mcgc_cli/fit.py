@@ -1,5 +1,6 @@
 """`mcgc fit`: train on a problem, show the epochs, save the run, and go on with one that was stopped."""
 
+import os
 import shlex
 from contextlib import ExitStack
 from typing import Any
@@ -26,7 +27,12 @@ from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
 
 @click.command(cls=Grouped)
-@in_group("Data", "--problem", type=PROBLEM, help="Problem to train on: mnist, lotka-volterra, or lorenz.")
+@in_group(
+    "Data",
+    "--problem",
+    type=PROBLEM,
+    help="Problem to train on: mnist, lotka-volterra, lorenz, or one of your own, FILE.py:NAME.",
+)
 @in_group(
     "Data",
     "--dataset",
@@ -111,14 +117,15 @@ def fit(
         if problem is None:
             raise click.UsageError("Missing option '--problem'.")
         known = problems.get(problem)
-        settings = settings_of(known, given, old, known.recipe_of(recipe))
+        own = known.name != problem  # a problem of a file, which a run that goes on has to find from anywhere
+        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(problem)))
         place, taken = device_of(device, workers, known, settings.members)
         path = resume if output is None else output
-        path = free(f"{problem}-seed{settings.seed}.h5") if path is None else path
+        path = free(f"{known.name}-seed{settings.seed}.h5") if path is None else path
         runs.check_writable(path, force)
         if resume is None:
             stack.enter_context(locked(path, say))
-        data = load(problem, dataset)
+        data = load(known if own else problem, dataset)
         saver = begun(path, force, checkpoint_every, settings, data, place)
         if old is not None:
             saver = same_run(saver, old, allow_changed)
@@ -132,6 +139,12 @@ def fit(
         again = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
         train(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
     _report(settings, saver.records, place.name, saver.path, json)
+
+
+def _found_again(problem: str) -> str:
+    """Return the name of a problem, with the whole path of the file that it is in, if it is in one."""
+    path, colon, name = problem.rpartition(":")
+    return f"{os.path.abspath(path)}:{name}" if colon else problem
 
 
 def _report(settings: Any, records: list, device: str, path: str, json: bool) -> None:

@@ -1,5 +1,6 @@
 """When a run in progress is saved, and what must hold for it to go on."""
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mcgc import runs
-from mcgc.arrays import Device, to_host
+from mcgc.arrays import Device, is_array, to_host
+from mcgc.autodiff.pytree import flatten
 from mcgc.errors import InputError, OutputError
 from mcgc.resume import differences, pack, records
 from mcgc.runs import Run, columns, save
@@ -82,10 +84,16 @@ def free(path: str) -> str:
 
 
 def dataset_of(data: Any) -> dict[str, str]:
-    """Return where `data` came from, and its SHA-256."""
+    """Return where `data` came from, and its SHA-256, computed from its arrays if it does not say."""
     from mcgc_datasets.registry import IN_MEMORY
 
-    return {"source": data.source if data.source == IN_MEMORY else os.path.abspath(data.source), "sha256": data.sha256}
+    source, sha256 = getattr(data, "source", IN_MEMORY), getattr(data, "sha256", None)
+    if sha256 is None:
+        found = hashlib.sha256()
+        for leaf in flatten(data)[0]:
+            found.update(f"{leaf.dtype} {leaf.shape}".encode() + to_host(leaf).tobytes() if is_array(leaf) else b"")
+        sha256 = found.hexdigest()
+    return {"source": source if source == IN_MEMORY else os.path.abspath(source), "sha256": sha256}
 
 
 def same_run(saver: Saver, old: Run, allow_changed: bool, remedy: str = "undo that, or add --allow-changed") -> Saver:

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import platformdirs
 
 from mcgc import hdf5
-from mcgc.errors import DatasetError, unknown
+from mcgc.errors import DatasetError, InputError, unknown
 from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
 from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
 from mcgc_datasets.series import SIZES, Arrays, SeriesData, read_series, series_image
+
+if TYPE_CHECKING:
+    from mcgc.problems import Problem
 
 Data = SeriesData | MnistData
 
@@ -55,15 +58,21 @@ _ENTRIES = {
 IN_MEMORY = "built in memory"
 
 
-def load(problem: str, path: str | os.PathLike | None = None) -> Data:
+def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any:
     """Return the dataset of `problem`: the file at `path`, or else the one that is made on first use.
+
+    A `Problem` of your own gives its data by its `load`. Without one, a problem of series takes a file of the format of
+    `mcgc_datasets.series`, with as many states and parameters as its net.
 
     Made means integrated, or for mnist downloaded. It is kept as mcgc/datasets/<problem>.h5 in the user's cache
     directory; one that is damaged there is made again, and where that directory cannot be written, `source` is
     "built in memory".
 
-    Raises `DatasetError` if the problem is unknown, the file at `path` cannot be used, or a download fails.
+    Raises `DatasetError` if the problem is unknown, the file at `path` cannot be used, or a download fails, and
+    `InputError` if a problem of your own has no data.
     """
+    if not isinstance(problem, str):
+        return _load_own(problem, path)
     entry = _entry(problem)
     if path is not None:
         return entry.read(path)
@@ -76,6 +85,16 @@ def load(problem: str, path: str | os.PathLike | None = None) -> Data:
         return _store(entry, arrays, cached(problem))
     except OSError:
         return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.image(*arrays)).hexdigest())
+
+
+def _load_own(problem: "Problem", path: str | os.PathLike | None) -> Any:
+    """Return the data of a problem that is none of those here."""
+    if problem.load is not None:
+        return problem.load(None if path is None else os.fspath(path))
+    if problem.intervals is None or path is None:
+        raise InputError(f"the problem {problem.name!r} has no data of its own: give a file with --dataset")
+    states = problem.sizes[-1]
+    return read_series(path, problem.name, num_states=states, num_parameters=problem.sizes[0] - states)
 
 
 def cached(problem: str) -> Path:

@@ -34,6 +34,7 @@ MODULES = {
                 "devices",
                 "random",
             ),
+            "whole",
             "errors",
         )
     },

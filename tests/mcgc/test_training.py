@@ -273,7 +273,7 @@ def test_a_problem_without_a_solver_has_no_effort():
 
 
 def test_minibatches_are_shuffled_without_implicit_transfers(away):
-    problem = problems._classifier("", (6, 4, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
+    problem = problems.classifier(problems.get("mnist").recipe._replace(batch_size=4, epochs=2), (6, 4, 3))
     data = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
     recipe = problem.recipe._replace(dtype="float64")
     ours, theirs = (list(training.fit(recipe, data, device, problem))[-1] for device in (away, HOST))

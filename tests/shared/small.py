@@ -35,10 +35,10 @@ def decays(count=7, end=1.0):
 
 def net(*hidden, epochs):
     """Return a classifier of `IMAGES` with such hidden layers, and the recipe of mnist but for its sizes."""
-    return problems._classifier("", (6, *hidden, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=epochs))
+    return problems.classifier(problems.get("mnist").recipe._replace(batch_size=4, epochs=epochs), (6, *hidden, 3))
 
 
 def ode(*hidden):
     """Return a neural ODE of `decays` with such hidden layers, and the recipe of lorenz but for its sizes."""
     recipe = problems.get("lorenz").recipe._replace(epochs=1, warmup_epochs=0, batch_size=4)
-    return problems._neural_ode("", (4, *hidden, 2), recipe)
+    return problems.neural_ode(recipe, (4, *hidden, 2))
