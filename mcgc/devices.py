@@ -53,7 +53,7 @@ def slow_on_gpu(problem: Problem, members: int) -> str:
     nets there must be `MEMBERS` models at least, which advance together, to fill a GPU.
     """
     if "solver" in problem.options:
-        return f"{problem.name} solves differential equations, which compiled code does faster there"
+        return f"{problem.name} is solved by compiled code, which is faster on the CPU"
     if not problem.stacked:
         return f"members of {problem.name} do not advance together, and one alone does not fill a GPU"
     if members < MEMBERS:

@@ -191,7 +191,7 @@ def write(path: str | os.PathLike, content: bytes) -> None:
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name[:200]}-{secrets.token_hex(8)}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)

@@ -46,11 +46,9 @@ SYNONYMS = {
 
 def corrected(error: click.ClickException) -> str:
     """Return the sentence of `error`, with what was meant by an option that there is not, and what may be missing."""
-    if isinstance(error, click.MissingParameter) and error.ctx is not None and error.param is not None:
-        kind = error.param.type
-        return error.format_message() + (
-            f" Choose one of {', '.join(kind.known(error.ctx))}." if isinstance(kind, Name) else ""
-        )
+    kind = getattr(getattr(error, "param", None), "type", None)
+    if isinstance(error, click.MissingParameter) and isinstance(kind, Name) and error.ctx is not None:
+        return f"{error.format_message()} Choose one of {', '.join(kind.known(error.ctx))}."
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error.format_message()
     given, params = error.option_name, error.ctx.command.get_params(error.ctx)
