@@ -26,17 +26,20 @@ _FREE = _references([np.empty(1)])  # versions of Python differ in it
 
 
 def empty(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return an array of shape (size,) with any content, to which there is no other reference."""
+    """Return an array of shape (size,) with any content, to which there is no other reference.
+
+    It is a view of what is kept, so whatever its holder makes of its flags or shape does not come back with the memory.
+    """
     if size == 0:
         return np.empty(size, dtype)
     shelves = _mine.__dict__.setdefault("shelves", {})
     shelf = shelves.setdefault((size, dtype), [])
     for array in shelf:
-        if sys.getrefcount(array) == _FREE and array.flags.writeable:  # a caller may have made it read-only
-            return array
+        if sys.getrefcount(array) == _FREE:
+            return array[:]
     array = np.empty(size, dtype)
     if len(shelf) < min(KEPT, MOST // array.nbytes):
         shelf.append(array)
     while len(shelves) > KEPT or sum(len(held) * n * kind.itemsize for (n, kind), held in shelves.items()) > MOST:
         del shelves[next(iter(shelves))]
-    return array
+    return array[:]

@@ -23,6 +23,16 @@ def test_arrays_in_use_are_distinct_and_one_that_is_dropped_is_used_again():
     assert address(buffers.empty(SIZE, F4)) == place
 
 
+def test_what_a_holder_makes_of_an_array_does_not_come_back_with_the_memory():
+    array = buffers.empty(SIZE + 20, F4)
+    place = address(array)
+    array.flags.writeable = False
+    del array
+    again = buffers.empty(SIZE + 20, F4)
+    assert address(again) == place
+    assert again.flags.carray
+
+
 def test_a_view_or_a_memoryview_keeps_its_array_in_use():
     for hold in (lambda array: array[3:].reshape(2, -1), memoryview):
         array = buffers.empty(SIZE + 10, F4)
