@@ -78,7 +78,7 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "monokai",
 }
-html_sidebars = {"index": [], "changes": []}
+html_sidebars = {"index": [], "commands": [], "changes": []}
 
 
 def write_pages(app: Any, config: Any) -> None:
@@ -140,7 +140,7 @@ def link_code(app: Any, doctree: Any, docname: str) -> None:
     domain = app.env.domains["py"]
     for node in list(doctree.findall(nodes.literal)):
         name = node.astext()
-        entry = domain.objects.get(name) if name.startswith("mcgc") else None
+        entry = domain.objects.get(name) if re.match(r"mcgc[._]", name) else None
         if entry and not isinstance(node.parent, nodes.reference | nodes.title) and entry.docname != docname:
             node.replace_self(make_refnode(app.builder, docname, entry.docname, entry.node_id, node.deepcopy(), name))
 

@@ -22,23 +22,30 @@ def public(module: ModuleType) -> dict[str, Any]:
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return {name: getattr(module, name) for name in listed if not inspect.ismodule(getattr(module, name))}
+    choices = assigned(module)
     return {
         name: value
         for name, value in vars(module).items()
         if not name.startswith("_")
-        and (getattr(value, "__module__", None) == module.__name__ or name in assigned(module))
+        and (name in choices or (callable(value) and getattr(value, "__module__", None) == module.__name__))
     }
 
 
 def assigned(module: ModuleType) -> set[str]:
-    """Return the constants of a module: the names in capitals to which it assigns."""
+    """Return the constants of a module to choose from: names in capitals to which it assigns no mere number."""
     tree = ast.parse(inspect.getsource(module))
     targets = [t for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) for t in _targets(node)]
-    return {t.id for target in targets for t in ast.walk(target) if isinstance(t, ast.Name) and t.id.isupper()}
+    found = {t.id for target in targets for t in ast.walk(target) if isinstance(t, ast.Name) and t.id.isupper()}
+    return {name for name in found if _is_choice(getattr(module, name))}
 
 
 def _targets(node: ast.Assign | ast.AnnAssign) -> list[ast.expr]:
     return node.targets if isinstance(node, ast.Assign) else [node.target]
+
+
+def _is_choice(value: Any) -> bool:
+    names = isinstance(value, Mapping | tuple | list) and all(isinstance(name, str) for name in value)
+    return names or type(value).__module__.startswith("mcgc.")
 
 
 def kind(value: Any) -> str:
@@ -50,11 +57,10 @@ def kind(value: Any) -> str:
 
 def constant(value: Any) -> str:
     """Return a sentence that tells a constant, of which autodoc would tell the docstring of its type."""
-    names = list(value) if isinstance(value, Mapping | tuple | list) else []
-    if names and all(isinstance(name, str) for name in names):
-        what = "A mapping of" if isinstance(value, Mapping) else "The names"
-        return f"{what} {', '.join(f'``{name!r}``' for name in names)}."
-    return f"``{value!r}``" if type(value) in (int, float, str, tuple) else f"A `{type(value).__name__}`."
+    if type(value).__module__.startswith("mcgc."):
+        return f"A `{type(value).__name__}`."
+    what = "A mapping of" if isinstance(value, Mapping) else "The names"
+    return f"{what} {', '.join(f'``{name!r}``' for name in value)}."
 
 
 def entries(name: str, values: Mapping[str, Any]) -> str:
@@ -71,7 +77,8 @@ def entries(name: str, values: Mapping[str, Any]) -> str:
             if directive == "data":
                 details.append(f".. py:data:: {n}\n\n   {constant(value)}\n")
             else:
-                details.append(f".. auto{directive}:: {name}.{n}\n")
+                members = "   :members:\n" if directive == "class" else ""
+                details.append(f".. auto{directive}:: {name}.{n}\n{members}")
     return "\n".join([f".. currentmodule:: {name}\n", *tables, *details])
 
 
