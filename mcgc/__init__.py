@@ -1,15 +1,11 @@
 """Monte Carlo Gaussian continuation: a functional library that trains models that get stuck.
 
 The names here are those of every script: derivatives (`grad` and its kin), the operations that have them (`ops`),
-random keys, and `minimize` for a function of one's own. The rest is one module a subject: `mcgc.nets`, `mcgc.losses`,
-`mcgc.rates`, `mcgc.optim`, `mcgc.ode`, `mcgc.fields`, `mcgc.continuation`, `mcgc.estimators`, `mcgc.schedules`,
-`mcgc.smoothing`, `mcgc.surfaces`, `mcgc.problems`, `mcgc.settings`, `mcgc.training`, `mcgc.studies`, `mcgc.ensembles`,
-`mcgc.comparison`, `mcgc.reference`, `mcgc.runs`, `mcgc.arrays`, `mcgc.kernels`, `mcgc.errors`. After `import mcgc`
-each of them is imported when it is first used.
+random keys, and `minimize` for a function of one's own. The rest is one module a subject. `mcgc.MODULES` lists the
+modules, in three groups. After `import mcgc` each of them is imported when it is first used.
 """
 
 from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 from mcgc.autodiff import (
@@ -29,6 +25,22 @@ from mcgc.autodiff import (
 )
 from mcgc.minimizer import continuation_method, minimize
 from mcgc.random import Key, fold_in, split
+
+MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
+    "Use it": (
+        *("minimizer", "training", "predictions", "problems", "settings", "runs"),
+        *("studies", "ensembles", "comparison"),
+    ),
+    "Build with it": (
+        *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators", "schedules"),
+        *("smoothing", "surfaces", "random", "arrays", "devices", "errors"),
+    ),
+    "Inside": (
+        *("kernels", "windows", "members", "workers", "together"),
+        *("memory", "resume", "acceptance", "reference", "hdf5", "whole"),
+    ),
+}
+_NAMES = frozenset(name for names in MODULES.values() for name in names)
 
 if TYPE_CHECKING:
     from mcgc import (  # isort: skip
@@ -73,7 +85,7 @@ else:
 
     def __getattr__(name):
         """Return the module `name`, imported now. Raises `AttributeError`, with a similar name, if there is none."""
-        if name in _modules():
+        if name in _NAMES:
             return import_module(f"{__name__}.{name}")
         from mcgc.errors import similar
 
@@ -81,11 +93,7 @@ else:
 
     def __dir__():
         """Return all names, those of modules not yet imported among them."""
-        return sorted({*globals(), *_modules()})
-
-
-def _modules() -> list[str]:
-    return [module.name for module in iter_modules(__path__)]
+        return sorted({*globals(), *_NAMES})
 
 
 __version__ = "0.1.0.dev0"

@@ -14,6 +14,8 @@ from mcgc.settings import Settings
 def predict(run: Run, starts: Any, times: Any, parameters: Any) -> Array:
     """Return what the best state of each member of `run` predicts from `starts`, (members, series, times, states).
 
+    All arrays are in the units of the data that the run was trained on; so is the result, in the dtype of the run.
+
     Parameters
     ----------
     run : Run
@@ -25,9 +27,12 @@ def predict(run: Run, starts: Any, times: Any, parameters: Any) -> Array:
     parameters : array (series, parameters)
         The constants of each series.
 
-    All are in the units of the data that the run was trained on; so is the result, in the dtype of the run.
-
-    Raises `InputError` if the problem has no series or the shapes do not fit, and `SolveError` if a solution fails.
+    Raises
+    ------
+    InputError
+        If the problem has no series, or the shapes do not fit.
+    SolveError
+        If a solution fails.
 
     """
     settings = Settings(**{name: run.settings[name] for name in Settings._fields if name in run.settings})

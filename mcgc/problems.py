@@ -51,7 +51,7 @@ class Problem(NamedTuple):
 
     `sizes` are those of the dense net that it is, if it is one: of them `mcgc.memory` computes what a step takes.
     `recipe` is the paper's, and `others` map the names of other recipes to the settings in which they differ from it;
-    `default` is the name of the one that the command takes if it is not told.
+    `default` is the name of the one that the command takes if it is not told. A problem of your own::
 
         problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
         for record, theta in training.fit(problem.recipe, data, HOST, problem): ...

@@ -42,6 +42,10 @@ def test_dir_lists_modules_before_their_import():
     assert error == ""
 
 
+def test_the_list_of_modules_has_every_public_module_once():
+    assert sorted(name for names in mcgc.MODULES.values() for name in names) == MODULES
+
+
 def test_type_checkers_are_given_the_same_modules():
     source = (HERE / "__init__.py").read_text(encoding="utf-8")
     assert [name for name in MODULES if f"        {name} as {name},\n" not in source] == []
