@@ -1,6 +1,6 @@
 """NumPy's functions that lay out, join and part traced arrays, with NumPy's arguments in NumPy's order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -63,8 +63,8 @@ def squeeze(a: Array, axis: Axis = None) -> Array:
     return ops.squeeze(a, axis=tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else axis)
 
 
-def expand_dims(a: Array, axis: int | Sequence[int]) -> Array:
-    axes = (axis,) if isinstance(axis, int) else axis
+def expand_dims(a: Array, axis: int | Iterable[int]) -> Array:
+    axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     ndim = a.ndim + len(axes)
     for place in sorted(i % ndim for i in axes):
         a = ops.expand_dims(a, axis=place)

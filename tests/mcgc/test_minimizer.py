@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from scipy import optimize
+from scipy.optimize import Bounds, LinearConstraint
 
 from mcgc import continuation_method, minimize, ops, surfaces
 from mcgc.arrays import to_device, to_host
