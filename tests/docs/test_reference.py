@@ -34,7 +34,7 @@ MODULES = {
                 "devices",
                 "random",
             ),
-            "errors",
+            *("errors", "whole"),
         )
     },
 }
