@@ -54,8 +54,10 @@ def ravel(a: Array, order: str = "C") -> Array:
 
 def reshape(a: Array, shape: Any, order: str = "C", copy: Any = None) -> Array:
     shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
-    if order in ("C", "K", "A"):
+    if order == "C":
         return ops.reshape(a, shape)
+    if order != "F":
+        raise TraceError(f"a traced array has no order {order!r} in memory: give 'C' or 'F'")
     return ops.transpose(ops.reshape(ops.transpose(a), shape[::-1]))
 
 
