@@ -125,10 +125,10 @@ def continuation(
 
     Raises `InputError` if an option is out of its range.
     """
+    for name, value in (("beta", beta), ("cap", cap)):
+        if not 0 <= value < math.inf:
+            raise InputError(f"{name} must be a number of at least 0, got {value}")
     warmup = whole(warmup, "warmup", 0)
-    for name, value, lowest in (("beta", beta, 0), ("cap", cap, 0)):
-        if not lowest <= value < math.inf:
-            raise InputError(f"{name} must be a number of at least {lowest}, got {value}")
     if not math.isfinite(log_lam0):
         raise InputError(f"log_lam0 must be a finite number, got {log_lam0}")
     estimate_at = estimate(objective, estimator, num_samples, has_aux, gradient, batched)

@@ -33,7 +33,7 @@ def cosine(start: float, steps: int, end: float = 0.0) -> Callable[[int], float]
     Source: Loshchilov and Hutter 2017, equation 5, without restarts.
     """
     _positive(start)
-    steps = _count("cosine", steps)
+    steps = whole(steps, "the number of steps of cosine")
     if not 0 <= end < math.inf:
         raise InputError(f"a cosine rate ends at a number of at least 0, got {end}")
     return lambda n: end + (start - end) * (1 + math.cos(math.pi * min(n, steps) / steps)) / 2
@@ -45,7 +45,7 @@ def exponential(start: float, decay: float, steps: int = 1) -> Callable[[int], f
     Raises `InputError` if `start` or `steps` is not positive, or γ not in (0, 1].
     """
     _positive(start)
-    steps = _count("exponential", steps)
+    steps = whole(steps, "the number of steps of exponential")
     if not 0 < decay <= 1:
         raise InputError(f"an exponential rate decays by a factor in (0, 1], got {decay}")
     return lambda n: start * decay ** (n / steps)
@@ -71,7 +71,7 @@ def warmup(steps: int, rate: Rate) -> Callable[[int], float]:
 
     Source: Goyal et al. 2017, section 2.2.
     """
-    steps = _count("warmup", steps)
+    steps = whole(steps, "the number of steps of warmup")
     rate_at = function_of(rate)
     return lambda n: min(1.0, (n + 1) / steps) * rate_at(n)
 
@@ -80,7 +80,3 @@ def _positive(value: float) -> float:
     if not 0 < value < math.inf:
         raise InputError(f"a learning rate is a positive number, got {value}")
     return float(value)
-
-
-def _count(name: str, steps: int) -> int:
-    return whole(steps, f"the number of steps of {name}")

@@ -6,7 +6,7 @@ needed here: `CONSTANT` names the functions that are called with plain arrays.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mcgc.arrays import Array, namespace_of
@@ -88,7 +88,7 @@ def _trapezoid(y: Array, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Array:
 
 
 def _norm(x: Array, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:
-    vector = isinstance(axis, int) or (axis is None and x.ndim == 1)
+    vector = x.ndim == 1 if axis is None else not isinstance(axis, Sequence)
     if ord is None or (ord == "fro" and not vector):
         return ops.norm(x, axis=axis, keepdims=keepdims)
     if not vector or isinstance(ord, str) or ord == 0:

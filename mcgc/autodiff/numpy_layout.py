@@ -1,6 +1,6 @@
 """NumPy's functions that lay out, join and part traced arrays, with NumPy's arguments in NumPy's order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -54,8 +54,10 @@ def ravel(a: Array, order: str = "C") -> Array:
 
 def reshape(a: Array, shape: Any, order: str = "C", copy: Any = None) -> Array:
     shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
-    if order in ("C", "K", "A"):
+    if order == "C":
         return ops.reshape(a, shape)
+    if order != "F":
+        raise TraceError(f"a traced array has no order {order!r} in memory: give 'C' or 'F'")
     return ops.transpose(ops.reshape(ops.transpose(a), shape[::-1]))
 
 
@@ -63,8 +65,8 @@ def squeeze(a: Array, axis: Axis = None) -> Array:
     return ops.squeeze(a, axis=tuple(i for i, n in enumerate(a.shape) if n == 1) if axis is None else axis)
 
 
-def expand_dims(a: Array, axis: int | Sequence[int]) -> Array:
-    axes = (axis,) if isinstance(axis, int) else axis
+def expand_dims(a: Array, axis: int | Iterable[int]) -> Array:
+    axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     ndim = a.ndim + len(axes)
     for place in sorted(i % ndim for i in axes):
         a = ops.expand_dims(a, axis=place)

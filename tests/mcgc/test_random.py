@@ -118,9 +118,9 @@ def test_derived_keys_differ_from_each_other_and_repeat():
 
 @pytest.mark.parametrize("bad", [-1, 2**64, 1.5, True, "1"])
 def test_seeds_and_data_that_are_no_64_bit_integers_are_one_sentence(bad):
-    with pytest.raises(InputError, match="whole number from 0"):
+    with pytest.raises(InputError, match="must be a whole number from 0"):
         normal(Key(bad), (2,))
-    with pytest.raises(InputError, match="whole number from 0"):
+    with pytest.raises(InputError, match="must be a whole number from 0"):
         fold_in(Key(0), bad)
 
 

@@ -69,7 +69,7 @@ def dot(x: Array, y: Array, /) -> Array:
 
 def tensordot(x: Array, y: Array, /, *, axes: int | Sequence[Sequence[int]] = 2) -> Array:
     """Return Σ x y over pairs of axes: `axes` is how many, last of `x` with first of `y`, or the two lists of them."""
-    if isinstance(axes, int):
+    if not isinstance(axes, Sequence):
         axes = (range(x.ndim - axes, x.ndim), range(axes))
     summed = dict(zip(normal_axes(axes[1], y.ndim), normal_axes(axes[0], x.ndim), strict=True))
     of_x = list(range(x.ndim))

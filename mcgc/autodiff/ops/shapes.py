@@ -3,7 +3,7 @@
 The derivative of each is another of them: `sum` and `broadcast_to` are each other's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mcgc.arrays import Array, is_dtype, namespace_of
@@ -47,7 +47,7 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     """Return `axis` as a tuple of numbers in [0, ndim), all of them for None. Raises `TraceError` if out of range."""
     if axis is None:
         return tuple(range(ndim))
-    given = (axis,) if isinstance(axis, int) else tuple(axis)
+    given: Any = (axis,) if isinstance(axis, int) or not hasattr(axis, "__iter__") else tuple(axis)
     for a in given:
         if not -ndim <= a < ndim:
             choice = f"choose from {-ndim} to {ndim - 1}" if ndim else "it is a single number"
@@ -243,4 +243,4 @@ def roll(x: Array, /, shift: int | Sequence[int], *, axis: int | Sequence[int] |
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     axes = normal_axes(axis, x.ndim)
-    return _roll(x, shift=(shift,) * len(axes) if isinstance(shift, int) else tuple(shift), axis=axes)
+    return _roll(x, shift=tuple(shift) if isinstance(shift, Iterable) else (shift,) * len(axes), axis=axes)

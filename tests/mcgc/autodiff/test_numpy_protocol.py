@@ -242,6 +242,7 @@ REFUSED = {
     "an array of a list": (lambda x: np.array([x[0], x[1]]), r"join a list with numpy\.stack"),
     "a sum of a list": (lambda x: np.sum([x[0], x[1]]), r"join a list with numpy\.stack"),
     "a spectral norm": (lambda x: np.linalg.norm(np.outer(x, x), 2), "ord=2"),
+    "an order in memory": (lambda x: np.ravel(x, order="K"), "give 'C' or 'F'"),
     "unequal pieces": (lambda x: np.split(x, 3), "equal pieces"),
     "vectors in the plane": (lambda x: np.cross(x[:2], x[:2]), "length 3"),
     "copyto": (lambda x: np.copyto(np.empty(4), x), "copyto has no counterpart"),

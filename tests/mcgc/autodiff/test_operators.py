@@ -217,6 +217,37 @@ def test_every_special_method_of_numpys_arrays_is_there_but_for_those_of_integer
     assert absent <= {*integers, *in_place, "__invert__", *(f"__{name}__" for name in storage.split())}
 
 
+ONE = np.int64(1)
+AXES = {
+    "sum": lambda x: x.sum(axis=ONE),
+    "max": lambda x: np.max(x, axis=ONE, keepdims=True),
+    "norm": lambda x: np.linalg.norm(x, axis=ONE),
+    "cumsum": lambda x: x.cumsum(ONE),
+    "swapaxes": lambda x: x.swapaxes(0, ONE),
+    "transpose": lambda x: x.transpose(ONE, np.int64(0)),
+    "moveaxis": lambda x: np.moveaxis(x, ONE, 0),
+    "reshape": lambda x: x.reshape(np.int64(3), np.int64(2)),
+    "reshape to one": lambda x: x.reshape(np.int64(6)),
+    "expand_dims": lambda x: np.expand_dims(x, ONE),
+    "squeeze": lambda x: x[:, :1].squeeze(ONE),
+    "flip": lambda x: np.flip(x, ONE),
+    "roll": lambda x: np.roll(x, ONE, axis=ONE),
+    "concatenate": lambda x: np.concatenate([x, x], axis=ONE),
+    "tensordot": lambda x: np.tensordot(x, x.T, axes=ONE),
+    "take": lambda x: x.take(ONE, axis=ONE),
+    "tile": lambda x: np.tile(x, ONE + 1),
+    "split": lambda x: np.split(x, np.int64(3), axis=ONE)[1],
+    "getitem": lambda x: x[ONE],
+    "power": lambda x: x ** (ONE + 1),
+}
+
+
+@pytest.mark.parametrize("use", AXES.values(), ids=AXES.keys())
+def test_axes_and_lengths_may_be_numpys_integers(use):
+    np.testing.assert_array_equal(vjp(use, M)[0], use(M))
+    check_grads(use, M, order=1)
+
+
 def test_an_in_place_operator_makes_a_new_array_and_leaves_other_names_alone():
     def f(x):
         y = x
