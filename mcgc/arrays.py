@@ -88,7 +88,7 @@ def is_float(array: Any) -> bool:
     if kind in _floats:
         return True
     found = is_array(array) and _name(dtype) in DTYPES and getattr(dtype, "isnative", True)
-    if not found or hasattr(array, "mask"):
+    if not found or (is_host(array) and hasattr(array, "mask")):
         return False
     _floats.add(kind)
     return True
@@ -113,7 +113,7 @@ def as_floats(x: Any, name: str, like: Any = None, dtype: str | None = None) -> 
         return x
     if not is_array(x):
         return _from_sequence(x, name, like, dtype)
-    if hasattr(x, "mask"):
+    if is_host(x) and hasattr(x, "mask"):  # of NumPy alone: other libraries have none
         raise InputError(f"{name} is a masked array, whose mask would be lost: fill it")
     kind = _name(x.dtype)
     if kind.startswith(("int", "uint", "bool")):
