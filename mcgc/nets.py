@@ -50,7 +50,9 @@ def num_parameters(sizes: Sequence[int]) -> int:
 
 def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     try:
-        return tuple(sizes)
+        found = tuple(sizes)
+        hash(found)
+        return found
     except TypeError:
         raise InputError(f"a net needs a sequence of layer sizes, got {sizes!r}") from None
 
@@ -75,9 +77,11 @@ def init(
     2010), "he-…" 2 / nₗ₋₁ (He et al. 2015), "lecun-…" 1 / nₗ₋₁ (LeCun et al. 1998). They are drawn from
     U(−√(3v), √(3v)) for "…-uniform", from N(0, v) for "…-normal".
 
-    Raises `InputError` for impossible sizes or an unknown scheme.
+    Raises `InputError` for impossible sizes, an unknown scheme or dtype, or a key that is none.
     """
     num_parameters(sizes)
+    if not isinstance(key, Key):
+        raise InputError(f"initial parameters are drawn from one Key, such as Key(0), got {key!r}")
     if scheme not in SCHEMES:
         raise InputError(f"unknown scheme {scheme!r} of initial weights: choose one of {', '.join(SCHEMES)}")
     name, law = scheme.split("-")
