@@ -101,7 +101,7 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
     from mcgc.members import steps
 
     began, series = time.process_time(), load(problem, data)
-    study, _ = training.begin(problems.get(problem).recipe, series, HOST)
+    study = training.bind(problems.get(problem).recipe, series, HOST)
     settings = settings_of(problem, variant, seed, epochs, steps(study.train, study.settings))
     records, failure = [], None
     try:

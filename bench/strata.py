@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     problem, data = problems.get("mnist"), load("mnist", given.data)
     for path in given.runs:
         run = runs.load(path)
-        test = training.begin(Settings(**{**run.settings, "members": 1}), data, HOST)[0].test
+        test = training.bind(Settings(**{**run.settings, "members": 1}), data, HOST).test
         for member, theta in enumerate(run.theta):
             found = found_of(problem, theta, test)
             ratios = " ".join(f"{ratio:.1f}" for ratio in found.ratios)

@@ -14,7 +14,7 @@ from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to
 from mcgc.autodiff import hvp, ops, value_and_grad, vjp
 from mcgc.fields import DenseField
 from mcgc.kernels.agreement import Agreement, compared
-from mcgc.members import Member, Study, minibatches
+from mcgc.members import Member, Task, minibatches
 from mcgc.ode import solve
 from mcgc.problems import Problem
 from mcgc.random import Key, fold_in, normal
@@ -95,19 +95,20 @@ def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacke
     if "solver" in problem.options:
         easy |= {"rtol": 1e-4, "atol": 1e-4, "step_size": STEP_SIZE if dtype == "float32" else None}
     settings = problem.recipe._replace(dtype=dtype, members=members, **easy)
-    study, several = training.begin(settings, _data(problem), device, problem)
+    task = training.bind(settings, _data(problem), device, problem)
+    several = training.draw(task)
     if stacked and members > 1:
         from mcgc.together import stacked_member
 
-        return _taken(study, stacked_member(several))
-    found = [_taken(study, member) for member in several]
+        return _taken(task, stacked_member(several))
+    found = [_taken(task, member) for member in several]
     return found[0] if members == 1 else [ops.stack(column) for column in zip(*found, strict=True)]
 
 
-def _taken(study: Study, member: Member) -> Results:
+def _taken(task: Task, member: Member) -> Results:
     state, seen = member.state, []
-    for batch in islice(minibatches(study, member, 1), STEPS):
-        state, info = study.method(0).step(state, batch, fold_in(member.noise, state.steps))
+    for batch in islice(minibatches(task, member, 1), STEPS):
+        state, info = task.method().step(state, batch, fold_in(member.noise, state.steps))
         seen += [info.smoothed, info.grad_log_lam]
     xp = namespace_of(state.theta)
     return xp.stack(seen[::2], axis=-1), xp.stack(seen[1::2], axis=-1), state.log_lam, state.theta, state.optimizer.mean

@@ -206,6 +206,7 @@ def scatter_add(values: Array, places: Array, size: int) -> Array:
     out = xp.zeros(size, dtype=values.dtype, device=device_of(values))
     if k == 0:
         return out
+    places = xp.astype(places, xp.int64)
     order = xp.argsort(places, stable=True)
     places, sums = xp.take(places, order), xp.take(values, order)
     for distance in (2**i for i in range((k - 1).bit_length())):
@@ -214,8 +215,34 @@ def scatter_add(values: Array, places: Array, size: int) -> Array:
         sums = xp.concat([sums[:distance], sums[distance:] + more])
     ends = xp.searchsorted(places, xp.arange(size, device=device_of(values)), side="right")
     last = xp.maximum(ends - 1, xp.zeros_like(ends))  # the place after which nothing is the same holds all of the sum
-    found = xp.take(places, last) == xp.arange(size, dtype=places.dtype, device=device_of(values))
+    found = xp.take(places, last) == xp.arange(size, dtype=xp.int64, device=device_of(values))
     return xp.where(found, xp.take(sums, last), out)
+
+
+def owned(array: Array, taken: set[int]) -> Array:
+    """Return `array`, or a copy of it where writing to it would write to something else, or is not possible.
+
+    `taken` holds the `memory_of` arrays that it must not share memory with, and takes its own in. A view of a part of
+    another array is copied too, so that the whole of that is not held.
+    """
+    memory, base = memory_of(array), getattr(array, "base", None)
+    if memory in taken or (base is not None and (getattr(base, "size", None) != array.size or not _writable(array))):
+        array = namespace_of(array).asarray(array, copy=True)
+        memory = id(array)
+    taken.add(memory)
+    return array
+
+
+def memory_of(array: Array) -> int:
+    """Return the identity of what owns the memory of `array`, so long as that lives: its views have the same."""
+    base = getattr(array, "base", None)
+    while base is not None:
+        array, base = base, getattr(base, "base", None)
+    return id(array)
+
+
+def _writable(array: Array) -> bool:
+    return getattr(array.flags, "writeable", True)  # CuPy's arrays always are
 
 
 def quietly() -> AbstractContextManager:

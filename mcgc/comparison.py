@@ -64,6 +64,24 @@ def best(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
     }
 
 
+def best_records(records: Sequence[Any]) -> list[Any]:
+    """Return, for each member, the record of its best epoch, whose state is the result of the run.
+
+    That is the first with the lowest loss of the validation set, or of the training set where there is none; the last
+    record if no loss is finite.
+    """
+    chosen = []
+    for member in range(len(records[-1].train_loss)):
+        finite = []
+        for record in records:
+            validation = record.validation_loss[member]
+            score = record.train_loss[member] if validation is None else validation
+            if score is not None and math.isfinite(score):
+                finite.append((score, record))
+        chosen.append(min(finite, key=lambda pair: pair[0])[1] if finite else records[-1])
+    return chosen
+
+
 def summary(epochs: Mapping[str, Any]) -> dict[str, Any]:
     """Return, as plain values, what the run with these `epochs` came to: final and best numbers with their spread."""
 

@@ -14,6 +14,7 @@ from mcgc.errors import InputError
 from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
 from mcgc.optim import Optimizer
 from mcgc.random import Keys
+from mcgc.whole import whole
 
 __all__ = [
     "ESTIMATORS",
@@ -58,7 +59,7 @@ class Info(NamedTuple):
 
     smoothed: Array
     grad_log_lam: Array
-    regularised: Array
+    grad_log_lam_total: Array
     aux: list
     means: Array | None = None
     capped: Array | None = None
@@ -124,7 +125,8 @@ def continuation(
 
     Raises `InputError` if an option is out of its range.
     """
-    for name, value, lowest in (("beta", beta, 0), ("cap", cap, 0), ("warmup", warmup, 0)):
+    warmup = whole(warmup, "warmup", 0)
+    for name, value, lowest in (("beta", beta, 0), ("cap", cap, 0)):
         if not lowest <= value < math.inf:
             raise InputError(f"{name} must be a number of at least {lowest}, got {value}")
     if not math.isfinite(log_lam0):
@@ -148,17 +150,17 @@ def continuation(
         found = estimate_at(theta, log_lam, batch, key, baseline)
         difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
         pull = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
-        regularised = found.grad_log_lam + pull
+        grad_log_lam_total = found.grad_log_lam + pull
         moved, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
         theta = theta + xp.exp((log_lam - log_lam0) / 2)[..., None] * (moved - theta) if scaled else moved
         if steps >= warmup:
-            log_lam, lam_state = optimizer_lam.update(regularised, lam_state, log_lam)
+            log_lam, lam_state = optimizer_lam.update(grad_log_lam_total, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
             log_lam = xp.minimum(log_lam, log_lam0 + cap)
         seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
         moments = DECAY * moments + (1 - DECAY) * seen
         means = moments / (1 - DECAY ** (steps + 1))
-        info = Info(found.smoothed, found.grad_log_lam, regularised, found.aux, means, capped, difference)
+        info = Info(found.smoothed, found.grad_log_lam, grad_log_lam_total, found.aux, means, capped, difference)
         return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
 
     return Continuation(init, step)
@@ -187,8 +189,7 @@ def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: 
 
     Raises `InputError` if `num_samples` or `most` is not a positive integer.
     """
-    if not (isinstance(num_samples, int) and isinstance(most, int) and num_samples >= 1 and most >= 1):
-        raise InputError(f"num_samples and most must be positive integers, got {num_samples!r} and {most!r}")
+    num_samples, most = whole(num_samples, "num_samples"), whole(most, "most")
     return max(num_samples, min(2 * num_samples, most)) if ratio < lowest else num_samples
 
 

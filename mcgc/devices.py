@@ -1,17 +1,27 @@
 """Devices by name: the host, or a GPU that has computed the right numbers."""
 
+from __future__ import annotations
+
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcgc.arrays import HOST, Device
-from mcgc.errors import DeviceError
+from mcgc.errors import DeviceError, similar
+
+if TYPE_CHECKING:
+    from mcgc.problems import Problem
 
 
-def select_device(name: str = "auto") -> tuple[Device, str]:
+MEMBERS = 4  # of an ensemble of plain nets, from which on a GPU has enough to do at once
+
+
+def select_device(name: str = "auto", problem: Problem | None = None, members: int = 1) -> tuple[Device, str]:
     """Choose a device by name: "auto", "cpu", "cuda" or "cuda:1".
 
-    Returns the device and one sentence that says what was taken and, for "auto" on a machine without a usable
-    GPU, why. A GPU counts as usable only after it has allocated, compiled, multiplied and read back. One that is
+    Returns the device and one sentence that says what was taken and, for "auto" where that is the CPU, why. "auto" for
+    training `members` of a `problem` takes the CPU where `slow_on_gpu` says so, and else a GPU that is usable.
+
+    A GPU counts as usable only after it has allocated, compiled, multiplied and read back. One that is
     taken is made the current one of this thread: for CuPy, and so for Numba, which takes the context that is current.
 
     Raises `DeviceError` if a GPU was asked for by name and cannot be used, or the name is not one of these.
@@ -20,13 +30,35 @@ def select_device(name: str = "auto") -> tuple[Device, str]:
         return HOST, "running on the CPU (NumPy)"
     kind, _, index = name.partition(":")
     if name != "auto" and (kind != "cuda" or (":" in name and not index.isdecimal())):
-        raise DeviceError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N with N the number of the GPU")
+        hint = similar(name, ("auto", "cpu", "cuda"))
+        raise DeviceError(
+            f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N with N the number of the GPU{hint}"
+        )
+    reason = "" if name != "auto" or problem is None else slow_on_gpu(problem, members)
+    if reason:
+        return HOST, f"running on the CPU (NumPy): {reason}; --device cuda takes a GPU nevertheless"
     device, reason = _probe_cuda(int(index) if index else 0)
     if device is not None:
         return device, f"running on {device.name} ({reason})"
     if name == "auto":
         return HOST, f"running on the CPU (NumPy): no usable GPU, {reason}"
     raise DeviceError(f"device {name!r} cannot be used: {reason}; use --device cpu, or mend that")
+
+
+def slow_on_gpu(problem: Problem, members: int) -> str:
+    """Return why a GPU would be slower than the CPU for training `members` of `problem`, or "" if it would not.
+
+    By counts of operations, not by measurement: none of this has been run on a GPU. A problem with a solver takes
+    thousands of small operations a step of training, each a launch on a GPU, and one compiled call on the CPU. Of plain
+    nets there must be `MEMBERS` models at least, which advance together, to fill a GPU.
+    """
+    if "solver" in problem.options:
+        return f"{problem.name} is solved by compiled code, which is faster on the CPU"
+    if not problem.stacked:
+        return f"members of {problem.name} do not advance together, and one alone does not fill a GPU"
+    if members < MEMBERS:
+        return f"fewer than {MEMBERS} members do not fill a GPU"
+    return ""
 
 
 def _probe_cuda(index: int) -> tuple[Device | None, str]:
@@ -84,7 +116,7 @@ def _reason(error: Exception, runtime: Any, index: int) -> str:
     return f"the start-up probe failed: {line}"
 
 
-_EXTRAS = "pip install 'mcgc[cuda12]' or 'mcgc[cuda13]', as the driver has it"
+_EXTRAS = "in a clone of mcgc, pip install '.[cuda12]' or '.[cuda13]', as the driver has it"
 # what types or messages of errors hold, and what they come from; a message is CuPy's, or that of numba-cuda after it
 _REASONS = (
     (("OutOfMemoryError", "MemoryError", "cudaErrorMemoryAllocation", "ALLOC_FAILED", "OUT_OF_MEMORY"),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mcgc import problems
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.settings import Settings
 
 ARMS = ("with", "without")
@@ -53,5 +53,5 @@ def names() -> tuple[str, ...]:
 def get(name: str) -> Ensembles:
     """Return the study called `name`. Raises `InputError`, with the list of names, if there is none."""
     if name not in _STUDIES:
-        raise InputError(f"unknown study {name!r}: choose one of {', '.join(_STUDIES)}")
+        raise InputError(unknown("study", name, _STUDIES))
     return _STUDIES[name]

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 from mcgc.arrays import Array, as_floats, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.kernels import kernels_for
 from mcgc.random import Key, Keys, fold_in
+from mcgc.whole import whole
 
 GRADIENTS = ("engine", "given", "score")
 
@@ -109,9 +110,8 @@ def estimate(
     `num_samples` is not a positive integer, or a batched objective is to have aux.
     """
     if estimator not in ESTIMATORS:
-        raise InputError(f"unknown estimator {estimator!r}: choose one of {', '.join(ESTIMATORS)}")
-    if not isinstance(num_samples, int) or num_samples < 1:
-        raise InputError(f"num_samples must be a positive integer, got {num_samples!r}")
+        raise InputError(unknown("estimator", estimator, ESTIMATORS))
+    num_samples = whole(num_samples, "num_samples")
     row = ESTIMATORS[estimator]
     if gradient == "score" and row.formula is not _score:
         able = ", ".join(name for name, other in ESTIMATORS.items() if other.formula is _score)
@@ -158,7 +158,7 @@ def evaluator(
     Raises `InputError` if `gradient` is not one of `GRADIENTS`, or a batched objective is to have aux.
     """
     if gradient not in GRADIENTS:
-        raise InputError(f"unknown source of gradients {gradient!r}: choose one of {', '.join(GRADIENTS)}")
+        raise InputError(unknown("source of gradients", gradient, GRADIENTS))
     if batched and has_aux:
         raise InputError("a batched objective returns values alone: do without aux, or without batched")
     if gradient == "score":

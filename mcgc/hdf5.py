@@ -1,13 +1,19 @@
-"""Reading HDF5 files that may be anything: in bounded memory, and with one sentence for all that cannot be used."""
+"""HDF5 files, read in bounded memory, with one sentence for all that cannot be used, and written whole or not at all.
 
+Files may be anything, and may come from MATLAB, Julia or other tools.
+"""
+
+import errno
 import hashlib
 import math
 import mmap
 import os
+import secrets
 import stat
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, TypeVar
 
 import h5py
@@ -17,6 +23,7 @@ from mcgc.errors import DatasetError, McgcError
 
 MAX_BYTES = 2**30  # what reading a file may take of memory
 MAX_ATTRIBUTE = 2**16
+LOCKED = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)  # what a system says of a lock that another process holds
 _LONG = struct.Struct("<Q")
 
 # what HDF5 and h5py raise for damaged files
@@ -29,7 +36,8 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
     """Return `contents(file, name)` of the HDF5 file at `path`, and the SHA-256 of its bytes.
 
     `name`, the `kind` of file and its path, begins the sentences of the errors; `wanted` ends the one for a file that
-    is not HDF5. Raises `DatasetError` if the file is missing, not a regular file, not HDF5, or damaged.
+    is not HDF5. Raises `DatasetError` if the file is missing, not a regular file, not HDF5, open for writing in another
+    process, or damaged.
     """
     name = f"{kind} {os.fspath(path)!r}"
     check_file(path, name)
@@ -45,9 +53,21 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
     except McgcError:
         raise
     except _DAMAGED as error:
-        raise DatasetError(
-            f"{name} cannot be read, so it is damaged or cut short ({line(error)}): copy it again"
-        ) from None
+        raise DatasetError(f"{name} {_failure(error)}") from None
+
+
+def _failure(error: Exception) -> str:
+    """Return why a file cannot be read, and what to do: the file need not be what is wrong."""
+    said, number = str(error), getattr(error, "errno", None)
+    if "already open for write" in said:
+        return "is open for writing, or its writer died: wait until it is closed, or else run h5clear -s on it"
+    if "unable to lock file" in said:
+        if number in LOCKED:
+            return "is open for writing in another process: wait until that has closed it"
+        return f"cannot be locked where it is ({os.strerror(number or 0)}): copy it to another disk"
+    if number:
+        return f"cannot be read ({os.strerror(number)}): see that it is there and can be read, and try again"
+    return f"cannot be read, so it is damaged or cut short ({line(error)}): copy it again"
 
 
 def _check_heaps(image: mmap.mmap) -> None:
@@ -95,17 +115,21 @@ def line(error: BaseException) -> str:
 
 
 def attribute(file: h5py.File, name: str, key: str) -> Any:
-    """Return the attribute `key`, a number or a string; what is neither, or too long, raises `DatasetError`."""
+    """Return the attribute `key`, a number or a string; what is neither, or too long, raises `DatasetError`.
+
+    Strings may be of fixed or variable length, padded by zeros or blanks, and an array of one element is that element.
+    """
     if key not in file.attrs:
         raise DatasetError(f"{name} has no attribute {key!r}: give a file made for that")
     found = file.attrs.get_id(key)
     plain = found.dtype.kind in "biufS" or h5py.check_string_dtype(found.dtype) is not None
-    if found.shape != () or not plain or found.get_storage_size() > MAX_ATTRIBUTE:
+    if found.shape is None or math.prod(found.shape) != 1 or not plain or found.get_storage_size() > MAX_ATTRIBUTE:
         raise DatasetError(
             f"{name} has the {key} {found.dtype} {found.shape}, no number or string: give a file made for that"
         )
-    value = file.attrs[key]
-    return value.decode() if isinstance(value, bytes) else value
+    value = np.asarray(file.attrs[key]).item()
+    value = value.decode(errors="replace") if isinstance(value, bytes) else value
+    return value.rstrip("\0 ") if isinstance(value, str) else value
 
 
 def check_attributes(file: h5py.File, name: str, expected: Mapping[str, Any]) -> None:
@@ -138,6 +162,46 @@ def array(dataset: h5py.Dataset, dtype: Any) -> np.ndarray:
     return numbers
 
 
+def vector(shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return (n,) for the shape of a row or a column of n numbers, such as (1, n) or (n, 1), and others as they are."""
+    return (math.prod(shape),) if shape and max(shape) == math.prod(shape) else shape
+
+
+def rows(shape: tuple[int, ...] | None, rest: tuple[int, ...]) -> int:
+    """Return N of an array meant to have the shape (N, *rest), also if its axes are in reverse order."""
+    if not shape:
+        return 0
+    return shape[-1] if shape[:-1] == rest[::-1] and shape[1:] != rest else shape[0]
+
+
+def check_shape(name: str, problem: str, key: str, shape: Any, wanted: tuple[int, ...], symbols: str) -> None:
+    """Raise `DatasetError`, with what to do, if the `shape` of the dataset `key` is not the one `wanted`."""
+    if shape == wanted:
+        return
+    remedy = "lay it out so"
+    if shape and shape[::-1] == wanted:
+        remedy = "its axes are in reverse order, as MATLAB, Julia and Fortran write them, so reverse them"
+    raise DatasetError(f"{name}: {key!r} has the shape {shape}, but {problem} needs {symbols} = {wanted}: {remedy}")
+
+
+def write(path: str | os.PathLike, content: bytes) -> None:
+    """Write `path` so that another process sees all of `content` or nothing of it, even after a power cut.
+
+    Directories are made, and links followed. Raises `OSError` if it cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:200]}-{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _dataset(file: h5py.File, name: str, key: str) -> h5py.Dataset:
     for place in accumulate(key.split("/"), "{}/{}".format):
         link = file.get(place, getlink=True)
@@ -154,8 +218,17 @@ def _dataset(file: h5py.File, name: str, key: str) -> h5py.Dataset:
         )
     if dataset.is_virtual or dataset.external:
         raise DatasetError(f"{name}: {key!r} keeps its numbers in other files: store them in this file")
-    if dataset.dtype.kind not in "fiu":
-        raise DatasetError(f"{name}: {key!r} has the dtype {dataset.dtype}, not a real number: store it as one")
+    try:
+        dtype = dataset.dtype
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{name}: {key!r} is not of real numbers ({line(error)}): store them as float64") from None
+    if dtype.kind not in "fiu":
+        raise DatasetError(f"{name}: {key!r} has the dtype {dtype}, not a real number: store it as one")
+    created = dataset.id.get_create_plist()
+    for number, _, _, told in (created.get_filter(i) for i in range(created.get_nfilters())):
+        if not h5py.h5z.filter_avail(number):
+            packed = f"is packed by the filter {told.decode(errors='replace') or number}, which is not installed here"
+            raise DatasetError(f"{name}: {key!r} {packed}: pack it anew, for example with h5repack -f GZIP=4")
     return dataset
 
 

@@ -1,7 +1,8 @@
 """Losses: scalar functions of a prediction and a target, averaged over everything else; and the accuracy.
 
 The first `members` axes of a prediction are those of an ensemble: each of its members has a loss of its own. The target
-has them too, or is one for all.
+has them too, or is one for all. A prediction of integers counts as float64. A target of integers is cast to the dtype
+of the prediction.
 """
 
 import math
@@ -9,6 +10,7 @@ import math
 from mcgc.arrays import Array, device_of, is_dtype, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
+from mcgc.autodiff.ops.rows import real, refuse_complex
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
 from mcgc.kernels import generic, kernels_for
@@ -50,6 +52,10 @@ def _mean(x: Array, members: int) -> Array:
 def _residual(name: str, prediction: Array, target: Array, members: int) -> Array:
     if target.shape not in (prediction.shape, prediction.shape[members:]):
         raise InputError(f"{name} compares arrays of one shape, got {prediction.shape} and {target.shape}")
+    refuse_complex(name, target)
+    prediction = real(name, prediction)
+    if not is_dtype(namespace_of(strip(target)), target.dtype, "real floating"):
+        target = ops.astype(target, prediction.dtype)
     return prediction - target
 
 
@@ -59,7 +65,10 @@ def cross_entropy(logits: Array, labels: Array, members: int = 0) -> Array:
     `logits` has shape (..., classes) and `labels`, integers in [0, classes), the shape (...). That labels are in this
     range is not looked at, for they stay on their device.
 
-    Raises `InputError` if the shapes do not fit or the labels are not integers.
+    A label that is no class has no loss and no gradient. Where logits are infinite, the softmax is the limit for equal
+    ones: those equal to the largest share it equally.
+
+    Raises `InputError` if the shapes do not fit, the labels are not integers, or the logits are not floats.
     """
     _check_labels(logits, labels, members)
     return _cross_entropy(logits, labels, of_softmax=False, members=members)
@@ -76,9 +85,14 @@ def cross_entropy_of_softmax(logits: Array, labels: Array, members: int = 0) -> 
 
 
 def _definition(logits: Array, labels: Array, of_softmax: bool, members: int) -> Array:
-    classes = namespace_of(labels).arange(logits.shape[-1], dtype=labels.dtype, device=device_of(labels))
     scores = ops.log_softmax(ops.softmax(logits) if of_softmax else logits)
-    return -_mean(ops.sum(ops.where(labels[..., None] == classes, scores, 0), axis=-1), members)
+    return -_mean(ops.sum(ops.where(_one_hot(labels, logits.shape[-1]), scores, 0), axis=-1), members)
+
+
+def _one_hot(labels: Array, classes: int) -> Array:
+    """Return whether a label is each class, (..., classes), whatever integers the labels are of."""
+    xp = namespace_of(labels)
+    return xp.astype(labels, xp.int64)[..., None] == xp.arange(classes, dtype=xp.int64, device=device_of(labels))
 
 
 def _select(logits: Array, labels: Array, of_softmax: bool, members: int) -> Body | None:
@@ -120,10 +134,8 @@ def confusion(logits: Array, labels: Array) -> Array:
     _check_labels(logits, labels, 0)
     logits = strip(logits)
     xp = namespace_of(logits)
-    classes = xp.arange(logits.shape[-1], dtype=xp.int64, device=device_of(logits))
     true, named = (
-        xp.astype(xp.astype(found, xp.int64)[:, None] == classes, logits.dtype)
-        for found in (labels, xp.argmax(logits, axis=-1))
+        xp.astype(_one_hot(found, logits.shape[-1]), logits.dtype) for found in (labels, xp.argmax(logits, axis=-1))
     )
     return xp.matmul(xp.permute_dims(true, (1, 0)), named)
 
@@ -133,3 +145,5 @@ def _check_labels(logits: Array, labels: Array, members: int) -> None:
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
     if not is_dtype(namespace_of(labels), labels.dtype, "integral"):
         raise InputError(f"labels are integers, got {labels.dtype}: convert them")
+    if not is_dtype(namespace_of(strip(logits)), logits.dtype, "real floating"):
+        raise InputError(f"logits are floats, got {logits.dtype}: convert them")

@@ -6,7 +6,7 @@ where that ends makes the result a minimiser of f itself.
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, to_device, to_host
@@ -16,6 +16,7 @@ from mcgc.estimators import evaluator
 from mcgc.optim import adam
 from mcgc.random import Key, fold_in
 from mcgc.schedules import bounded, geometric
+from mcgc.whole import whole
 
 POLISHED, NOT_POLISHED, NOT_FINITE, STOPPED = 0, 1, 2, 99  # the last as SciPy has it
 
@@ -49,7 +50,7 @@ def minimize(
     geometric path is its upper bound (Iwakiri et al. 2022). From where this ends, L-BFGS-B descends on f itself until
     no element of ∇f is above `tol`, or f no longer falls by more than its rounding.
 
-    `jac` says where ∇f comes from: None or "engine", by mcgc from a `fun` written with mcgc.ops; True, `fun` returns
+    `jac` says where ∇f comes from: None or "engine", by mcgc from a `fun` of mcgc.ops or NumPy; True, `fun` returns
     (f, ∇f); a function `jac(x, *args)`; "none" or False, from values alone, in which case the local search takes finite
     differences. `estimator` and `num_samples` are those of `mcgc.continuation`; without gradients, those of the names
     with "score". With `batched`, `fun` maps points (n, m) to values (n,), and so do gradients; it is much the faster.
@@ -63,9 +64,10 @@ def minimize(
     Raises `InputError` if an option cannot be used, or `fun` is not one that the engine can differentiate.
     """
     source = _source(jac)
-    theta = _start(x0)
-    warmup = maxiter // 4 if warmup is None else warmup
-    if not isinstance(maxiter, int) or not isinstance(warmup, int) or not 0 <= warmup < maxiter:
+    theta, args = _start(x0), args if isinstance(args, tuple) else (args,)
+    maxiter = whole(maxiter, "maxiter")
+    warmup = maxiter // 4 if warmup is None else whole(warmup, "warmup", 0)
+    if warmup >= maxiter:
         raise InputError(f"maxiter must be a whole number above that of the warm-up, got {maxiter!r} and {warmup!r}")
     if not (0 < lam0 < math.inf and 0 < tol < math.inf):
         raise InputError(f"lam0 and tol must be positive numbers, got {lam0!r} and {tol!r}")
@@ -115,16 +117,18 @@ def continuation_method(
     callback: Callable | None = None,
     tol: float | None = None,
     gradient_free: bool = False,
+    disp: bool = False,
     **options: Any,
 ) -> Any:
     """`minimize` as a method of SciPy: `scipy.optimize.minimize(fun, x0, method=mcgc.continuation_method)`.
 
-    `options` are those of `minimize`; `tol`, `maxiter` and `callback` are honoured. SciPy passes no strings as `jac`,
-    so `options={"gradient_free": True}` stands for jac="none". A Hessian is not used.
+    `options` are those of `minimize`; `tol`, `maxiter`, `disp` and `callback` mean what they do in SciPy. SciPy passes
+    no strings as `jac`, so `options={"gradient_free": True}` stands for jac="none". A Hessian is not used. Bounds that
+    are all None or infinite, and constraints that are empty, are none.
 
-    Raises `InputError` for bounds and constraints, which a Gaussian does not respect, and as `minimize` does.
+    Raises `InputError` for other bounds and constraints, which a Gaussian does not respect, and as `minimize` does.
     """
-    if bounds is not None or (constraints is not None and constraints != ()):
+    if not (_boundless(bounds) and (constraints is None or (isinstance(constraints, Sized) and not len(constraints)))):
         raise InputError(
             "continuation takes no bounds and no constraints, since its noise would leave them: transform the "
             "variables, or add a penalty to the function"
@@ -135,7 +139,20 @@ def continuation_method(
             raise InputError(f"unknown option {name!r} of continuation_method: see mcgc.minimize for those there are")
     if tol is not None:
         options["tol"] = tol
-    return minimize(fun, x0, args, jac="none" if gradient_free else jac, callback=callback, **options)
+    found = minimize(fun, x0, args, jac="none" if gradient_free else jac, callback=callback, **options)
+    if disp:
+        print(found.message)
+        print(f"f = {float(found.fun):.6g} after {found.nit} iterations and {found.nfev} evaluations")
+    return found
+
+
+def _boundless(bounds: Any) -> bool:
+    """Tell whether bounds as SciPy takes them, pairs for each variable or a `Bounds`, are none."""
+    if bounds is None:
+        return True
+    lows, highs = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else ([pair[i] for pair in bounds] for i in (0, 1))
+    no_end = lambda ends, infinite: all(end is None or end == infinite for end in ends)
+    return no_end(lows, -math.inf) and no_end(highs, math.inf)
 
 
 def _source(jac: Any) -> str:

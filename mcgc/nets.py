@@ -9,15 +9,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
 from mcgc.arrays import HOST, Array, Device, as_floats, is_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.kernels import generic, kernels_for
 from mcgc.random import Key, fold_in, normal, uniform
+from mcgc.whole import whole
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
@@ -50,18 +50,25 @@ def num_parameters(sizes: Sequence[int]) -> int:
 
 def _sizes(sizes: Sequence[int]) -> tuple[int, ...]:
     try:
-        found = tuple(sizes)
-        hash(found)
-        return found
+        given = tuple(sizes)
     except TypeError:
         raise InputError(f"a net needs a sequence of layer sizes, got {sizes!r}") from None
+    try:
+        return _whole(given)
+    except TypeError:  # arrays of no dimension have no hash
+        return _whole(tuple(whole(n, "the size of a layer") for n in given))
 
 
 @lru_cache
 def _count(sizes: tuple[int, ...]) -> int:
-    if len(sizes) < 2 or any(not isinstance(n, Integral) or isinstance(n, bool) or n < 1 for n in sizes):
-        raise InputError(f"a net needs at least two layer sizes, all positive integers, got {sizes}")
     return sum(n_in * n_out + n_out for n_in, n_out in _layers(sizes))
+
+
+@lru_cache
+def _whole(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    if len(sizes) < 2:
+        raise InputError(f"a net needs at least two layer sizes, got {sizes}")
+    return tuple(whole(n, "the size of a layer") for n in sizes)
 
 
 def init(
@@ -81,9 +88,9 @@ def init(
     """
     num_parameters(sizes)
     if not isinstance(key, Key):
-        raise InputError(f"initial parameters are drawn from one Key, such as Key(0), got {key!r}")
+        raise InputError(f"initial parameters are drawn from one key, such as Key(0), got {key!r}")
     if scheme not in SCHEMES:
-        raise InputError(f"unknown scheme {scheme!r} of initial weights: choose one of {', '.join(SCHEMES)}")
+        raise InputError(unknown("scheme of initial weights", scheme, SCHEMES))
     name, law = scheme.split("-")
     parts = []
     for index, (n_in, n_out) in enumerate(_layers(sizes)):
@@ -120,7 +127,7 @@ def unpack(theta: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
 
 
 def _layers(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    return list(pairwise(sizes))
+    return list(pairwise(_sizes(sizes)))
 
 
 def _definition(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Array:
@@ -181,11 +188,10 @@ def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu"
     Raises `InputError` if shapes or the name of the activation do not fit, or θ or x is of another dtype.
     """
     sizes = _sizes(sizes)
-    num_parameters(sizes)
     theta = as_floats(theta, "theta", x)
     x = as_floats(x, "x", theta)
     if activation not in ACTIVATIONS:
-        raise InputError(f"unknown activation {activation!r}: choose one of {', '.join(ACTIVATIONS)}")
+        raise InputError(unknown("activation", activation, ACTIVATIONS))
     if x.shape[-1:] != (sizes[0],):
         raise InputError(f"a net of sizes {sizes} takes rows of {sizes[0]} numbers, but x has shape {x.shape}")
     if any(a != b and 1 not in (a, b) for a, b in zip(theta.shape[-2::-1], x.shape[-3::-1], strict=False)):

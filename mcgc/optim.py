@@ -5,7 +5,7 @@ function of the number n − 1 of updates before this one, such as those of `mcg
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, as_floats, as_number, check_alike, namespace_of
@@ -175,6 +175,16 @@ def adamw(
     """
     rate, weight_decay = function_of(learning_rate), _positive("weight_decay", weight_decay)
     return decay_weights(lambda n: weight_decay * rate(n), adam(rate, decays, epsilon))
+
+
+OPTIMIZERS: Mapping[str, Callable[[Rate], Optimizer]] = {
+    "sgd": sgd,
+    "momentum": momentum,
+    "nesterov": nesterov,
+    "rmsprop": rmsprop,
+    "adam": adam,
+    "adamw": adamw,
+}
 
 
 def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:

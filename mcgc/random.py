@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import HOST, Array, Device
 from mcgc.errors import InputError
+from mcgc.whole import whole
 
 MASK = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -49,8 +50,14 @@ def philox(counter: Sequence[Any], key: Sequence[Any]) -> tuple:
 
 def words(key: Key) -> tuple[int, int]:
     """Return the two key words of Philox, low word first. Raises `InputError` if the key is not in [0, 2⁶⁴)."""
-    _check(key.bits, "a seed")
-    return key.bits & MASK, key.bits >> 32
+    if not isinstance(key, Key):
+        raise _no_key(key)
+    bits = whole(key.bits, "a seed", 0, bits=64)
+    return bits & MASK, bits >> 32
+
+
+def _no_key(key: Any) -> InputError:
+    return InputError(f"a key is made by Key(seed), or is a tuple of such for the members of an ensemble, got {key!r}")
 
 
 def fold_in(key: Any, data: int) -> Any:
@@ -59,24 +66,19 @@ def fold_in(key: Any, data: int) -> Any:
     Of a tuple of keys it is the tuple of theirs. Raises `InputError` if `data` or the key is not in this range.
     """
     if not isinstance(key, Key):
+        _members(key)
         return tuple(fold_in(one, data) for one in key)
-    _check(data, "data to fold into a key")
-    return _derived(key, data, FOLD)
+    return _derived(key, whole(data, "data to fold into a key", 0, bits=64), FOLD)
 
 
 def split(key: Key, num: int = 2) -> tuple[Key, ...]:
     """Return `num` keys made from `key`, independent of it, of each other, and of those that `fold_in` makes."""
-    return tuple(_derived(key, i, SPLIT) for i in range(num))
+    return tuple(_derived(key, i, SPLIT) for i in range(whole(num, "the number of keys", 0)))
 
 
 def _derived(key: Key, data: int, domain: int) -> Key:
     low, high, _, _ = philox((data & MASK, data >> 32, 0, domain), words(key))
     return Key(low | high << 32)
-
-
-def _check(value: int, what: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**64:
-        raise InputError(f"{what} must be an integer from 0 to 2**64 - 1, got {value!r}")
 
 
 def bits(key: Keys, n: int, device: Device = HOST) -> Array:
@@ -85,7 +87,7 @@ def bits(key: Keys, n: int, device: Device = HOST) -> Array:
     Word i lies in tile i div 256 at place r = i mod 256; it is output r div 64 of Philox block
     64 · tile + r mod 64.
     """
-    xp = device.namespace
+    xp, n = device.namespace, whole(n, "the number of words", 0)
     tiles = -(-n // TILE)
     block = xp.arange(tiles * LANES, dtype=xp.uint64, device=device.handle)
     zero = xp.zeros_like(block)
@@ -99,10 +101,14 @@ def bits(key: Keys, n: int, device: Device = HOST) -> Array:
 
 def _members(key: Keys) -> tuple[int, ...]:
     """Return the leading axes of what is drawn: none for one key."""
-    return () if isinstance(key, Key) else (len(key),)
+    if isinstance(key, Key):
+        return ()
+    if not isinstance(key, tuple | list):
+        raise _no_key(key)
+    return (len(key),)
 
 
-def normal(key: Keys, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
+def normal(key: Keys, shape: int | Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
     """Return standard normal numbers, element i of the flat array made from the stream's words alone, by i.
 
     For a tuple of keys the shape is that of each member's numbers, and the result has the members in front of it.
@@ -114,7 +120,7 @@ def normal(key: Keys, shape: Sequence[int], dtype: Any = "float32", device: Devi
 
     Raises `InputError` if `dtype` is neither.
     """
-    xp = device.namespace
+    xp, shape = device.namespace, _lengths(shape)
     dtype = _float(dtype, device)
     n = math.prod(shape)
     tiles = -(-n // TILE)
@@ -134,12 +140,12 @@ def normal(key: Keys, shape: Sequence[int], dtype: Any = "float32", device: Devi
     return xp.reshape(xp.reshape(pairs, (*members, tiles * TILE))[..., :n], (*members, *shape))
 
 
-def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
+def uniform(key: Key, shape: int | Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
     """Return numbers uniform in [0, 1): multiples of 2⁻²⁴ for "float32", of 2⁻⁵³ for "float64".
 
     Raises `InputError` if `dtype` is neither.
     """
-    xp = device.namespace
+    xp, shape = device.namespace, _lengths(shape)
     dtype = _float(dtype, device)
     n = math.prod(shape)
     if dtype == xp.float32:
@@ -147,7 +153,7 @@ def uniform(key: Key, shape: Sequence[int], dtype: Any = "float32", device: Devi
     else:
         pairs = xp.reshape(bits(key, 2 * n, device), (n, 2))
         drawn = (xp.astype(pairs[:, 0] >> 5, dtype) * 2.0**26 + xp.astype(pairs[:, 1] >> 6, dtype)) * 2.0**-53
-    return xp.reshape(drawn, tuple(shape))
+    return xp.reshape(drawn, shape)
 
 
 def permutation(key: Keys, n: int, device: Device = HOST) -> Array:
@@ -155,9 +161,18 @@ def permutation(key: Keys, n: int, device: Device = HOST) -> Array:
 
     For a tuple of keys there is one of each, shape (members, n).
     """
-    xp = device.namespace
+    xp, n = device.namespace, whole(n, "the number of places", 0)
     pairs = xp.astype(bits(key, 2 * n, device), xp.uint64)
     return xp.astype(xp.argsort(pairs[..., :n] << 32 | pairs[..., n:], stable=True), xp.int64)
+
+
+def _lengths(shape: int | Sequence[int]) -> tuple[int, ...]:
+    """Return `shape`, which may be one number, as a tuple of numbers."""
+    try:
+        given: Any = tuple(shape)  # type: ignore[arg-type]
+    except TypeError:  # one number
+        given = (shape,)
+    return tuple(whole(length, "the length of an axis", 0) for length in given)
 
 
 def _float(dtype: Any, device: Device) -> Any:

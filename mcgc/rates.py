@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from mcgc.arrays import as_number
 from mcgc.errors import InputError
+from mcgc.whole import whole
 
 Rate = float | Callable[[int], float]  # a constant, or a function of the number of updates so far
 
@@ -33,7 +34,7 @@ def cosine(start: float, steps: int, end: float = 0.0) -> Callable[[int], float]
     Source: Loshchilov and Hutter 2017, equation 5, without restarts.
     """
     _positive(start)
-    _count("cosine", steps)
+    steps = _count("cosine", steps)
     if not 0 <= end < math.inf:
         raise InputError(f"a cosine rate ends at a number of at least 0, got {end}")
     return lambda n: end + (start - end) * (1 + math.cos(math.pi * min(n, steps) / steps)) / 2
@@ -45,7 +46,7 @@ def exponential(start: float, decay: float, steps: int = 1) -> Callable[[int], f
     Raises `InputError` if `start` or `steps` is not positive, or γ not in (0, 1].
     """
     _positive(start)
-    _count("exponential", steps)
+    steps = _count("exponential", steps)
     if not 0 < decay <= 1:
         raise InputError(f"an exponential rate decays by a factor in (0, 1], got {decay}")
     return lambda n: start * decay ** (n / steps)
@@ -71,7 +72,7 @@ def warmup(steps: int, rate: Rate) -> Callable[[int], float]:
 
     Source: Goyal et al. 2017, section 2.2.
     """
-    _count("warmup", steps)
+    steps = _count("warmup", steps)
     rate_at = function_of(rate)
     return lambda n: min(1.0, (n + 1) / steps) * rate_at(n)
 
@@ -83,6 +84,5 @@ def _positive(value: float) -> float:
     return number
 
 
-def _count(name: str, steps: int) -> None:
-    if not isinstance(steps, int) or steps < 1:
-        raise InputError(f"{name} needs a positive whole number of steps, got {steps!r}")
+def _count(name: str, steps: int) -> int:
+    return whole(steps, f"the number of steps of {name}")

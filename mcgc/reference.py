@@ -73,12 +73,12 @@ class State(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """Estimates of the smoothed loss and its gradients; `regularised` is that of φ with β."""
+    """Estimates of the smoothed loss and its gradients; `grad_log_lam_total` is that of φ with β."""
 
     loss: float
     grad_theta: np.ndarray
     grad_log_lam: float
-    regularised: float
+    grad_log_lam_total: float
 
 
 def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list[Difference]:
@@ -95,23 +95,24 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
     if not settings.continuation or settings.gamma is not None:
         raise InputError("the comparison is of steps that learn lambda: leave continuation on, and schedules out")
     settings = settings._replace(dtype="float64", members=1)
-    study, (member,) = training.begin(settings, data, HOST, problem, _remembering(adam(settings.learning_rate)))
-    warmup = settings.warmup_epochs * len(list(minibatches(study, member, 1)))
+    task = training.bind(settings, data, HOST, problem, _remembering(adam(settings.learning_rate)))
+    (member,) = training.draw(task)
+    warmup = settings.warmup_epochs * len(list(minibatches(task, member, 1)))
     engine, differences = member.state, []
     zeros = np.zeros_like(engine.theta)
     state = State(engine.theta, settings.log_lam0, Moments(0, zeros, zeros), Moments(0, 0.0, 0.0))
-    batches = (batch for epoch in count(1) for batch in minibatches(study, member, epoch))
+    batches = (batch for epoch in count(1) for batch in minibatches(task, member, epoch))
     for step, batch in zip(range(1, steps + 1), batches, strict=False):
         key = fold_in(member.noise, engine.steps)
         plans = [_plan(settings, point, batch) for point in _points(engine, settings, key)]
-        engine, info = study.method(0).step(engine, batch, key)
+        engine, info = task.method().step(engine, batch, key)
         state, found = _step(state, settings, batch, key, plans, warmup)
         differences.append(
             Difference(
                 step,
                 _apart(info.smoothed, found.loss),
                 _largest(map(_apart, *(_parts(x, problem.name) for x in (engine.optimizer[0], found.grad_theta)))),
-                _largest(_apart(getattr(info, x), getattr(found, x)) for x in ("grad_log_lam", "regularised")),
+                _largest(_apart(getattr(info, x), getattr(found, x)) for x in ("grad_log_lam", "grad_log_lam_total")),
                 _apart(engine.theta, state.theta),
                 _apart(engine.log_lam, state.log_lam),
             )
@@ -166,7 +167,7 @@ def _step(
     theta, moments = _adam(state.theta, found.grad_theta, state.moments, settings.learning_rate)
     log_lam, moments_lam = state.log_lam, state.moments_lam
     if len(state.losses) >= warmup:
-        log_lam, moments_lam = _adam(log_lam, found.regularised, moments_lam, settings.learning_rate_lam)
+        log_lam, moments_lam = _adam(log_lam, found.grad_log_lam_total, moments_lam, settings.learning_rate_lam)
         log_lam = min(log_lam, settings.log_lam0 + CAP)
     return State(theta, log_lam, moments, moments_lam, (*state.losses, found.loss)), found
 

@@ -77,12 +77,18 @@ def _entry(found: np.ndarray) -> Any:
 def differences(run: Run, **now: Any) -> list[str]:
     """Return what differs between `run` and its fields `now`: settings, versions, dataset and device.
 
-    Only what determines the numbers counts: not the number of epochs, nor versions of packages that compute nothing,
+    Only what determines the numbers counts: not the number of epochs, unless horizons or the learning rate are laid out
+    over it, nor versions of packages that compute nothing,
     nor where the dataset lies, nor which of several like devices is used.
     """
     settings, versions = now["settings"], now["versions"]
     run_settings = {**Settings._field_defaults, **run.settings}  # a file may be older than a setting
-    pairs = [(name, run_settings.get(name), value) for name, value in settings.items() if name != "epochs"]
+    laid_out = settings.get("horizons") is not None or settings.get("rate_schedule", "constant") != "constant"
+    free = set() if laid_out else {"epochs"}
+    told = {"epochs": "number of epochs, which the horizons and the learning rate follow,"}
+    pairs = [
+        (told.get(name, name), run_settings.get(name), value) for name, value in settings.items() if name not in free
+    ]
     pairs += [(f"version of {name}", run.versions.get(name), versions.get(name)) for name in DETERMINING]
     pairs += [("sha256 of the dataset", run.dataset.get("sha256"), now["dataset"]["sha256"])]
     pairs += [("kind of device", run.device.partition(":")[0], now["device"].partition(":")[0])]

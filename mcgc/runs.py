@@ -1,9 +1,10 @@
 """Run files: a run's settings, epochs and parameters as HDF5; the one door of the library to the disk.
 
-Root attributes `format`, `version`, `device`, `finished`, and `settings`, `versions`, `dataset`, `changes` as JSON;
-the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the groups `states/last` and
-`states/previous`, the complete states after the last epoch and the one before it, one array a leaf; `theta`
-(members, m) and `log_lam` (members,), which are those of `states/last`. Numbers and structure carry checksums.
+Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings`, `versions`, `dataset`, `changes` and
+`scaling`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the groups
+`states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a leaf;
+`theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`). Numbers and
+structure carry checksums.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import h5py
@@ -24,8 +26,8 @@ import numpy as np
 from mcgc import __version__, hdf5
 from mcgc.errors import DatasetError, InputError, OutputError
 
-FORMAT, VERSION, READ = "mcgc-run", 3, (2, 3)
-_JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list}
+FORMAT, VERSION, READ = "mcgc-run", 4, (2, 3, 4)
+_JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict}
 _STATES = ("last", "previous")
 _MANY, _DEEP = 1000, 10  # more arrays, or groups in groups, than a run has
 
@@ -48,7 +50,8 @@ class Run(NamedTuple):
     `settings`, `versions`, `dataset` and `changes`, the list of what was changed on going on, are plain JSON values;
     `epochs` maps each field of the records to its array, (epochs,) or (epochs, members), NaN where there is no number.
     `states` are those after the last epoch and, from the second on, the one before it: by the name of each leaf, an
-    array with members along its first axis (see `mcgc.resume`). `finished` is False before the last epoch.
+    array with members along its first axis (see `mcgc.resume`). `finished` is False before the last epoch. `scaling`
+    maps the fields of `mcgc.problems.Scaling` to lists of numbers; it is empty where nothing is standardised.
     """
 
     settings: Mapping[str, Any]
@@ -59,6 +62,7 @@ class Run(NamedTuple):
     epochs: Mapping[str, np.ndarray]
     states: Sequence[Mapping[str, np.ndarray]]
     changes: Sequence[str] = ()
+    scaling: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     @property
     def epoch(self) -> int:
@@ -67,13 +71,18 @@ class Run(NamedTuple):
 
     @property
     def theta(self) -> np.ndarray:
-        """The parameters after the last epoch, (members, m)."""
-        return self.states[0]["state/theta"]
+        """The parameters after the best epoch of each member, (members, m)."""
+        return _best(self.states[0], "theta")
 
     @property
     def log_lam(self) -> np.ndarray:
-        """Log λ after the last epoch, (members,): −∞ without continuation."""
-        return self.states[0]["state/log_lam"]
+        """Log λ after the best epoch of each member, (members,): −∞ without continuation."""
+        return _best(self.states[0], "log_lam")
+
+
+def _best(state: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return an array of the best state, or of the last one in a file that has no best."""
+    return state.get(f"best/{name}", state[f"state/{name}"])
 
 
 def columns(records: Sequence[Any]) -> dict[str, np.ndarray]:
@@ -98,15 +107,15 @@ def versions() -> dict[str, str]:
 
 def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
     """Raise `OutputError` if `save` could not write to `path`; nothing is left there or beside it."""
-    path = os.path.realpath(path)
     mode = None
     try:
+        path = os.path.realpath(path)  # which fails where the working directory is gone
         with tempfile.TemporaryFile(dir=os.path.dirname(path)):
             pass
         with contextlib.suppress(FileNotFoundError):
             mode = os.stat(path).st_mode
     except OSError as error:
-        raise _refusal(path, error) from None
+        raise _refusal(os.fspath(path), error) from None
     if mode is None:
         return
     if stat.S_ISDIR(mode):
@@ -159,10 +168,12 @@ def _contents(file: h5py.File, name: str) -> Run:
     if attribute("format") != FORMAT or version not in READ:
         other = f"{attribute('format')!r}, version {version}"
         raise DatasetError(f"{name} is of the format {other}, not {FORMAT!r}, version {VERSION}: give one of that")
-    values = {key: json.loads(attribute(key)) for key in _JSON}
-    for key, kind in _JSON.items():
-        if type(values[key]) is not kind:
-            raise DatasetError(f"{name}: the attribute {key!r} is not a JSON {kind.__name__}: copy the file again")
+    values = {key: json.loads(attribute(key)) for key in _JSON if version >= 4 or key != "scaling"}
+    for key, value in values.items():
+        if type(value) is not _JSON[key]:
+            raise DatasetError(
+                f"{name}: the attribute {key!r} is not a JSON {_JSON[key].__name__}: copy the file again"
+            )
     remedy = "give one that 'mcgc fit' wrote, which holds all of its numbers"
     found = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
     epochs, *states = (
@@ -171,10 +182,24 @@ def _contents(file: h5py.File, name: str) -> Run:
     )
     if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
         raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
-    if version == 2 and "restored" in epochs:  # which had no such column, since no step was ever left out
-        epochs["skipped"] = np.zeros(epochs["restored"].shape, np.int64)
+    _complete(version, epochs, states)
     finished, device = bool(attribute("finished")), str(attribute("device"))
     return Run(**values, device=device, finished=finished, epochs=epochs, states=[state for state in states if state])
+
+
+def _complete(version: int, epochs: dict[str, np.ndarray], states: Sequence[dict[str, np.ndarray]]) -> None:
+    """Add what files of an older version lack, as the run that they hold had it."""
+    if version == 2 and "restored" in epochs:  # no step was ever left out
+        epochs["skipped"] = np.zeros(epochs["restored"].shape, np.int64)
+    if version < 4 and "train_loss" in epochs:  # no windows, no validation set, and no schedule of the learning rate
+        epochs["horizon"] = np.zeros(epochs["epoch"].shape, np.int64)
+        epochs["validation_loss"] = np.full(epochs["train_loss"].shape, np.nan)
+        if "grad_log_lam_alone" in epochs:  # `grad_log_lam` had the term of beta
+            epochs["grad_log_lam_total"] = epochs["grad_log_lam"]
+            epochs["grad_log_lam"] = epochs.pop("grad_log_lam_alone")
+        for state in states:
+            if "restores" in state:
+                state["restored_at"] = np.zeros_like(state["restores"])
 
 
 def _below(file: h5py.File, name: str) -> Iterator[str]:
@@ -195,7 +220,8 @@ def _image(run: Run) -> bytes:
     """Return the bytes of the file, made in memory so that the disk sees one plain write."""
     with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
         file.attrs.update(version=VERSION, finished=run.finished)
-        texts = {"format": FORMAT, "device": run.device} | {key: json.dumps(getattr(run, key)) for key in _JSON}
+        texts = {"format": FORMAT, "device": run.device}
+        texts |= {key: json.dumps(getattr(run, key), default=dict) for key in _JSON}
         for key, text in texts.items():
             encoded = text.encode()
             file.attrs.create(key, encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
@@ -205,7 +231,8 @@ def _image(run: Run) -> bytes:
         for part, arrays in parts.items():
             for key, array in arrays.items():
                 file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
-        file["theta"], file["log_lam"] = file["states/last/state/theta"], file["states/last/state/log_lam"]
+        for key in ("theta", "log_lam"):
+            file[key] = file[f"states/last/best/{key}"]
         file.flush()
         return file.id.get_file_image()
 
@@ -224,11 +251,12 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
         except OSError:  # a file system without hard links
             check_writable(path)
             os.replace(temporary, path)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    with contextlib.suppress(PermissionError):  # Windows opens no directories
+        directory = os.open(os.path.dirname(path), os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
 
 
 def _refusal(path: str, error: OSError) -> OutputError:

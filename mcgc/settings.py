@@ -2,14 +2,18 @@
 
 import math
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mcgc.arrays import DTYPES
 from mcgc.continuation import ESTIMATORS
-from mcgc.errors import InputError
+from mcgc.errors import InputError, similar
 from mcgc.ode import ADJOINTS, TABLEAUX
+from mcgc.optim import OPTIMIZERS
 from mcgc.schedules import SCHEDULES
+from mcgc.whole import whole
+from mcgc.windows import parse
 
+RATE_SCHEDULES = ("constant", "cosine", "exponential")
 LOSSES = ("softmax-cross-entropy", "cross-entropy")
 
 
@@ -20,10 +24,18 @@ class Settings(NamedTuple):
     `learning_rate_lam` are those of θ and φ. With a `schedule` that does not learn λ, `gamma` is its γ
     (`mcgc.schedules`), and `beta` and `learning_rate_lam` count for nothing.
 
+    `optimizer` is that of θ, one of `mcgc.optim.OPTIMIZERS`. `weight_decay` w shrinks θ by the fraction a w at a step
+    of the rate a, with any optimiser (`mcgc.optim.decay_weights`); None leaves it to the optimiser. `clip` is the
+    largest norm of the gradient that the optimiser is given, None for any. `rate_schedule` takes the learning rate of θ
+    from `learning_rate` at the first step to `learning_rate_end`, by default a hundredth of it, at the last one.
+    `validation` is the fraction of the training examples that are set apart to choose the best epoch by.
+
     `on_divergence` says what a member does whose loss is not finite or whose solution fails: leave the step out, and
     go back to its best state where too many fail in a row; go back at once; or stop the run. `loss` and what follows it
     belong to some problems only and are None elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where
-    it is not None.
+    it is not None. `horizons` are lengths of windows (`mcgc.windows.parse`), None for whole series in every epoch; with
+    `restart_lam` φ goes back to φ₀ at each new length. With `standardize` the net sees states and inputs less their
+    mean, divided by their standard deviation.
     """
 
     problem: str
@@ -43,22 +55,34 @@ class Settings(NamedTuple):
     seed: int = 0
     dtype: str = "float32"
     on_divergence: str = "skip-step"
+    optimizer: str = "adam"
+    weight_decay: float | None = None
+    clip: float | None = None
+    rate_schedule: str = "constant"
+    learning_rate_end: float | None = None
+    validation: float = 0.0
     loss: str | None = None
     solver: str | None = None
     adjoint: str | None = None
     rtol: float | None = None
     atol: float | None = None
     step_size: float | None = None
+    horizons: str | None = None
+    restart_lam: bool | None = None
+    standardize: bool | None = None
 
 
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
-OF_SOME = ("loss", *SOLVER)  # the settings that a problem has only if its `options` name them
+SERIES = ("horizons", "restart_lam", "standardize")
+OF_SOME = ("loss", *SOLVER, *SERIES)  # the settings that a problem has only if its `options` name them
 
 CHOICES: Mapping[str, Collection[str]] = {
     "schedule": ("learned", *SCHEDULES),
     "estimator": ESTIMATORS,
     "dtype": DTYPES,
     "on_divergence": ("skip-step", "restore", "stop"),
+    "optimizer": tuple(OPTIMIZERS),
+    "rate_schedule": RATE_SCHEDULES,
     "loss": LOSSES,
     "solver": TABLEAUX,
     "adjoint": ADJOINTS,
@@ -68,7 +92,7 @@ _POSITIVE = ("learning_rate", "learning_rate_lam", "rtol", "atol")
 
 
 def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
-    """Return `settings` unchanged if every field is in its range.
+    """Return `settings`, NumPy's integers in it as Python's, if every field is in its range.
 
     `options` names those of `OF_SOME` that the problem has; the others must be None.
 
@@ -79,15 +103,14 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
         if getattr(settings, name) is not None:
             raise InputError(f"{name} does not apply to the problem {settings.problem!r}: leave it out")
 
-    def require(name: str, holds: bool, allowed: str) -> None:
+    def require(name: str, holds: bool, allowed: str, known: Collection[str] = ()) -> None:
+        value = getattr(settings, name)
         if name not in absent and not holds:
-            raise InputError(f"{name} must be {allowed}, got {getattr(settings, name)!r}")
+            raise InputError(f"{name} must be {allowed}, got {value!r}{similar(value, known)}")
 
     for name, names in CHOICES.items():
-        require(name, getattr(settings, name) in names, f"one of {', '.join(names)}")
-    for name, lowest in _AT_LEAST.items():
-        value = getattr(settings, name)
-        require(name, isinstance(value, int) and value >= lowest, f"a whole number of at least {lowest}")
+        require(name, getattr(settings, name) in names, f"one of {', '.join(names)}", names)
+    counts: dict[str, Any] = {name: whole(getattr(settings, name), name, lowest) for name, lowest in _AT_LEAST.items()}
     for name in _POSITIVE:
         value = getattr(settings, name)
         require(name, value is not None and 0 < value < math.inf, "a positive number")
@@ -99,11 +122,25 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
     )
     if gamma is not None:
         SCHEDULES[settings.schedule](gamma)
+    end = settings.learning_rate_end
+    constant = settings.rate_schedule == "constant"
+    require("learning_rate_end", end is None or not constant, "left out where the rate_schedule is constant")
+    require(
+        "learning_rate_end",
+        end is None or 0 < end <= settings.learning_rate,
+        "a positive number, no larger than the rate at the start",
+    )
+    decay = settings.weight_decay
+    require("weight_decay", decay is None or 0 < decay < math.inf, "a positive number")
+    require("clip", settings.clip is None or 0 < settings.clip < math.inf, "a positive number")
+    require("validation", 0 <= settings.validation <= 0.9, "a fraction from 0 to 0.9")
+    if settings.horizons is not None:
+        parse(settings.horizons)
     require("beta", 0 <= settings.beta < math.inf, "a number of at least 0")
     require("log_lam0", -60 <= settings.log_lam0 <= 60, "a number from -60 to 60")
-    require("seed", 0 <= settings.seed < 2**64, "a whole number from 0 to 2**64 - 1")
+    seed = whole(settings.seed, "seed", 0, bits=64)
     step_size = settings.step_size
     require("step_size", step_size is None or 0 < step_size < math.inf, "a positive number")
     if settings.solver is not None and step_size is None and not TABLEAUX[settings.solver].error:
         raise InputError(f"the solver {settings.solver!r} cannot choose its steps: give it a step_size")
-    return settings
+    return settings._replace(seed=seed, **counts)

@@ -14,6 +14,7 @@ from typing import Any
 from mcgc.arrays import Array, as_floats, as_number
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
+from mcgc.whole import whole
 
 MOST_DIMENSIONS = 3
 
@@ -29,8 +30,7 @@ def smoothed(f: Callable[[Array], Array], theta: Array, lam: Any, order: int = 4
     theta = as_floats(theta, "theta")
     if theta.ndim == 0 or not 1 <= theta.shape[-1] <= MOST_DIMENSIONS:
         raise InputError(f"quadrature needs points of 1 to {MOST_DIMENSIONS} dimensions, got theta of {theta.shape}")
-    if not isinstance(order, int) or order < 1:
-        raise InputError(f"the order of a quadrature is a positive integer, got {order!r}")
+    order = whole(order, "the order of a quadrature")
     nodes, weights = (placed(part, theta) for part in _rule(order, theta.shape[-1]))
     values = f(theta[..., None, :] + ops.sqrt(placed(lam, theta)) * nodes)
     return ops.sum(values * weights, axis=-1)

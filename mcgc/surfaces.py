@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import Array
 from mcgc.autodiff import ops
-from mcgc.errors import InputError
+from mcgc.errors import InputError, unknown
 from mcgc.smoothing import bump, cosine, is_zero, placed, power
+from mcgc.whole import whole
 
 
 class Surface(NamedTuple):
@@ -177,9 +178,7 @@ def get(name: str, dimension: int | None = None) -> Surface:
     Raises `InputError` if there is none of that name, or none of that dimension.
     """
     if name not in _SURFACES:
-        raise InputError(f"unknown surface {name!r}: choose one of {', '.join(_SURFACES)}")
+        raise InputError(unknown("surface", name, _SURFACES))
     if dimension is None:
         dimension = 1 if name == "quartic" else 2
-    if not isinstance(dimension, int) or dimension < 1:
-        raise InputError(f"the dimension of a surface is a positive integer, got {dimension!r}")
-    return _SURFACES[name](dimension)
+    return _SURFACES[name](whole(dimension, "the dimension of a surface"))

@@ -8,7 +8,7 @@ from mcgc.arrays import HOST, Device, is_array, namespace_of
 from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.continuation import State
 from mcgc.errors import SolveError
-from mcgc.members import Advance, Member, Study, advance, in_turn, run_epoch
+from mcgc.members import Advance, Member, MemberRecord, Result, Task, advance, in_turn, run_epoch
 from mcgc.random import Key
 
 
@@ -29,13 +29,13 @@ def together(pause: Callable[[], None] = lambda: None) -> Advance:
     after the other, so that no other member heeds the failure.
     """
 
-    def advance_all(study: Study, members: Sequence[Member], epoch: int) -> list[tuple[Member, tuple]]:
+    def advance_all(task: Task, members: Sequence[Member], epoch: int) -> list[tuple[Member, MemberRecord]]:
         stacks: dict[Any, list[int]] = {}
         for index, member in enumerate(members):
-            stacks.setdefault(_kind(member) if study.problem.stacked else index, []).append(index)
-        found: dict[int, tuple[Member, tuple]] = {}
+            stacks.setdefault(_kind(member) if task.problem.stacked else index, []).append(index)
+        found: dict[int, tuple[Member, MemberRecord]] = {}
         for stack in stacks.values():
-            found.update(zip(stack, _advance(study, members, stack, epoch, pause), strict=True))
+            found.update(zip(stack, _advance(task, members, stack, epoch, pause), strict=True))
         return [found[index] for index in range(len(members))]
 
     return advance_all
@@ -44,34 +44,33 @@ def together(pause: Callable[[], None] = lambda: None) -> Advance:
 def _kind(member: Member) -> tuple:
     """Return what members of a stack have in common: all of their states that is no array, and the shapes of arrays."""
     leaves, structure = flatten(member.state)
-    return member.restores, structure, tuple(leaf.shape if is_array(leaf) else leaf for leaf in leaves)
+    return member.past, structure, tuple(leaf.shape if is_array(leaf) else leaf for leaf in leaves)
 
 
 def _advance(
-    study: Study, members: Sequence[Member], stack: list[int], epoch: int, pause: Callable[[], None]
-) -> list[tuple[Member, tuple]]:
+    task: Task, members: Sequence[Member], stack: list[int], epoch: int, pause: Callable[[], None]
+) -> list[tuple[Member, MemberRecord]]:
     began = time.perf_counter()
-    results = _run(study, [members[index] for index in stack], epoch, pause) if len(stack) > 1 else None
+    results = _run(task, [members[index] for index in stack], epoch, pause) if len(stack) > 1 else None
     if results is None:
-        return [advance(study, members[index], index, epoch, pause) for index in stack]
+        return [advance(task, members[index], index, epoch, pause) for index in stack]
     share, advanced = (time.perf_counter() - began) / len(stack), []
     for index, result in zip(stack, results, strict=True):
-        member, (*row, seconds) = advance(study, members[index], index, epoch, found=result)
-        advanced.append((member, (*row, seconds + share)))
+        member, row = advance(task, members[index], index, epoch, found=result)
+        advanced.append((member, row._replace(seconds=row.seconds + share)))
     return advanced
 
 
-def _run(
-    study: Study, members: Sequence[Member], epoch: int, pause: Callable[[], None]
-) -> list[tuple[State, tuple]] | None:
+def _run(task: Task, members: Sequence[Member], epoch: int, pause: Callable[[], None]) -> list[Result] | None:
     """Return what `run_epoch` gives for each of the members, or None if a solution fails."""
     several: Any = stacked_member(members)
     try:
-        state, row = run_epoch(study, several, epoch, pause, most_skips=0)  # a step left out would be one of all
+        state, row = run_epoch(task, several, epoch, pause, most_skips=0)  # a step left out would be one of all
     except SolveError:
         return None
     columns = (entry if isinstance(entry, list) else [entry] * len(members) for entry in row)
-    return list(zip(_parted(state, len(members)), zip(*columns, strict=True), strict=True))
+    rows = [MemberRecord(*entries) for entries in zip(*columns, strict=True)]
+    return list(zip(_parted(state, len(members)), rows, strict=True))
 
 
 def stacked_member(members: Sequence[Member]) -> Member:

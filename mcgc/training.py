@@ -5,18 +5,20 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from mcgc import problems
+from mcgc import problems, rates
 from mcgc.arrays import Array, Device, namespace_of
 from mcgc.continuation import Continuation, continuation, descent
 from mcgc.errors import InputError
-from mcgc.members import Advance, Member, Study, count, held_out, rows_at, steps
+from mcgc.members import Advance, Member, Task, count, rows_at, set_apart, steps
 from mcgc.memory import foreseen
-from mcgc.optim import Optimizer, adam
+from mcgc.optim import OPTIMIZERS, Optimizer, adam, clip_by_global_norm, decay_weights
 from mcgc.problems import Problem
 from mcgc.random import Key, fold_in, permutation, split
+from mcgc.rates import Rate
 from mcgc.schedules import SCHEDULES
 from mcgc.settings import Settings, validate
 from mcgc.together import advance_on
+from mcgc.windows import by_epoch
 
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
 
@@ -27,23 +29,28 @@ Counts = tuple[int | None, ...]
 class Record(NamedTuple):
     """One epoch; tuples have one entry a member.
 
-    `train_loss` and `test_loss` are those of θ itself after the epoch; `smoothed_loss` is the mean over the epoch's
-    steps of the loss at the perturbed parameters, and `grad_log_lam` that of the gradient that drove φ, β included,
-    `grad_log_lam_alone` without β; `log_lam` is φ after the epoch. `test_accuracy` is the fraction of the test set that
-    θ names rightly. Evaluations, and accepted and rejected steps, of the solver are those of the training steps, of
-    which there were `steps` from the start of the run on. `skipped` of the epoch's steps failed and were left out.
-    `restored` tells that the epoch diverged, and the member went back to its best state. `seconds` is what the epoch
-    took, of all members. None stands where there is no such number.
+    `horizon` is the length of the epoch's windows in observed intervals, 0 where it trains on whole examples.
+    `train_loss`, `validation_loss` and `test_loss` are those of θ itself after the epoch, over whole examples: infinite
+    where a field that was trained on short windows cannot be solved over whole series yet. `smoothed_loss` is the mean
+    over the epoch's steps of the loss at the perturbed parameters. `log_lam` is φ after the epoch, `grad_log_lam` the
+    mean of the estimates of ∂g/∂φ, and `grad_log_lam_total` that of the gradients that drove φ, with the term of β.
+    Losses are in the units of the data; the gradients of φ are those of the loss that is minimised. `test_accuracy` is
+    the fraction of the test set that θ names rightly. Evaluations, and accepted and rejected steps, of the solver are
+    those of the training steps, of which there were `steps` from the start of the run on. `skipped` of the epoch's
+    steps failed and were left out. `restored` tells that the epoch diverged, and the member went back to its best
+    state. `seconds` is what the epoch took, of all members. None stands where there is no such number.
     """
 
     epoch: int
+    horizon: int
     train_loss: Numbers
     smoothed_loss: Numbers
+    validation_loss: Numbers
     test_loss: Numbers
     test_accuracy: Numbers
     log_lam: Numbers
     grad_log_lam: Numbers
-    grad_log_lam_alone: Numbers
+    grad_log_lam_total: Numbers
     function_evaluations: Counts
     accepted_steps: Counts
     rejected_steps: Counts
@@ -66,52 +73,93 @@ def fit(
     Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails, and
     `mcgc.memory.OutOfMemoryError` if the memory does not suffice.
     """
-    return ((record, _thetas(members)) for record, members in epochs(*begin(settings, data, device, problem)))
+    task = bind(settings, data, device, problem)
+    return ((record, _thetas(members)) for record, members in epochs(task, draw(task)))
 
 
-def begin(
+def bind(
     settings: Settings,
     data: Any,
     device: Device,
     problem: Problem | None = None,
     optimizer: Optimizer | None = None,
-) -> tuple[Study, list[Member]]:
-    """Return what `fit` starts from; `optimizer` is that of θ, if not the recipe's. Errors are those of `fit`."""
+) -> Task:
+    """Return what all epochs of all members share: settings checked, data on the device, split and scaled, once.
+
+    `problem` is the one that `settings` names, if none of your own is given; `optimizer` is that of θ, if not the one
+    of the settings. Raises `InputError` if a setting is out of range or the data are too few.
+    """
     problem = problems.get(settings.problem) if problem is None else problem
-    validate(settings, problem.options)
+    settings = validate(settings, problem.options)
     root = Key(settings.seed)
-    train, test = _parts(problem.examples(data, settings.dtype, device), fold_in(root, SPLIT), device)
-    objective = problem.objective(settings)
+    examples = problem.examples(data, settings.dtype, device)
+    train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)
+    scaling = problem.scaling(train) if settings.standardize and problem.scaling else None
+    objective = problem.objective(settings) if scaling is None else problem.objective(settings, scaling)
 
     @cache
-    def method(restores: int) -> Continuation:
-        rate = settings.learning_rate / 2**restores
-        return _method(objective, settings._replace(learning_rate=rate), steps(train, settings), optimizer)
+    def method(restores: int = 0, since: int = 0) -> Continuation:
+        optimizer_theta = _optimizer(settings, steps(train, settings), restores, since)
+        return _method(objective, settings, steps(train, settings), optimizer or optimizer_theta)
 
-    study, members = Study(problem, settings, device, objective, method, train, test), []
-    with foreseen(problem, settings, device, train):
+    horizon = lambda epoch: 0
+    if settings.horizons is not None and problem.intervals is not None:
+        horizon = by_epoch(settings.horizons, problem.intervals(train), settings.epochs)
+    parts = {"train": train, "test": test, "validation": validation}
+    return Task(problem, settings, device, objective, method, **parts, scaling=scaling, horizon=horizon)
+
+
+def draw(task: Task) -> list[Member]:
+    """Return the members of a run that begins, each with parameters and keys that depend on (seed, number) alone."""
+    settings, device, members = task.settings, task.device, []
+    with foreseen(task.problem, settings, device, task.train):
         for index in range(settings.members):
-            init_key, noise, order = split(fold_in(root, FIRST_MEMBER + index), 3)
-            state = method(0).init(problem.init(init_key, settings.dtype, device))
+            init_key, noise, order = split(fold_in(Key(settings.seed), FIRST_MEMBER + index), 3)
+            state = task.method().init(task.problem.init(init_key, settings.dtype, device))
             members.append(Member(state, noise, order, state))
-    return study, members
+    return members
 
 
-def _parts(examples: Any, key: Key, device: Device) -> tuple[Any, Any]:
-    """Return the training set and the test set, a random tenth, each in the order that the examples have."""
+def _parts(examples: Any, key: Key, device: Device, fraction: float = 0.0) -> tuple[Any, Any, Any]:
+    """Return the training, validation and test sets, each in the order that the examples have.
+
+    The test set is a random tenth, and the validation set a random `fraction` of the others, None if that is 0.
+    """
     total = count(examples)
-    num_test = held_out(total)
-    if total - num_test < 1:
+    num_test, num_validation = set_apart(total, fraction)
+    if total - num_test - num_validation < 1:
+        needed = 3 if fraction else 2
         raise InputError(
-            f"the dataset has {total} examples, but at least 2 are needed: one to train on, one to test on"
+            f"the dataset has {total} examples, of which {num_test + num_validation} are set apart, so none is left to "
+            f"train on: give at least {needed}, or a smaller validation part"
         )
     order = permutation(key, total, device)
-    test, train = (rows_at(examples, device.namespace.sort(part)) for part in (order[:num_test], order[num_test:]))
-    return train, test
+    ends = num_test, num_test + num_validation
+    parts = order[: ends[0]], order[ends[0] : ends[1]], order[ends[1] :]
+    test, validation, train = (rows_at(examples, device.namespace.sort(part)) for part in parts)
+    return train, validation if num_validation else None, test
 
 
-def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optimizer: Optimizer | None) -> Continuation:
-    optimizer = adam(settings.learning_rate) if optimizer is None else optimizer
+def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: int) -> Optimizer:
+    """Return the optimiser of θ of a member that was restored so often, last at step `since`."""
+    start, total = settings.learning_rate, settings.epochs * steps_per_epoch
+    end = start / 100 if settings.learning_rate_end is None else settings.learning_rate_end
+    paths = {
+        "cosine": rates.cosine(start, total, end),
+        "exponential": rates.exponential(start, end / start, total),
+    }
+    path, rate = paths.get(settings.rate_schedule), start / 2**restores
+    rate_at: Rate = rate if path is None else lambda n: path(n + since) / 2**restores
+    name, decay = settings.optimizer, settings.weight_decay
+    if decay is None:
+        optimizer = OPTIMIZERS[name](rate_at)
+    else:
+        shrink: Rate = decay * rate if path is None else lambda n: decay * path(n + since) / 2**restores
+        optimizer = decay_weights(shrink, OPTIMIZERS["adam" if name == "adamw" else name](rate_at))
+    return optimizer if settings.clip is None else clip_by_global_norm(settings.clip, optimizer)
+
+
+def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optimizer: Optimizer) -> Continuation:
     if not settings.continuation:
         return descent(objective, optimizer, has_aux=True)
     gamma = settings.gamma
@@ -129,21 +177,22 @@ def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optim
 
 
 def epochs(
-    study: Study, members: Sequence[Member], done: int = 0, advance_all: Advance | None = None
+    task: Task, members: Sequence[Member], done: int = 0, advance_all: Advance | None = None
 ) -> Iterator[tuple[Record, tuple[Member, ...]]]:
     """Yield the record and the members of each epoch after number `done`, of which `members` are the state.
 
     `advance_all` is how the members of an epoch are advanced, as `mcgc.together.advance_on` has it if not given. On
     the host the bits depend neither on that nor on where a run was taken up. Raises what that raises.
     """
-    advance_all = advance_all or advance_on(study.device)
-    for epoch in range(done + 1, study.settings.epochs + 1):
+    advance_all = advance_all or advance_on(task.device)
+    for epoch in range(done + 1, task.settings.epochs + 1):
         began = time.perf_counter()
-        with foreseen(study.problem, study.settings, study.device, study.train):
-            found = advance_all(study, members, epoch)
+        with foreseen(task.problem, task.settings, task.device, task.train):
+            found = advance_all(task, members, epoch)
         members = tuple(member for member, _ in found)
-        columns = dict(zip(Record._fields[1:-1], zip(*(row for _, row in found), strict=True), strict=True))
-        yield Record(epoch=epoch, **columns, seconds=time.perf_counter() - began), members
+        columns = dict(zip(Record._fields[2:-1], zip(*(row for _, row in found), strict=True), strict=True))
+        horizon = task.horizon(epoch)
+        yield Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began), members
 
 
 def _thetas(members: Sequence[Member]) -> Array:

@@ -11,15 +11,16 @@ from typing import Any
 
 from mcgc import training
 from mcgc.arrays import HOST
-from mcgc.errors import InputError, McgcError
-from mcgc.members import Advance, Member, Study, advance
+from mcgc.errors import McgcError
+from mcgc.members import Advance, Member, MemberRecord, Task, advance
 from mcgc.problems import Problem
 from mcgc.settings import Settings
+from mcgc.whole import whole
 
 MOST_DEATHS = 10  # of worker processes in a run: then it is not chance
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-_studies: list[Study] = []  # of a worker process: the one that it was started for
+_tasks: list[Task] = []  # of a worker process: the one that it was started for
 
 
 class WorkerError(McgcError):
@@ -43,8 +44,7 @@ def workers(
     Raises `InputError` if `count` is not positive, and from an epoch `WorkerError` if more than
     `MOST_DEATHS` processes die, or whatever a member raises.
     """
-    if not isinstance(count, int) or count < 1:
-        raise InputError(f"the number of workers must be a whole number of at least 1, got {count!r}")
+    count = whole(count, "the number of workers")
     from joblib.externals.loky import ProcessPoolExecutor  # which also carries a problem made of closures
 
     def start() -> Any:
@@ -57,19 +57,19 @@ def workers(
 
     pool, deaths = start(), 0
 
-    def advance_all(study: Study, members: Sequence[Member], epoch: int) -> list[tuple[Member, tuple]]:
+    def advance_all(task: Task, members: Sequence[Member], epoch: int) -> list[tuple[Member, MemberRecord]]:
         nonlocal pool, deaths
-        found: dict[int, tuple[Member, tuple]] = {}
+        found: dict[int, tuple[Member, MemberRecord]] = {}
         while len(found) < len(members):
             try:
-                tasks = {
+                futures = {
                     pool.submit(_advance, member, index, epoch): index
                     for index, member in enumerate(members)
                     if index not in found
                 }
-                while tasks:
-                    for task in wait(tasks, timeout=0.1, return_when=FIRST_COMPLETED).done:
-                        found[tasks.pop(task)] = task.result()
+                while futures:
+                    for future in wait(futures, timeout=0.1, return_when=FIRST_COMPLETED).done:
+                        found[futures.pop(future)] = future.result()
                     pause()
             except BrokenExecutor:
                 deaths += 1
@@ -87,9 +87,10 @@ def workers(
 
 
 def _begin(parent: int, settings: Settings, data: Any, problem: Problem | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent decides
+    for name in {"SIGINT", "SIGHUP"} & {*dir(signal)}:  # Windows has no SIGHUP
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # a terminal sends it to all; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _studies[:] = [training.begin(settings, data, HOST, problem)[0]]
+    _tasks[:] = [training.bind(settings, data, HOST, problem)]
 
 
 def _end_with(parent: int) -> None:
@@ -98,5 +99,5 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _advance(member: Member, index: int, epoch: int) -> tuple[Member, tuple]:
-    return advance(_studies[0], member, index, epoch)
+def _advance(member: Member, index: int, epoch: int) -> tuple[Member, MemberRecord]:
+    return advance(_tasks[0], member, index, epoch)

@@ -20,13 +20,13 @@ def rows(plan: Plan) -> list[Row]:
 
     members, epochs, rounds = (2, 1, 1) if plan.quick else (MEMBERS, EPOCHS, min(plan.rounds, 3))
     settings, data = problems.get("lorenz").recipe._replace(members=members, epochs=epochs), load("lorenz")
-    start, every = training.begin(settings, data, HOST), cores()
+    task, every = training.bind(settings, data, HOST), cores()
     taken: dict[int, list[float]] = {1: [], every: []}
     with variables(environment(1)), workers(1, settings, data) as one, workers(every, settings, data) as all_:
         for turn in range(1 + rounds):  # the first starts the workers, and compiles
             for count, advance in ((1, one), (every, all_)):
                 began = time.perf_counter()
-                deque(training.epochs(*start, advance_all=advance), maxlen=0)
+                deque(training.epochs(task, training.draw(task), advance_all=advance), maxlen=0)
                 if turn:
                     taken[count].append(time.perf_counter() - began)
     note = f"{members} members; ratio to all cores"

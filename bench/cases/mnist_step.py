@@ -103,8 +103,8 @@ def by_jax(
         drawn = [sample(theta, log_lam, batch, k) for k in keys]
         gradient, gradient_lam = jax.tree.map(lambda *parts: sum(parts) / num_samples, *drawn)
         updates, inner = optimizer.update(gradient, inner)
-        regularised = gradient_lam + BETA * m * jnp.exp(log_lam - LOG_LAM0)
-        update, inner_lam = optimizer_lam.update(regularised, inner_lam)
+        grad_log_lam_total = gradient_lam + BETA * m * jnp.exp(log_lam - LOG_LAM0)
+        update, inner_lam = optimizer_lam.update(grad_log_lam_total, inner_lam)
         log_lam = jnp.minimum(log_lam + update, LOG_LAM0 + CAP)
         return (optax.apply_updates(theta, updates), log_lam, inner, inner_lam, key), None
 
@@ -228,8 +228,8 @@ def by_autograd(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> S
             eps = rng.standard_normal(m, np.float32)
             loss, gradient = evaluate(unpack(theta + np.exp(log_lam / 2) * eps, sizes), x, classes)
             theta, state = adam(theta, flat(gradient), state, RATE)
-            regularised = (eps @ eps - m) / 2 * loss + BETA * m * np.exp(log_lam - LOG_LAM0)
-            log_lam, state_lam = adam(log_lam, np.float32(regularised), state_lam, RATE_LAM)
+            grad_log_lam_total = (eps @ eps - m) / 2 * loss + BETA * m * np.exp(log_lam - LOG_LAM0)
+            log_lam, state_lam = adam(log_lam, np.float32(grad_log_lam_total), state_lam, RATE_LAM)
             log_lam = np.float32(min(log_lam, LOG_LAM0 + CAP))
 
     return Side(run, STEPS, {"loss": first[0], "gradient": flat(first[1])})

@@ -5,6 +5,7 @@ import click
 from mcgc import __version__
 from mcgc_cli.check import check
 from mcgc_cli.compare import compare
+from mcgc_cli.completion import completion
 from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
 from mcgc_cli.fit import fit
@@ -13,7 +14,7 @@ from mcgc_cli.reproduce import reproduce
 from mcgc_cli.sentences import Sentences
 
 
-@click.group(cls=Sentences, invoke_without_command=True)
+@click.group(cls=Sentences, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mcgc")
 @click.pass_context
 def main(ctx: click.Context) -> None:
@@ -29,3 +30,4 @@ main.add_command(reproduce)
 main.add_command(compare)
 main.add_command(check)
 main.add_command(doctor)
+main.add_command(completion)

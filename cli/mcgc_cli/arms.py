@@ -10,13 +10,12 @@ from mcgc_datasets import load
 from mcgc import problems, runs, training
 from mcgc.arrays import Device
 from mcgc.comparison import summary
-from mcgc.devices import select_device
 from mcgc.ensembles import Ensembles
 from mcgc.resume import unpack
 from mcgc.settings import Settings
 from mcgc_cli import pictures
 from mcgc_cli.lock import locked
-from mcgc_cli.options import settings_of
+from mcgc_cli.options import device_of, settings_of
 from mcgc_cli.progress import Show, progress
 from mcgc_cli.saving import Saver, begun, same_run
 from mcgc_cli.signals import noted
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 def planned(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
     """Return the settings of each arm, with the options that were given. Raises `InputError` for one out of range."""
     problem = problems.get(study.problem)
-    return {arm: settings_of(problem._replace(recipe=recipe), given) for arm, recipe in study.settings().items()}
+    return {arm: settings_of(problem, given, recipe=recipe) for arm, recipe in study.settings().items()}
 
 
 def reproduce(
@@ -39,14 +38,15 @@ def reproduce(
     place: str,
     dataset: str | None,
     *,
+    device_name: str | None,
     workers: int,
     quiet: bool,
     say: Callable[[str], None],
     again: str,
 ) -> tuple[dict[str, Any], "Figure"]:
     """Train what is not yet trained of both arms in the directory `place`; return the results and the figure."""
-    device, taken = select_device("cpu" if workers > 1 else "auto")
     epochs = arms["with"].epochs
+    device, taken = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
     with ExitStack() as stack:
         for arm in arms:
             stack.enter_context(locked(_path(place, arm), say))
@@ -88,7 +88,7 @@ def _saver(path: str, settings: Settings, data: Any, device: Device) -> Saver:
         saver.run = saver.run._replace(versions=old.versions)
     saver = same_run(saver, old, False, "undo that, or choose another directory with --out")
     if saver.epoch < settings.epochs:
-        unpack(saver.states[0], training.begin(settings, data, device)[1], device)
+        unpack(saver.states[0], training.draw(training.bind(settings, data, device)), device)
     return saver
 
 

@@ -8,6 +8,7 @@ import click
 from mcgc_cli.options import json_option
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
+from mcgc_cli.values import FILE, PROBLEM, choice
 
 LIMIT = 1e-8
 COLUMNS = {
@@ -20,11 +21,17 @@ COLUMNS = {
 
 
 @click.command()
-@click.option("--problem", help="Problem to check.  [default: all whose data are there]")
-@click.option("--dataset", metavar="FILE", help="HDF5 file of the data of the problem that it is for.")
+@click.option("--problem", type=PROBLEM, help="Problem to check.  [default: all whose data are there]")
+@click.option("--dataset", metavar="FILE", type=FILE, help="HDF5 file of the data of the problem that it is for.")
 @click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Steps of the training.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
-@click.option("--estimator", default="score", show_default=True, help="How the gradient of log lambda is estimated.")
+@click.option(
+    "--estimator",
+    type=choice("estimator"),
+    default="score",
+    show_default=True,
+    help="How the gradient of log lambda is estimated.",
+)
 @json_option
 def check(problem: str | None, dataset: str | None, steps: int, seed: int, estimator: str, json: bool) -> None:
     """Compare the engine with HIPS autograd on the first steps of the training, without a warm-up, in float64.

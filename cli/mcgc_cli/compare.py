@@ -9,15 +9,18 @@ import click
 from mcgc.errors import InputError
 from mcgc_cli.options import json_option
 from mcgc_cli.summary import SPREAD, as_json, as_table, number, spread_rows
+from mcgc_cli.values import FILE
 
 if TYPE_CHECKING:
     from mcgc.runs import Run
 
 
 @click.command()
-@click.argument("paths", metavar="RUN...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="FILE", help="Picture of the runs, PNG or SVG by its name.")
-@click.option("--data", metavar="FILE", help="HDF5 file of the data: show what is named rightly of each class.")
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=FILE)
+@click.option("-o", "--output", metavar="FILE", type=FILE, help="Picture of the runs, PNG or SVG by its name.")
+@click.option(
+    "--data", metavar="FILE", type=FILE, help="HDF5 file of the data: show what is named rightly of each class."
+)
 @json_option
 def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: bool) -> None:
     """Compare run files of mcgc fit, of one problem: the spread of each, and how it differs from the first."""
@@ -49,6 +52,7 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
             raise InputError(f"{problem.name} has no classes: leave out --data")
         result["recall"] = {path: _recall(problem, run, data) for path, run in found.items()}
     if output is not None:
+        result["output"] = output
         classifier = problem.accuracy is not None
         shown = [name for name in ("train_loss", "test_loss", "test_accuracy") if classifier or "loss" in name]
         loss = "cross-entropy" if classifier else "MSE"
@@ -85,10 +89,10 @@ def _recall(problem: Any, run: "Run", path: str) -> list[dict[str, Any]]:
     data = load(problem.name, path)
     if data.sha256 != run.dataset.get("sha256"):
         raise InputError(f"{path} is not the dataset that the run was trained on: give that one as --data")
-    study, _ = training.begin(settings_of(problem, {"members": 1}, run), data, HOST, problem)
+    task = training.bind(settings_of(problem, {"members": 1}, run), data, HOST, problem)
     found = []
     for theta in run.theta:
-        counts = to_host(problem.confusion(theta, study.test)).tolist()
+        counts = to_host(problem.confusion(theta, task.test)).tolist()
         named = [sum(column) for column in zip(*counts, strict=True)]
         found.append({"recall": recall(counts), "never": [k for k, times in enumerate(named) if not times]})
     return found
@@ -113,8 +117,12 @@ def _text(result: dict[str, Any]) -> str:
         parts.append(f"mean less that of {first}, with its 95 % bootstrap interval ({said}):")
         parts.append(as_table(["run", "quantity", "when", "difference", "from", "to"], rows, names=3))
     if "recall" in result:
-        parts.append("right of each class of the test set, final; a dash is a class that the member never names:")
+        parts.append(
+            "right of each class of the test set, at the best epoch; a dash is a class that the member never names:"
+        )
         parts.append(_recall_table(result["recall"]))
+    if "output" in result:
+        parts.append(f"saved to {result['output']}")
     return "\n".join(parts)
 
 

@@ -10,13 +10,16 @@ import click
 from mcgc.errors import DatasetError, OutputError
 from mcgc_cli.options import json_option
 from mcgc_cli.sentences import FAILURE, Stopped
+from mcgc_cli.values import FILE, PROBLEM
 
 if TYPE_CHECKING:
     from mcgc_datasets.registry import Data
 
-_output = click.option("-o", "--output", metavar="FILE", help="Dataset file, HDF5.  [default: the one in the cache]")
+_output = click.option(
+    "-o", "--output", metavar="FILE", type=FILE, help="Dataset file, HDF5.  [default: the one in the cache]"
+)
 _force = click.option("--force", is_flag=True, help="Replace the output file if it exists.")
-_problem = click.option("--problem", help="Problem that the file is for.  [default: what the file says]")
+_problem = click.option("--problem", type=PROBLEM, help="Problem that the file is for.  [default: what the file says]")
 
 
 @click.group()
@@ -25,7 +28,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("problem")
+@click.argument("problem", type=PROBLEM)
 @_output
 @_force
 @json_option
@@ -37,8 +40,10 @@ def make(problem: str, output: str | None, force: bool, json: bool) -> None:
 
 
 @data.command("import")
-@click.argument("problem")
-@click.option("--from", "source", metavar="PATH", required=True, help="Directory of the idx files, or an HDF5 file.")
+@click.argument("problem", type=PROBLEM)
+@click.option(
+    "--from", "source", metavar="PATH", type=FILE, required=True, help="Directory of the idx files, or an HDF5 file."
+)
 @_output
 @_force
 @json_option
@@ -54,7 +59,7 @@ def import_(problem: str, source: str, output: str | None, force: bool, json: bo
 
 
 @data.command()
-@click.argument("file")
+@click.argument("file", type=FILE)
 @_problem
 @json_option
 def info(file: str, problem: str | None, json: bool) -> None:
@@ -66,7 +71,7 @@ def info(file: str, problem: str | None, json: bool) -> None:
 
 
 @data.command()
-@click.argument("file")
+@click.argument("file", type=FILE)
 @_problem
 @json_option
 def validate(file: str, problem: str | None, json: bool) -> None:
@@ -124,7 +129,7 @@ def _description(problem: str, data: "Data") -> dict[str, Any]:
 
 def _show(result: dict[str, Any], json: bool) -> None:
     if json:
-        click.echo(jsonlib.dumps(result, ensure_ascii=False))
+        click.echo(jsonlib.dumps(result))
         return
     arrays = result.pop("arrays", {})
     shapes = {name: f"{' × '.join(map(str, entry['shape']))} {entry['dtype']}" for name, entry in arrays.items()}

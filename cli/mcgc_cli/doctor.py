@@ -12,26 +12,28 @@ from mcgc.errors import DeviceError
 from mcgc_cli.options import json_option, settings_of
 from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
+from mcgc_cli.values import DEVICE, FILE, PROBLEM
 
 EXAMPLES = {"mnist": (60_000, 1), "lotka-volterra": (30, 50), "lorenz": (30, 20)}  # of the paper, and their times
 
 
 @click.command()
 @click.option("--gpu", is_flag=True, help="Check a GPU: its kernels, and whole computations against the CPU.")
-@click.option("--problem", help="Tell the memory that a run on this problem takes, and nothing else.")
-@click.option("--dataset", metavar="FILE", help="HDF5 file of its data.  [default: those of the paper]")
+@click.option("--problem", type=PROBLEM, help="Tell the memory that a run on this problem takes, and nothing else.")
+@click.option("--dataset", metavar="FILE", type=FILE, help="HDF5 file of its data.  [default: those of the paper]")
 @click.option("--members", type=int, help="Models of the run.  [default: the recipe's]")
 @click.option("--batch-size", type=int, help="Examples a step of the run.  [default: the recipe's]")
-@click.option("--device", help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
+@click.option("--device", type=DEVICE, help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
 @json_option
 def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
 
     With --problem, tell the memory of a run instead. The exit status is 1 if a kernel does not compile or does not
-    agree, or if a GPU is to be checked and none can be used.
+    agree, or if a GPU is to be checked and none can be used. The last
+    line says what came of it.
     """
     if problem is not None and not gpu:
-        result = _memory(problem, **run)
+        result: dict[str, Any] = _memory(problem, **run)
         click.echo(as_json(result) if json else _memory_text(result))
         return
     if problem is not None or any(value is not None for value in run.values()):
@@ -46,7 +48,7 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
         devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
     except DeviceError as error:
         raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
-    places = {place.name: place for place, _ in devices.values()}.values()
+    places = list({place.name: place for place, _ in devices.values()}.values())
     found = [a for place in places for a in agreements(place)]
     found += acceptance(devices["cuda"][0]) if gpu else []
     result = {
@@ -58,11 +60,17 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
         "datasets": _datasets(),
         "numba_cache": _numba_cache(),
         "kernels": [a._asdict() | {"agrees": a.agrees} for a in found],
+        "verdict": "",
     }
-    click.echo(as_json(result) if json else _text(result))
     wrong = [f"{a.kernel} in {a.dtype} on {a.device}" for a in found if not a.agrees]
     if wrong:
-        raise Stopped(f"not to be trusted on this machine: {', '.join(wrong)}; please report it", FAILURE)
+        result["verdict"] = f"not to be trusted on this machine: {', '.join(wrong)}; please report it"
+    else:
+        right = f"ready: all that was compared is right on {' and '.join(place.name for place in places)}"
+        result["verdict"] = f"{right}; begin with: mcgc fit --problem lorenz"
+    click.echo(as_json(result) if json else _text(result))
+    if wrong:
+        raise Stopped(result["verdict"], FAILURE)
 
 
 def _memory(
@@ -83,7 +91,7 @@ def _memory(
         data: Any = load(name, dataset)
         count, times = data.num_examples, len(data.times) if "solver" in problem.options else 1
     named = re.fullmatch(r"cuda(:\d+)?", device or "auto")
-    place = Device(named[0], None, None) if named else select_device(device or "auto")[0]  # type: ignore[arg-type]
+    place = Device(named[0], None, None) if named else select_device(device or "auto", problem, settings.members)[0]  # type: ignore[arg-type]
     found = predict(problem, settings, count, times, place)
     return {
         "problem": name,
@@ -159,6 +167,8 @@ def _text(result: dict[str, Any]) -> str:
             "",
             f"{'kernel':<26} {'device':<7} {'dtype':<8} {'':<6} {'ulps':>8} {'allowed':>8} {'seconds':>8}",
             *map(_row, result["kernels"]),
+            "",
+            f"verdict      {result['verdict']}",
         ]
     )
 

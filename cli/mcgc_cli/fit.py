@@ -1,48 +1,65 @@
 """`mcgc fit`: train on a problem, show the epochs, save the run, and go on with one that was stopped."""
 
+import os
 import shlex
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import click
 
-from mcgc.errors import InputError
+from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import (
     debug_option,
+    device_of,
+    device_option,
     json_option,
     quiet_option,
     recipe_options,
     resumed,
     settings_of,
-    with_recipe,
     workers_option,
 )
 from mcgc_cli.progress import progress
+from mcgc_cli.sentences import tell
 from mcgc_cli.signals import noted
-from mcgc_cli.summary import as_json, as_text, result_of
+from mcgc_cli.summary import as_json, as_text, result_of, warn
+from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
 
-@click.command()
-@click.option("--problem", help="Problem to train on: mnist, lotka-volterra, or lorenz.")
-@click.option(
+@click.command(cls=Grouped)
+@in_group(
+    "Data",
+    "--problem",
+    type=PROBLEM,
+    help="Problem to train on: mnist, lotka-volterra, lorenz, or one of your own, FILE.py:NAME.",
+)
+@in_group(
+    "Data",
     "--dataset",
     metavar="FILE",
+    type=FILE,
     help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
 )
-@click.option(
-    "--recipe", metavar="NAME", help="Settings to begin with: best, paper, or an estimator's.  [default: paper]"
+@in_group(
+    "Model",
+    "--recipe",
+    metavar="NAME",
+    type=RECIPE,
+    help="Settings to begin with: best, paper, or an estimator's.  [default: paper for mnist, else best]",
 )
 @recipe_options
-@click.option("--device", default=None, help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]")
+@device_option
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
+    type=FILE,
     help="Run file, HDF5.  [default: <problem>-seed<seed>.h5, or the next free name]",
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
-@click.option("--resume", metavar="FILE", help="Go on with this run file; --epochs may give it a new number of epochs.")
+@click.option(
+    "--resume", metavar="FILE", type=FILE, help="Go on with this run file; --epochs may give it a new number of epochs."
+)
 @click.option("--allow-changed", is_flag=True, help="Go on though something differs that changes the numbers.")
 @click.option(
     "--checkpoint-every",
@@ -74,12 +91,11 @@ def fit(
     debug: bool,
     **given: Any,
 ) -> None:
-    """Train on a problem, with the recipe of the paper where no option says otherwise."""
+    """Train on a problem, with the settings of its recipe where no option says otherwise."""
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load
 
     from mcgc import problems, runs
-    from mcgc.devices import select_device
     from mcgc.hdf5 import check_file
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
@@ -90,7 +106,7 @@ def fit(
         raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
     if resume is not None and recipe is not None:
         raise click.UsageError("--resume goes on with the settings of its file: leave out --recipe")
-    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+    say = (lambda sentence: None) if quiet else tell
     with ExitStack() as stack:
         old = None
         if resume is not None:
@@ -100,31 +116,38 @@ def fit(
             problem, dataset, device = resumed(old, problem, dataset, device)
         if problem is None:
             raise click.UsageError("Missing option '--problem'.")
-        settings = settings_of(with_recipe(problems.get(problem), recipe or "paper"), given, old)
-        place, taken = select_device(device or "auto")
-        if workers > 1 and place.name != "cpu":
-            raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
+        known = problems.get(problem)
+        own = known.name != problem  # a problem of a file, which a run that goes on has to find from anywhere
+        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(problem)))
+        place, taken = device_of(device, workers, known, settings.members)
         path = resume if output is None else output
-        path = free(f"{problem}-seed{settings.seed}.h5") if path is None else path
+        path = free(f"{known.name}-seed{settings.seed}.h5") if path is None else path
         runs.check_writable(path, force)
         if resume is None:
             stack.enter_context(locked(path, say))
-        data = load(problem, dataset)
+        data = load(known if own else problem, dataset)
         saver = begun(path, force, checkpoint_every, settings, data, place)
         if old is not None:
             saver = same_run(saver, old, allow_changed)
             if old.epoch == settings.epochs:
                 say(f"{path} is finished, all {old.epoch} epochs of it: give --epochs to go on")
-                _report(settings, saver.records, data.num_examples, place.name, path, json)
+                _report(settings, saver.records, place.name, path, json)
                 return
         say(taken)
         heed = stack.enter_context(noted())
         show = stack.enter_context(progress(settings.epochs, quiet))
         again = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
         train(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
-    _report(settings, saver.records, data.num_examples, place.name, saver.path, json)
+    _report(settings, saver.records, place.name, saver.path, json)
 
 
-def _report(settings: Any, records: list, num_examples: int, device: str, path: str, json: bool) -> None:
-    result = result_of(settings, records, num_examples, device, path)
+def _found_again(problem: str) -> str:
+    """Return the name of a problem, with the whole path of the file that it is in, if it is in one."""
+    path, colon, name = problem.rpartition(":")
+    return f"{os.path.abspath(path)}:{name}" if colon else problem
+
+
+def _report(settings: Any, records: list, device: str, path: str, json: bool) -> None:
+    result = result_of(settings, records, device, path)
+    warn(result)
     click.echo(as_json(result) if json else as_text(result))

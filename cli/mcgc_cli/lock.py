@@ -1,12 +1,19 @@
 """One process for one output: a file beside it that says who writes."""
 
-import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mcgc.errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+FAR = 2**30  # of the byte that Windows locks: what is locked cannot be read there by others, and the holder's name is
 
 
 @contextmanager
@@ -19,7 +26,7 @@ def locked(path: str, say: Callable[[str], None]) -> Iterator[None]:
     directory, base = os.path.split(os.path.realpath(path))
     name = os.path.join(directory, f".{base[:200]}.lock")
     try:
-        lock = _open(name)
+        lock = os.open(name, FLAGS, 0o644)
     except OSError as error:
         raise OutputError(f"output {path!r} cannot be locked ({error.strerror}): choose another place") from error
     try:
@@ -28,23 +35,20 @@ def locked(path: str, say: Callable[[str], None]) -> Iterator[None]:
             yield
         finally:
             with suppress(OSError):
+                os.ftruncate(lock, 0)  # where the file cannot be removed while it is open, it names no holder
                 os.unlink(name)
     finally:
         os.close(lock)
 
 
-def _open(name: str) -> int:
-    return os.open(name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
-
-
 def _take(lock: int, name: str, path: str, say: Callable[[str], None]) -> None:
     here = socket.gethostname()
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(lock)
         free = os.stat(name).st_ino == os.fstat(lock).st_ino  # else its holder has just removed it
     except OSError:
         free = False
-    holder = os.pread(lock, 300, 0).decode(errors="replace").split()
+    holder = os.read(lock, 300).decode(errors="replace").split()
     host, pid = holder if len(holder) == 2 else (here, "?")
     if not free or host != here:
         raise OutputError(
@@ -54,4 +58,19 @@ def _take(lock: int, name: str, path: str, say: Callable[[str], None]) -> None:
     if holder:
         say(f"taking over {path}: process {pid}, which was writing it, is gone")
     os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{here} {os.getpid()}\n".encode(), 0)
+    os.lseek(lock, 0, os.SEEK_SET)
+    os.write(lock, f"{here} {os.getpid()}\n".encode())
+
+
+def _lock(lock: int) -> None:
+    """Lock the file for this process, or raise `OSError` if another one has it."""
+    if fcntl is not None:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    import msvcrt
+
+    os.lseek(lock, FAR, os.SEEK_SET)
+    try:
+        msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)
+    finally:
+        os.lseek(lock, 0, os.SEEK_SET)

@@ -9,6 +9,7 @@ import click
 from mcgc.errors import InputError
 from mcgc_cli.options import json_option
 from mcgc_cli.summary import as_json
+from mcgc_cli.values import SURFACE, choice
 
 FIELDS = {
     "--seed": "seed",
@@ -39,18 +40,18 @@ class SurfaceOption(click.Option):
         return flag, text if default is None else f"{text}  [default: {default}]"
 
 
-def _option(flag: str, kind: type, text: str) -> Any:
+def _option(flag: str, kind: Any, text: str) -> Any:
     return click.option(flag, FIELDS[flag], type=kind, help=text, cls=SurfaceOption)
 
 
 @click.command()
-@click.argument("surface")
+@click.argument("surface", type=SURFACE)
 @click.option("--dimension", type=int, help="Number of variables.  [default: 2; quartic: 1]")
 @click.option("--start", metavar="X,Y,...", help="Point to start from.  [default: the surface's own]")
 @_option("--seed", int, "Seed of the noise.")
 @_option("--iterations", int, "Steps of the continuation.")
 @_option("--warmup", int, "Steps at the start in which lambda is held.  [default: a quarter of them]")
-@_option("--estimator", str, "How the gradient of log lambda is estimated.  [default: antithetic]")
+@_option("--estimator", choice("estimator"), "How the gradient of log lambda is estimated.  [default: antithetic]")
 @_option("--num-samples", int, "Draws of the noise a step.")
 @_option("--lam0", float, "Lambda, the variance of the noise, at the start.")
 @_option("--shrink", float, "Lambda at the end, as a part of that at the start.")

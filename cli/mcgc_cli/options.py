@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from mcgc_cli.grouped import GroupedOption
+from mcgc_cli.values import DEVICE, choice
+
 if TYPE_CHECKING:
+    from mcgc.arrays import Device
     from mcgc.problems import Problem
     from mcgc.runs import Run
     from mcgc.settings import Settings
@@ -17,6 +21,15 @@ workers_option = click.option(
     default=1,
     show_default=True,
     help="Processes that the members are trained in; the numbers do not depend on it.",
+    cls=GroupedOption,
+    group="Training",
+)
+device_option = click.option(
+    "--device",
+    type=DEVICE,
+    help="Device: auto, cpu, cuda, or cuda:N.  [default: auto]",
+    cls=GroupedOption,
+    group="Training",
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
 json_option = click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
@@ -24,12 +37,13 @@ debug_option = click.option("--debug", is_flag=True, help="Show the traceback of
 
 
 class Row(NamedTuple):
-    """An option: its flag, the field of the settings that it sets, the type of its value, and its help."""
+    """An option: its flag, the field of the settings that it sets, the type of its value, its help, and its group."""
 
     flag: str
     field: str
     type: type
     help: str
+    group: str = "Training"
 
 
 ROWS = (
@@ -38,56 +52,95 @@ ROWS = (
         "continuation",
         bool,
         "Smooth the objective, or descend on it as it is.",
+        "Continuation",
     ),
-    Row("--schedule", "schedule", str, "Whether lambda is learned, or falls by a schedule."),
+    Row("--schedule", "schedule", str, "Whether lambda is learned, or falls by a schedule.", "Continuation"),
     Row(
         "--gamma",
         "gamma",
         float,
         "What a geometric schedule multiplies lambda by at each step, or the power of a decay.",
+        "Continuation",
     ),
-    Row("--estimator", "estimator", str, "How the gradient of log lambda is estimated."),
-    Row("--num-samples", "num_samples", int, "Monte Carlo samples a step."),
-    Row("--beta", "beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0."),
-    Row("--log-lam0", "log_lam0", float, "Log lambda at the start."),
-    Row("--lr", "learning_rate", float, "Learning rate of the parameters."),
-    Row("--lr-lam", "learning_rate_lam", float, "Learning rate of log lambda."),
+    Row("--estimator", "estimator", str, "How the gradient of log lambda is estimated.", "Continuation"),
+    Row("--num-samples", "num_samples", int, "Monte Carlo samples a step.", "Continuation"),
+    Row("--beta", "beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0.", "Continuation"),
+    Row("--log-lam0", "log_lam0", float, "Log lambda at the start.", "Continuation"),
+    Row("--optimizer", "optimizer", str, "Optimiser of the parameters."),
+    Row("--weight-decay", "weight_decay", float, "How strongly weights shrink, in units of the learning rate."),
+    Row("--lr", "learning_rate", float, "Learning rate of the parameters, at the first step."),
+    Row("--lr-schedule", "rate_schedule", str, "How the learning rate of the parameters changes over the run."),
+    Row("--lr-end", "learning_rate_end", float, "Learning rate at the last step, a hundredth of --lr if not given."),
+    Row("--clip", "clip", float, "Largest norm of the gradient; longer ones are shortened to it."),
+    Row("--lr-lam", "learning_rate_lam", float, "Learning rate of log lambda.", "Continuation"),
     Row("--epochs", "epochs", int, "Passes over the training set."),
-    Row("--warmup-epochs", "warmup_epochs", int, "Epochs at the start in which lambda is held."),
-    Row("--batch-size", "batch_size", int, "Examples a step."),
+    Row("--warmup-epochs", "warmup_epochs", int, "Epochs at the start in which lambda is held.", "Continuation"),
+    Row("--batch-size", "batch_size", int, "Examples a step; as many windows as cover the same time."),
+    Row("--validation", "validation", float, "Fraction of the training set kept apart to choose the best epoch by."),
+    Row(
+        "--horizons",
+        "horizons",
+        str,
+        "Lengths of the windows to train on, in turn, each with its share of the epochs, such as 1:0.5,4:0.3,all:0.2. "
+        "A length is a number of observed intervals, a fraction of the series such as 0.5, or all.",
+    ),
     Row("--members", "members", int, "Models trained, each with parameters and noise of its own."),
     Row("--seed", "seed", int, "Seed of everything random."),
-    Row("--dtype", "dtype", str, "Precision of the model."),
+    Row("--dtype", "dtype", str, "Precision of the model.", "Model"),
     Row("--on-divergence", "on_divergence", str, "When a step fails: leave it out, go back to the best epoch, stop."),
     Row(
-        "--loss", "loss", str, "Loss of a classifier; softmax-cross-entropy takes the softmax of the logits as logits."
+        "--loss",
+        "loss",
+        str,
+        "Loss of a classifier; softmax-cross-entropy takes the softmax of the logits as logits.",
+        "Model",
     ),
-    Row("--solver", "solver", str, "Runge-Kutta method that solves the differential equation."),
-    Row("--adjoint", "adjoint", str, "How gradients go through the solver."),
-    Row("--rtol", "rtol", float, "Relative tolerance of the solver."),
-    Row("--atol", "atol", float, "Absolute tolerance of the solver."),
-    Row("--step-size", "step_size", float, "Solve in steps of this length of time, whatever the tolerances."),
+    Row(
+        "--restart-lam/--no-restart-lam",
+        "restart_lam",
+        bool,
+        "Set log lambda back to its start at each new length of windows.",
+        "Continuation",
+    ),
+    Row(
+        "--standardize/--no-standardize",
+        "standardize",
+        bool,
+        "Show the net states and inputs less their mean, divided by their standard deviation.",
+        "Data",
+    ),
+    Row("--solver", "solver", str, "Runge-Kutta method that solves the differential equation.", "Solver"),
+    Row("--adjoint", "adjoint", str, "How gradients go through the solver.", "Solver"),
+    Row("--rtol", "rtol", float, "Relative tolerance of the solver.", "Solver"),
+    Row("--atol", "atol", float, "Absolute tolerance of the solver.", "Solver"),
+    Row("--step-size", "step_size", float, "Solve in steps of this length of time, whatever the tolerances.", "Solver"),
 )
 
 
-class RecipeOption(click.Option):
+class RecipeOption(GroupedOption):
     """An option whose default is that of the problem's recipe, which its help shows."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """Return the flag and the help, with what the option may be and its default for every problem."""
+        """Return the flag and the help, with what the option may be and its default: of all problems, or of each."""
         from mcgc import problems
         from mcgc.settings import CHOICES, OF_SOME
 
         flag, text = super().get_help_record(ctx) or ("", "")
         field = str(self.name)
         notes = [f"one of: {', '.join(CHOICES[field])}"] if field in CHOICES else []
-        for name in problems.names():
-            problem = problems.get(name)
-            default = getattr(problem.recipe, field)
-            shown = "on" if default is True else "off" if default is False else default
+        defaults: dict[Any, list[str]] = {}
+        for problem in map(problems.get, problems.names()):
             if field not in OF_SOME or field in problem.options:
-                notes.append(f"{name}: {shown}")
-        return flag, f"{text}  [{'; '.join(notes)}]"
+                defaults.setdefault(getattr(problem.recipe_of(), field), []).append(problem.name)
+        if len(defaults) > 1:
+            notes += [f"{', '.join(names)}: {_shown(value)}" for value, names in defaults.items() if value is not None]
+        elif defaults.keys() != {None}:
+            notes += [f"default: {_shown(value)}" for value in defaults]
+        return flag, f"{text}  [{'; '.join(notes)}]" if notes else text
+
+
+def _shown(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def recipe_options(command: Callable) -> Callable:
@@ -100,26 +153,19 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
 
     def add(command: Callable) -> Callable:
         for row in reversed([row for row in ROWS if row.field in fields]):
-            command = click.option(row.flag, row.field, type=row.type, default=None, help=row.help, cls=RecipeOption)(
-                command
-            )
+            kind: Any = choice(row.field) if row.type is str else row.type
+            command = click.option(
+                row.flag, row.field, type=kind, default=None, help=row.help, cls=RecipeOption, group=row.group
+            )(command)
         return command
 
     return add
 
 
-def with_recipe(problem: "Problem", name: str) -> "Problem":
-    """Return `problem` with its recipe called `name`. Raises `InputError`, with the list, if it has none."""
-    from mcgc.errors import InputError
-
-    recipes = problem.recipes()
-    if name not in recipes:
-        raise InputError(f"unknown recipe {name!r} of {problem.name}: choose one of {', '.join(recipes)}")
-    return problem._replace(recipe=recipes[name])
-
-
-def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None) -> "Settings":
-    """Return the recipe of `problem`, or the settings of `run`, with the options that were given.
+def settings_of(
+    problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None, recipe: "Settings | None" = None
+) -> "Settings":
+    """Return the settings of `run`, or else `recipe`, or else the default of `problem`, with the options given.
 
     Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range, or one that
     does not apply to the problem.
@@ -131,13 +177,28 @@ def settings_of(problem: "Problem", given: Mapping[str, Any], run: "Run | None" 
 
     options = {field: value for field, value in given.items() if value is not None}
     try:
-        start = problem.recipe._asdict() if run is None else run.settings
+        start = (recipe or problem.recipe_of())._asdict() if run is None else run.settings
         return validate(Settings(**{**start, **options}), problem.options)
     except InputError as error:  # the library speaks of fields, the user of flags
         flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
         raise InputError(re.sub(rf"\b({'|'.join(flags)})\b", lambda found: flags[found[0]], str(error))) from None
     except TypeError as error:
         raise InputError(f"the run file's settings are not those of a run ({error}): copy it again") from None
+
+
+def device_of(name: str | None, workers: int, problem: "Problem", members: int) -> tuple["Device", str]:
+    """Return the device that `name` means for a run, and the sentence that says so.
+
+    Raises `InputError` if worker processes are to use another one than the CPU.
+    """
+    from mcgc.devices import select_device
+    from mcgc.errors import InputError
+
+    name = name or "auto"
+    place, taken = select_device("cpu" if workers > 1 and name == "auto" else name, problem, members)
+    if workers > 1 and place.name != "cpu":
+        raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
+    return place, taken
 
 
 def resumed(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import click
+from mcgc_cli.sentences import tell
 
 MOST_LINES = 30
 
@@ -24,7 +24,7 @@ def progress(epochs: int, quiet: bool) -> Iterator[Show]:
     """Give a function that shows a record on stderr: as a bar if that is a terminal, or else as a line."""
     if quiet:
         yield lambda record, epoch=None, run="": None
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with _bar(epochs) as show:
             yield show
     else:
@@ -55,14 +55,15 @@ def _lines(epochs: int) -> Show:
         first[:] = first or [epoch]
         if epoch % every == 0 or epoch in (1, epochs) or any(record.restored + record.skipped):
             left = (time.monotonic() - began) / (epoch - first[0] + 1) * (epochs - epoch)
-            click.echo(f"epoch {epoch} of {epochs}: {run}{describe(record)}, {left:.0f} s left", err=True)
+            tell(f"epoch {epoch} of {epochs}: {run}{describe(record)}, {left:.0f} s left")
 
     return show
 
 
 def describe(record: Any) -> str:
     """Return the losses of `record`, and accuracy and λ where it has them, as means over the members (of φ, for λ)."""
-    parts = [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
+    parts = [f"windows of {record.horizon}"] if record.horizon else []
+    parts += [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
     if None not in record.test_accuracy:
         parts.append(f"accuracy {_mean(record.test_accuracy):.2%}")
     if None not in record.log_lam:

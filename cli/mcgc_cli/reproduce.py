@@ -4,30 +4,38 @@ import json
 import os
 import shlex
 from collections.abc import Collection
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from mcgc.errors import InputError, OutputError
-from mcgc_cli.options import chosen_options, debug_option, json_option, quiet_option, workers_option
+from mcgc.errors import InputError, OutputError, unknown
+from mcgc_cli.options import chosen_options, debug_option, device_option, json_option, quiet_option, workers_option
+from mcgc_cli.sentences import tell
 from mcgc_cli.summary import as_json
+from mcgc_cli.values import DIRECTORY, FILE, STUDY
 
 RESULTS = "results.json"
 
 
 @click.command()
-@click.argument("name")
-@click.option("--data", metavar="FILE", help="HDF5 file of the data, as --dataset of mcgc fit.")
+@click.argument("name", type=STUDY)
+@click.option("--data", metavar="FILE", type=FILE, help="HDF5 file of the data, as --dataset of mcgc fit.")
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: those of the paper]")
 @click.option(
     "--members", type=int, help="Models of each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
 )
 @chosen_options("seed", "estimator", "on_divergence", "rtol", "atol")
 @workers_option
-@click.option("--out", metavar="DIR", help="Directory for all that is written.  [default: the name of the study]")
+@device_option
+@click.option(
+    "--out",
+    "-o",
+    metavar="DIR",
+    type=DIRECTORY,
+    help="Directory for all that is written.  [default: the name of the study]",
+)
 @click.option("--resume", is_flag=True, help="Go on with the study in the directory.")
 @quiet_option
 @json_option
@@ -38,6 +46,7 @@ def reproduce(
     name: str,
     data: str | None,
     workers: int,
+    device: str | None,
     out: str | None,
     resume: bool,
     quiet: bool,
@@ -53,13 +62,13 @@ def reproduce(
     ctx.meta["debug"] = debug
     names = sorted([*exact.names(), *ensembles.names()])
     if name not in names:
-        raise InputError(f"unknown study {name!r}: choose one of {', '.join(names)}")
-    say = (lambda sentence: None) if quiet else partial(click.echo, err=True)
+        raise InputError(unknown("study", name, names))
+    say = (lambda sentence: None) if quiet else tell
     place = out or name
     if name in exact.names():
         text = exact.as_text
         own = None if ctx.get_parameter_source("workers") is ParameterSource.DEFAULT else workers
-        members = exact.count(name, {**given, "data": data, "workers": own})
+        members = exact.count(name, {**given, "data": data, "device": device, "workers": own})
         _open(place, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
         results, figure = exact.reproduce(name, members)
     else:
@@ -67,7 +76,7 @@ def reproduce(
         planned = arms.planned(study, given)
         _open(place, resume, name)
         results, figure = arms.reproduce(
-            study, planned, place, data, workers=workers, quiet=quiet, say=say, again=_again(ctx)
+            study, planned, place, data, device_name=device, workers=workers, quiet=quiet, say=say, again=_again(ctx)
         )
     for ending in pictures.FORMATS:
         pictures.save(figure, Path(place, name + ending))

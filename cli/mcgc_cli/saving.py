@@ -1,5 +1,6 @@
 """When a run in progress is saved, and what must hold for it to go on."""
 
+import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mcgc import runs
-from mcgc.arrays import Device
+from mcgc.arrays import Device, is_array, to_host
+from mcgc.autodiff.pytree import flatten
 from mcgc.errors import InputError, OutputError
 from mcgc.resume import differences, pack, records
 from mcgc.runs import Run, columns, save
@@ -34,6 +36,12 @@ class Saver:
     def epoch(self) -> int:
         """The number of epochs done."""
         return len(self.records)
+
+    def scale(self, scaling: Any) -> None:
+        """Keep in the file what the series are standardised by, if they are."""
+        if scaling is not None:
+            numbers = {field: to_host(values).tolist() for field, values in scaling._asdict().items()}
+            self.run = self.run._replace(scaling=numbers)
 
     def take(self, record: Any, members: Sequence[Any]) -> None:
         """Take in an epoch, and save if it is time, or the last one."""
@@ -76,10 +84,16 @@ def free(path: str) -> str:
 
 
 def dataset_of(data: Any) -> dict[str, str]:
-    """Return where `data` came from, and its SHA-256."""
+    """Return where `data` came from, and its SHA-256, computed from its arrays if it does not say."""
     from mcgc_datasets.registry import IN_MEMORY
 
-    return {"source": data.source if data.source == IN_MEMORY else os.path.abspath(data.source), "sha256": data.sha256}
+    source, sha256 = getattr(data, "source", IN_MEMORY), getattr(data, "sha256", None)
+    if sha256 is None:
+        found = hashlib.sha256()
+        for leaf in flatten(data)[0]:
+            found.update(f"{leaf.dtype} {leaf.shape}".encode() + to_host(leaf).tobytes() if is_array(leaf) else b"")
+        sha256 = found.hexdigest()
+    return {"source": source if source == IN_MEMORY else os.path.abspath(source), "sha256": sha256}
 
 
 def same_run(saver: Saver, old: Run, allow_changed: bool, remedy: str = "undo that, or add --allow-changed") -> Saver:
@@ -90,12 +104,12 @@ def same_run(saver: Saver, old: Run, allow_changed: bool, remedy: str = "undo th
     """
     now = saver.run
     changed = differences(old, settings=now.settings, versions=now.versions, dataset=now.dataset, device=now.device)
+    if old.epoch > now.settings["epochs"]:
+        raise InputError(f"{saver.path} has {old.epoch} epochs already: give --epochs that many or more")
     if changed and not allow_changed:
         raise InputError(
             f"{saver.path} would not go on as the run that it is, for the {', the '.join(changed)}: {remedy}"
         )
-    if old.epoch > now.settings["epochs"]:
-        raise InputError(f"{saver.path} has {old.epoch} epochs already: give --epochs that many or more")
     notes = [f"after epoch {old.epoch}, the {change}" for change in changed]
     saver.run = now._replace(changes=[*old.changes, *notes])
     saver.records, saver.states, saver.saved = records(old), list(old.states), old.epoch

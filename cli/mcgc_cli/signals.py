@@ -1,11 +1,11 @@
-"""SIGINT and SIGTERM, noted when they come and heeded where it suits."""
+"""SIGINT, SIGTERM and SIGHUP, noted when they come and heeded where it suits."""
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-NUMBERS = (signal.SIGINT, signal.SIGTERM)
+NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class Interrupted(Exception):
@@ -18,22 +18,27 @@ class Interrupted(Exception):
 
 @contextmanager
 def noted() -> Iterator[Callable[[], None]]:
-    """Give a function that raises `Interrupted` once a signal has come; a second signal ends the process at once.
+    """Give a function that raises `Interrupted` once a signal has come; a second signal, but for a
+    hang-up, ends the process at once.
 
-    An exception from the handler itself would come out of whatever runs then, compiled code among it.
+    An exception from the handler itself would come out of whatever runs then, compiled code among it. What the
+    process was told to ignore, such as a hang-up by nohup, stays ignored, but for SIGINT: a shell that starts a process
+    in the background has it ignore that.
     """
     came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        for each in NUMBERS:
-            signal.signal(each, signal.SIG_DFL)
+        for each in before:
+            # of hang-ups one comes from the system and another from the shell
+            signal.signal(each, signal.SIG_DFL if each in NUMBERS[:2] else signal.SIG_IGN)
 
     def heed() -> None:
         if came:
             raise Interrupted(came[0])
 
-    before = {number: signal.signal(number, note) for number in NUMBERS}
+    heeded = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
+    before = {number: signal.signal(number, note) for number in heeded}
     try:
         yield heed
     finally:

@@ -5,10 +5,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import click
+
 
 def as_json(result: dict[str, Any], indent: int | None = None) -> str:
-    """Return `result` as strict JSON, on one line if not indented; a number that is not finite is null."""
-    return json.dumps(_strict(result), ensure_ascii=False, indent=indent)
+    """Return `result` as strict JSON in ASCII, on one line if not indented; a number that is not finite is null."""
+    return json.dumps(_strict(result), indent=indent)
 
 
 def as_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
@@ -50,14 +52,19 @@ def number(quantity: str, value: float) -> str:
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """Return `result` for a reader: what was trained, the last losses and λ of each member, and the file."""
+    """Return `result` for a reader: what was trained, the best epoch of each member, the last one, and the file."""
     method = f"continuation ({result['estimator']})" if result["continuation"] else "no continuation"
     effort = f"{result['epochs']} epochs, {result['seconds']:.1f} s"
+    last = result["last"]
     columns = {
+        "best epoch": [str(epoch) for epoch in result["best_epoch"]],
         "train loss": [f"{loss:.6g}" for loss in result["train_loss"]],
+        "validation": [f"{loss:.6g}" for loss in result["validation_loss"] or []],
         "test loss": [f"{loss:.6g}" for loss in result["test_loss"]],
         "accuracy": [f"{fraction:.2%}" for fraction in result["test_accuracy"] or []],
         "lambda": ["-" if log_lam is None else f"{math.exp(log_lam):.3e}" for log_lam in result["log_lam"]],
+        "last train": [f"{loss:.6g}" for loss in last["train_loss"]],
+        "last test": [f"{loss:.6g}" for loss in last["test_loss"]],
     }
     shown = {title: cells for title, cells in columns.items() if cells}
     rows = [("member", *shown), *((str(member), *row) for member, row in enumerate(zip(*shown.values(), strict=True)))]
@@ -66,27 +73,48 @@ def as_text(result: dict[str, Any]) -> str:
     return "\n".join([head, *table, f"saved to {result['output']}"])
 
 
-def result_of(settings: Any, records: Sequence[Any], num_examples: int, device: str, output: str) -> dict[str, Any]:
-    """Return what the command reports of a finished run: lists have one entry a member."""
-    from mcgc.members import TEST_FRACTION
+WORSE = 2.0  # times the best loss: a last epoch above it deserves a warning
 
-    last = records[-1]
+
+def warn(result: dict[str, Any]) -> None:
+    """Say on stderr, in one line, which members ended with a loss of more than twice their best."""
+    by = "validation_loss" if result["validation_loss"] else "train_loss"
+    pairs = zip(result[by], result["last"][by], result["best_epoch"], strict=True)
+    ended = [
+        f"member {member} ended with a {by.replace('_', ' ')} of {last:.4g}, where epoch {epoch} had {best:.4g}"
+        for member, (best, last, epoch) in enumerate(pairs)
+        if not last <= WORSE * best
+    ]
+    if ended:
+        click.echo(f"mcgc: {'; '.join(ended)}: the result is that of the best epoch", err=True)
+
+
+def result_of(settings: Any, records: Sequence[Any], device: str, output: str) -> dict[str, Any]:
+    """Return what the command reports of a run: lists have one entry a member, and are those of its best epoch."""
+    from mcgc.comparison import best_records
+
+    chosen, last = best_records(records), records[-1]
     evaluations = [count for record in records for count in record.function_evaluations]
-    num_train = num_examples - max(1, round(TEST_FRACTION * num_examples))
+
+    def at_best(field: str) -> list | None:
+        values = [getattr(record, field)[member] for member, record in enumerate(chosen)]
+        return None if None in values else values
+
+    scores = ("train_loss", "validation_loss", "test_loss", "test_accuracy")
     return {
         "problem": settings.problem,
         "members": settings.members,
         "epochs": len(records),
-        "steps": len(records) * math.ceil(num_train / settings.batch_size),
+        "steps": last.steps[0],
         "continuation": settings.continuation,
         "estimator": settings.estimator,
         "seed": settings.seed,
         "dtype": settings.dtype,
         "device": device,
-        "train_loss": list(last.train_loss),
-        "test_loss": list(last.test_loss),
-        "test_accuracy": None if None in last.test_accuracy else list(last.test_accuracy),
-        "log_lam": list(last.log_lam),
+        "best_epoch": [record.epoch for record in chosen],
+        **{field: at_best(field) for field in scores},
+        "log_lam": [record.log_lam[member] for member, record in enumerate(chosen)],
+        "last": {field: None if None in getattr(last, field) else list(getattr(last, field)) for field in scores},
         "function_evaluations": None if None in evaluations else sum(evaluations),
         "seconds": sum(record.seconds for record in records),
         "output": output,

@@ -1,4 +1,4 @@
-"""One run from its settings to its last epoch, saved as it goes: what `mcgc fit` does, and a study for each arm."""
+"""One run from its settings to its last epoch, saved as it goes: what `mcgc fit` does, and a task for each arm."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -7,6 +7,7 @@ from typing import Any
 from mcgc import training
 from mcgc.arrays import Device
 from mcgc.errors import McgcError
+from mcgc.kernels import when_compiling
 from mcgc.resume import unpack
 from mcgc.settings import Settings
 from mcgc.together import advance_on
@@ -35,15 +36,16 @@ def train(
     file at `path`, and `nothing` what is said where there is none. Raises `Stopped`, with what was saved, for an
     interrupt and for every error but a bug.
     """
-    study, members = training.begin(settings, data, place)
-    if saver.states:
-        members = unpack(saver.states[0], members, place)
+    when_compiling(lambda: say("compiling the kernels, once"))
+    task = training.bind(settings, data, place)
+    saver.scale(task.scaling)
+    members = training.draw(task) if not saver.states else unpack(saver.states[0], training.draw(task), place)
     advance_all = advance_on(place, heed)
     with ExitStack() as stack:
         if workers > 1:
             advance_all = stack.enter_context(processes(workers, settings, data, pause=heed, say=say))
         try:
-            for record, after in training.epochs(study, members, saver.epoch, advance_all):
+            for record, after in training.epochs(task, members, saver.epoch, advance_all):
                 saver.take(record, after)
                 show(record)
                 heed()

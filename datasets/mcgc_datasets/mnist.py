@@ -41,7 +41,14 @@ class MnistData(NamedTuple):
 
 
 def mnist_image(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray) -> bytes:
-    """Return the bytes of a dataset file, equal for equal arguments."""
+    """Return the bytes of a dataset file, equal for equal arguments.
+
+    Arrays are as in `MnistData`; a test set may be empty. Raises `DatasetError` if they are not as the format says.
+    """
+    for part, pair in (("train", (images, labels)), ("test", (test_images, test_labels))):
+        if part == "train" or len(pair[0]) or len(pair[1]):
+            _check_shapes("the dataset of mnist", part, *pair)
+            _check_labels("the dataset of mnist", part, pair[1])
     with h5py.File("image", "w", driver="core", backing_store=False) as file:
         file.attrs.update(format=FORMAT, version=VERSION, problem="mnist")
         for part, pair in (("train", (images, labels)), ("test", (test_images, test_labels))):
@@ -68,6 +75,7 @@ def read_mnist(path: str | os.PathLike) -> MnistData:
             _check_shapes(name, part, found[f"{part}/images"], found[f"{part}/labels"])
         images, labels, *test = (hdf5.array(dataset, "uint8") for dataset in found.values())
         test_images, test_labels = test or _NO_TEST
+        labels, test_labels = labels.reshape(-1), test_labels.reshape(-1)
         _check_labels(name, "train", labels)
         _check_labels(name, "test", test_labels)
         return images, labels, test_images, test_labels
@@ -91,16 +99,15 @@ def gather(path: str | os.PathLike) -> Four:
 
 
 def _check_shapes(name: str, part: str, images: Any, labels: Any) -> None:
-    count, least = (images.shape or (0,))[0], 2 if part == "train" else 1
-    wanted = {"images": (images, (count, *SHAPE), "(N, 28, 28)"), "labels": (labels, (count,), "(N,)")}
-    for key, (array, shape, symbols) in wanted.items():
-        if array.dtype != np.uint8:
-            raise DatasetError(f"{name}: '{part}/{key}' has the dtype {array.dtype}, not uint8: store it as that")
-        if array.shape != shape:
-            raise DatasetError(
-                f"{name}: '{part}/{key}' has the shape {array.shape}, but mnist needs {symbols} = {shape}: "
-                "lay it out so"
-            )
+    count, least = hdf5.rows(images.shape, SHAPE), 2 if part == "train" else 1
+    wanted = {
+        "images": (images.dtype, images.shape, (count, *SHAPE), "(N, 28, 28)"),
+        "labels": (labels.dtype, hdf5.vector(labels.shape), (count,), "(N,)"),
+    }
+    for key, (dtype, shape, right, symbols) in wanted.items():
+        if dtype != np.uint8:
+            raise DatasetError(f"{name}: '{part}/{key}' has the dtype {dtype}, not uint8: store it as that")
+        hdf5.check_shape(name, "mnist", f"{part}/{key}", shape, right, symbols)
     if count < least:
         raise DatasetError(f"{name} holds {count} images in '{part}': give at least {least}")
 

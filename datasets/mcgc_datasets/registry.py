@@ -2,22 +2,24 @@
 
 import hashlib
 import os
-import secrets
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import platformdirs
 
 from mcgc import hdf5
-from mcgc.errors import DatasetError
+from mcgc.errors import DatasetError, InputError, unknown
 from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
 from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
-from mcgc_datasets.series import Arrays, SeriesData, read_series, series_image
+from mcgc_datasets.series import SIZES, Arrays, SeriesData, read_series, series_image
+
+if TYPE_CHECKING:
+    from mcgc.problems import Problem
 
 Data = SeriesData | MnistData
 
@@ -36,34 +38,41 @@ class Entry(NamedTuple):
     gather: Callable[[str | os.PathLike], tuple] | None = None
 
 
-def _series(problem: str, num_states: int, build: Callable[[], Arrays]) -> Entry:
+def _series(problem: str, build: Callable[[], Arrays]) -> Entry:
     def image(*arrays: Any) -> bytes:
         return series_image(
             problem, *arrays, numpy=version("numpy"), scipy=version("scipy"), tolerance=integrate.TOLERANCE
         )
 
-    read = partial(read_series, problem=problem, num_states=num_states, num_parameters=2)
+    num_states, num_parameters = SIZES[problem]
+    read = partial(read_series, problem=problem, num_states=num_states, num_parameters=num_parameters)
     return Entry(SeriesData, read, build, image)
 
 
 _ENTRIES = {
     "mnist": Entry(MnistData, read_mnist, fetch, mnist_image, gather),
-    "lotka-volterra": _series("lotka-volterra", 2, lotka_volterra.build),
-    "lorenz": _series("lorenz", 3, lorenz.build),
+    "lotka-volterra": _series("lotka-volterra", lotka_volterra.build),
+    "lorenz": _series("lorenz", lorenz.build),
 }
 
 IN_MEMORY = "built in memory"
 
 
-def load(problem: str, path: str | os.PathLike | None = None) -> Data:
+def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any:
     """Return the dataset of `problem`: the file at `path`, or else the one that is made on first use.
+
+    A `Problem` of your own gives its data by its `load`. Without one, a problem of series takes a file of the format of
+    `mcgc_datasets.series`, with as many states and parameters as its net.
 
     Made means integrated, or for mnist downloaded. It is kept as mcgc/datasets/<problem>.h5 in the user's cache
     directory; one that is damaged there is made again, and where that directory cannot be written, `source` is
     "built in memory".
 
-    Raises `DatasetError` if the problem is unknown, the file at `path` cannot be used, or a download fails.
+    Raises `DatasetError` if the problem is unknown, the file at `path` cannot be used, or a download fails, and
+    `InputError` if a problem of your own has no data.
     """
+    if not isinstance(problem, str):
+        return _load_own(problem, path)
     entry = _entry(problem)
     if path is not None:
         return entry.read(path)
@@ -76,6 +85,16 @@ def load(problem: str, path: str | os.PathLike | None = None) -> Data:
         return _store(entry, arrays, cached(problem))
     except OSError:
         return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.image(*arrays)).hexdigest())
+
+
+def _load_own(problem: "Problem", path: str | os.PathLike | None) -> Any:
+    """Return the data of a problem that is none of those here."""
+    if problem.load is not None:
+        return problem.load(None if path is None else os.fspath(path))
+    if problem.intervals is None or path is None:
+        raise InputError(f"the problem {problem.name!r} has no data of its own: give a file with --dataset")
+    states = problem.sizes[-1]
+    return read_series(path, problem.name, num_states=states, num_parameters=problem.sizes[0] - states)
 
 
 def cached(problem: str) -> Path:
@@ -116,9 +135,13 @@ def problem_of(path: str | os.PathLike) -> str:
     """
 
     def contents(file: h5py.File, name: str) -> str:
-        found = file.attrs.get("problem", None if file.get("train", getlink=True) is None else "mnist")
-        if isinstance(found, str) and found in _ENTRIES:
-            return found
+        if "problem" in file.attrs:
+            found = hdf5.attribute(file, name, "problem")
+            if found in _ENTRIES:
+                return found
+            raise DatasetError(f"{name} is for {found!r}, which is no problem here: name it with --problem")
+        if file.get("train", getlink=True) is not None:
+            return "mnist"
         raise DatasetError(f"{name} does not say which problem it is for: name it with --problem")
 
     return hdf5.read(path, "dataset file", "give a dataset", contents)[0]
@@ -126,25 +149,11 @@ def problem_of(path: str | os.PathLike) -> str:
 
 def _entry(problem: str) -> Entry:
     if problem not in _ENTRIES:
-        raise DatasetError(f"no dataset is known for {problem!r}: choose one of {', '.join(_ENTRIES)}")
+        raise DatasetError(unknown("problem", problem, _ENTRIES))
     return _ENTRIES[problem]
 
 
 def _store(entry: Entry, arrays: tuple, path: str | os.PathLike) -> Data:
     image = entry.image(*arrays)
-    _replace(Path(os.path.realpath(path)), image)
+    hdf5.write(path, image)
     return entry.kind(*arrays, os.fspath(path), hashlib.sha256(image).hexdigest())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write `path` so that another process sees all of `content` or nothing of it, even after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,16 +6,17 @@ a file without attributes is taken as it is.
 """
 
 import os
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
 from mcgc import hdf5
-from mcgc.errors import DatasetError
+from mcgc.arrays import is_array, to_host
+from mcgc.errors import DatasetError, OutputError
 
 FORMAT, VERSION = "mcgc-series", 1
+SIZES = {"lotka-volterra": (2, 2), "lorenz": (3, 2)}  # the numbers D of states and P of parameters of the problems
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # times, parameters, series
 
@@ -55,8 +56,42 @@ def write_series(
     series: np.ndarray,
     **provenance: Any,
 ) -> None:
-    """Write a dataset file of `problem`, replacing what is at `path`. Raises `OSError` if it cannot."""
-    Path(path).write_bytes(series_image(problem, times, parameters, series, **provenance))
+    """Write a dataset file of `problem`, in place of the one at `path`: it is there whole or not at all.
+
+    Arrays are `times` (T,), `parameters` (S, P) and `series` (S, T, D), as `read_series` takes them; for a problem of
+    your own, P and D are what they are. `provenance`, numbers and strings, becomes attributes.
+
+    Raises `DatasetError` if the arrays are not as the format says, `OutputError` if the file cannot be written. Nothing
+    is written then.
+    """
+    name = f"the dataset for {os.fspath(path)!r}"
+    given = {"times": times, "parameters": parameters, "series": series}
+    arrays = {key: _numbers(name, key, array) for key, array in given.items()}
+    shapes = {key: array.shape for key, array in arrays.items()}
+    own = tuple(shapes[key][-1] if shapes[key] else 1 for key in ("series", "parameters"))
+    _check_shapes(name, problem, shapes, *SIZES.get(problem, own))
+    arrays["times"] = arrays["times"].reshape(-1)
+    _check_values(name, **arrays)
+    try:
+        image = series_image(problem, **arrays, **provenance)
+    except TypeError as error:
+        raise DatasetError(f"{name}: provenance is of numbers and strings ({hdf5.line(error)}): give such") from None
+    try:
+        hdf5.write(path, image)
+    except OSError as error:
+        place = f"output {os.fspath(path)!r} cannot be written ({hdf5.line(error)})"
+        raise OutputError(f"{place}: choose a place that exists and may be") from None
+
+
+def _numbers(name: str, key: str, given: Any) -> np.ndarray:
+    """Return `given`, an array of any device or a nested sequence of real numbers, as float64 on the host."""
+    try:
+        array = to_host(given) if is_array(given) else np.asarray(given)
+    except ValueError as error:
+        raise DatasetError(f"{name}: {key!r} is no array ({hdf5.line(error)}): give rows of equal length") from None
+    if array.dtype.kind not in "fiu":
+        raise DatasetError(f"{name}: {key!r} has the dtype {array.dtype}, not a real number: give numbers")
+    return array.astype(np.float64, copy=False)
 
 
 def read_series(path: str | os.PathLike, problem: str, num_states: int, num_parameters: int) -> SeriesData:
@@ -82,23 +117,25 @@ def _read_arrays(file: h5py.File, name: str, problem: str, num_states: int, num_
     keys = ("times", "parameters", "series")
     found = hdf5.datasets(file, name, keys, "float64", "give fewer or shorter series")
     shapes = {key: dataset.shape for key, dataset in found.items()}
-    num_series, num_times = (shape[0] if shape else 0 for shape in (shapes["parameters"], shapes["times"]))
+    _check_shapes(name, problem, shapes, num_states, num_parameters)
+    times, parameters, series = (hdf5.array(dataset, "float64") for dataset in found.values())
+    return times.reshape(-1), parameters, series
+
+
+def _check_shapes(name: str, problem: str, shapes: dict, num_states: int, num_parameters: int) -> None:
+    times = hdf5.vector(shapes["times"])
+    num_times, num_series = hdf5.rows(times, ()), hdf5.rows(shapes["parameters"], (num_parameters,))
     wanted = {
-        "times": ((num_times,), "(T,)"),
-        "parameters": ((num_series, num_parameters), f"(S, {num_parameters})"),
-        "series": ((num_series, num_times, num_states), f"(S, T, {num_states})"),
+        "times": (times, (num_times,), "(T,)"),
+        "parameters": (shapes["parameters"], (num_series, num_parameters), f"(S, {num_parameters})"),
+        "series": (shapes["series"], (num_series, num_times, num_states), f"(S, T, {num_states})"),
     }
-    for key, (shape, symbols) in wanted.items():
-        if shapes[key] != shape:
-            raise DatasetError(
-                f"{name}: {key!r} has the shape {shapes[key]}, but {problem} needs {symbols} = {shape}: lay it out so"
-            )
+    for key, (shape, right, symbols) in wanted.items():
+        hdf5.check_shape(name, problem, key, shape, right, symbols)
     if num_series < 2 or num_times < 2:
         raise DatasetError(
             f"{name} holds {num_series} series of {num_times} times: give at least 2 of at least 2 times"
         )
-    times, parameters, series = (hdf5.array(dataset, "float64") for dataset in found.values())
-    return times, parameters, series
 
 
 def _check_values(name: str, times: np.ndarray, parameters: np.ndarray, series: np.ndarray) -> None:

@@ -72,7 +72,7 @@ def _random_like(key: Key, tree: Any) -> Any:
     leaves, structure = flatten(tree)
     drawn = []
     for i, leaf in enumerate(leaves):
-        plain = strip(leaf)
+        plain = arrays.scalar(leaf) if type(leaf) is float else strip(leaf)
         device = Device("", namespace_of(plain), device_of(plain))
         drawn.append(normal(fold_in(key, i), plain.shape, plain.dtype, device))
     return unflatten(structure, drawn)

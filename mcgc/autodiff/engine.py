@@ -9,8 +9,10 @@ traces begun before it. An operation belongs to the highest level among its argu
 of that level, so values of outer traces flow through it, and through its pull, as traced arrays of their own.
 
 Nodes point to their parents and to nothing newer, so the tape is acyclic and its memory is returned the moment
-the last result is dropped. Levels and node numbers only ever count up: an exception in the middle of a trace has
-nothing to restore.
+the last result is dropped. Levels and node numbers only ever count up.
+
+A level is open while the function under differentiation runs, and closed when it returns or raises. Nothing is recorded
+on a closed level. A traced array that was stored somewhere, and comes back after its trace has ended, is refused.
 """
 
 import itertools
@@ -24,6 +26,7 @@ from mcgc.errors import TraceError
 
 _levels = itertools.count(1)
 _numbers = itertools.count()
+_open: set[int] = set()  # the levels of the traces whose functions are running, in every thread
 
 Pull = Callable[..., Sequence[Any]]  # cotangents of the outputs -> cotangents of the traced arguments, in order
 
@@ -63,51 +66,10 @@ class Traced:
     def __repr__(self) -> str:
         return f"Traced(shape={self.shape}, dtype={self.dtype}, level={self.level})"
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __iter__(self):
-        return iter(_ops().unstack(self))
-
     def __array_namespace__(self, api_version: str | None = None) -> Any:
-        return _ops()
+        from mcgc.autodiff import ops  # which is written in terms of this file, and gives `Traced` its operators
 
-    __array_ufunc__ = None  # NumPy and CuPy then leave `array * traced` to the operators here
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TraceError("a traced array cannot be assigned into; build a new one with mcgc.ops.where, concat or stack")
-
-    def _refuse(self, what: str) -> TraceError:
-        return TraceError(
-            f"{what} of a traced array would lose its derivative; keep to mcgc.ops inside the differentiated "
-            "function, return the value as aux, or take it out with mcgc.stop_gradient"
-        )
-
-    def __array__(self, *args: Any, **options: Any) -> Any:
-        raise self._refuse("a NumPy array")
-
-    def __float__(self) -> float:
-        raise self._refuse("float()")
-
-    def __int__(self) -> int:
-        raise self._refuse("int()")
-
-    def __index__(self) -> int:
-        raise self._refuse("an index")
-
-    def __complex__(self) -> complex:
-        raise self._refuse("complex()")
-
-    def __bool__(self) -> bool:
-        raise TraceError(
-            "the truth value of a traced array has no derivative; choose by mcgc.ops.where, or branch on a comparison"
-        )
-
-
-def _ops() -> Any:
-    from mcgc.autodiff import ops  # which gives `Traced` its operators, and is written in terms of this file
-
-    return ops
+        return ops
 
 
 def strip(x: Any) -> Any:
@@ -117,9 +79,29 @@ def strip(x: Any) -> Any:
     return x
 
 
-def new_level() -> int:
+def open_level() -> int:
     """Return the level of a new trace, above all that were begun before it."""
-    return next(_levels)
+    level = next(_levels)
+    _open.add(level)
+    return level
+
+
+def close_level(level: int) -> None:
+    """End the trace of `level`: from now on its traced arrays are refused."""
+    _open.discard(level)
+
+
+def live(x: Any) -> Any:
+    """Return `x`. Raises `TraceError` if it is traced, and its trace has ended."""
+    if type(x) is Traced and x.level not in _open:
+        raise TraceError(_OUTLIVED)
+    return x
+
+
+_OUTLIVED = (
+    "a traced array has outlived the derivative it was made for: return it from the differentiated function, as its "
+    "value or as aux, or store mcgc.stop_gradient of it"
+)
 
 
 def newest_level(args: Sequence[Any]) -> int:
@@ -141,14 +123,24 @@ def record(name: str, level: int, parents: Sequence[Traced], out: Any, pull: Pul
 
     `pull` takes one cotangent for each array of `out`, None standing for zero where there are several, and returns
     one for each parent, None standing for zero.
+
+    Raises `TraceError` if the trace has ended, or if `out` belongs to it already.
     """
+    if level not in _open:
+        raise TraceError(_OUTLIVED)
     observe = observer.get()
     if observe is not None:
         pull = observe(name, parents, out, pull)
     if type(out) is tuple:
         node = Node(parents, pull, len(out))
-        return tuple(Traced(value, level, node, slot) for slot, value in enumerate(out))
-    return Traced(out, level, Node(parents, pull))
+        return tuple(Traced(_below(level, value, name), level, node, slot) for slot, value in enumerate(out))
+    return Traced(_below(level, out, name) if type(out) is Traced else out, level, Node(parents, pull))
+
+
+def _below(level: int, value: Any, name: str) -> Any:
+    if type(value) is Traced and value.level >= level:
+        raise TraceError(f"{name} uses a traced array that is not among its positional arguments: pass it as one")
+    return value
 
 
 def backward(seeds: Sequence[tuple[Traced, Any]], leaves: Sequence[Node]) -> list:

@@ -1,14 +1,15 @@
 """Transforms derived from vjp: Jacobians, Hessians and products with them, and recomputing instead of storing."""
 
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
+from mcgc import arrays
 from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.autodiff import ops
-from mcgc.autodiff.engine import Traced, newest_level, observer
-from mcgc.autodiff.pytree import flatten, unflatten
-from mcgc.autodiff.transforms import grad, of_places, primitive, vjp
+from mcgc.autodiff.engine import Traced, newest_level, observer, strip
+from mcgc.autodiff.pytree import flatten, tree_map, unflatten
+from mcgc.autodiff.transforms import differentiable, grad, of_places, primitive, several, vjp
 from mcgc.errors import TraceError
 
 
@@ -16,19 +17,21 @@ def jacobian(function: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """Return a function computing the Jacobian ∂yᵢ/∂xⱼ of y = f(x) in reverse mode, one backward pass for each yᵢ.
 
     y and x are pytrees of float arrays. The result has the structure of y, in the place of each of its arrays the
-    structure of x, and there an array of shape `y.shape + x.shape`. A sequence of `argnums` makes x the tuple of
-    those arguments. Raises `TraceError` as `vjp` does.
+    structure of x, and there an array of shape `y.shape + x.shape`, which may have no elements. A sequence of `argnums`
+    makes x the tuple of those arguments. Raises `TraceError` as `vjp` does.
     """
 
     def evaluate(*args: Any, **options: Any) -> Any:
-        out, pullback = vjp(*of_places(function, argnums, args, options))
+        of_parts, *parts = of_places(function, argnums, args, options)
+        out, pullback = vjp(of_parts, *parts)
         leaves, structure = flatten(out)
         zeros = [ops.zeros_like(leaf) for leaf in leaves]
         blocks = []
         for i, zero in enumerate(zeros):
             seeds = (unflatten(structure, [*zeros[:i], unit, *zeros[i + 1 :]]) for unit in _units(zero))
-            rows = _stack([pullback(seed) for seed in seeds], zero.shape)
-            blocks.append(rows[0] if isinstance(argnums, int) else rows)
+            rows = [pullback(seed) for seed in seeds]
+            block = _stack(rows, zero.shape) if rows else tree_map(partial(_nothing, zero.shape), tuple(parts))
+            blocks.append(block if several(argnums) else block[0])
         return unflatten(structure, blocks)
 
     return evaluate
@@ -46,6 +49,12 @@ def _stack(rows: Sequence[Any], shape: tuple[int, ...]) -> Any:
     structure = flatten(rows[0])[1]
     columns = zip(*(flatten(row)[0] for row in rows), strict=True)
     return unflatten(structure, [ops.reshape(ops.stack(parts), (*shape, *parts[0].shape)) for parts in columns])
+
+
+def _nothing(shape: tuple[int, ...], x: Any) -> Array:
+    """Return the derivative by `x` of an array of `shape` without elements."""
+    x = arrays.scalar(x) if type(x) is float else strip(x)
+    return namespace_of(x).zeros((*shape, *x.shape), dtype=x.dtype, device=device_of(x))
 
 
 def hessian(function: Callable, argnums: int | Sequence[int] = 0) -> Callable:
@@ -81,13 +90,15 @@ def checkpoint(function: Callable) -> Callable:
         if not places or observer.get() is not None:
             return function(*args, **options)
         out_structure: Any = None
+        constants: list = []
 
         def on_leaves(*values: Any) -> tuple:
-            nonlocal out_structure
+            nonlocal out_structure, constants
             out, out_structure = flatten(function(*unflatten(structure, list(values)), **options))
             if newest_level(out) > newest_level(values):
                 raise TraceError("a checkpointed function uses a traced array that is not among its arguments: pass it")
-            return tuple(out)
+            constants = [None if differentiable(leaf) else (leaf,) for leaf in out]
+            return tuple(leaf for leaf, constant in zip(out, constants, strict=True) if constant is None)
 
         on_traced, *traced = of_places(on_leaves, places, leaves, {})
 
@@ -100,7 +111,7 @@ def checkpoint(function: Callable) -> Callable:
 
             return pull
 
-        out = primitive(getattr(function, "__name__", "function"), on_traced, joint=rule)(*traced)
-        return unflatten(out_structure, list(out))
+        made = iter(primitive(getattr(function, "__name__", "function"), on_traced, joint=rule)(*traced))
+        return unflatten(out_structure, [next(made) if constant is None else constant[0] for constant in constants])
 
     return evaluate

@@ -1,21 +1,31 @@
-"""Pytrees: nested dicts, lists, tuples and NamedTuples whose leaves are arrays or numbers.
+"""Pytrees: nested dicts, lists, tuples, NamedTuples and dataclasses whose leaves are arrays or numbers.
 
-`None` is a tree without leaves. The leaves of a dict come in the order of its sorted keys.
+`None` is a tree without leaves. The leaves of a dict come in the order of its sorted keys, whatever order it has them
+in; a dict that is put together again has the order of the one that was taken apart. A dict of a subclass, such as an
+OrderedDict, stays one. A dataclass is put together from its fields, and its `__init__` does not run.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import field as field_of
+from typing import Any
 
 
-class Structure(NamedTuple):
+@dataclass(slots=True, unsafe_hash=True)  # never mutated; a frozen one takes longer to make
+class Structure:
     """The shape of a pytree without its leaves: a container's type, its keys, and its children's structures."""
 
     kind: type | None  # None for a leaf
-    keys: tuple
-    children: tuple
+    keys: Sequence = ()
+    children: Sequence["Structure"] = ()
+    order: Sequence = field_of(default=(), compare=False)  # the keys of a dict as they came
 
 
-LEAF = Structure(None, (), ())
+LEAF = Structure(None)
+EMPTY = Structure(type(None))
+
+_leaf_types: set[type] = set()  # types that were found to be no containers, which is slow to find
 
 
 def flatten(tree: Any) -> tuple[list, Structure]:
@@ -26,23 +36,40 @@ def flatten(tree: Any) -> tuple[list, Structure]:
 
 def _take_apart(tree: Any, leaves: list) -> Structure:
     kind = type(tree)
+    if kind in _leaf_types:
+        leaves.append(tree)
+        return LEAF
     if tree is None:
-        return Structure(kind, (), ())
-    if kind is dict:
-        keys = tuple(sorted(tree))
-        return Structure(kind, keys, tuple(_take_apart(tree[key], leaves) for key in keys))
-    if kind is list or isinstance(tree, tuple):
-        return Structure(kind, (), tuple(_take_apart(child, leaves) for child in tree))
+        return EMPTY
+    if isinstance(tree, dict):
+        keys = _sorted(tree)
+        return Structure(kind, keys, tuple([_take_apart(tree[key], leaves) for key in keys]), tuple(tree))
+    if isinstance(tree, list | tuple):
+        return Structure(kind, (), tuple([_take_apart(child, leaves) for child in tree]))
+    if is_dataclass(kind):
+        keys = tuple([field.name for field in fields(kind)])
+        return Structure(kind, keys, tuple([_take_apart(getattr(tree, key), leaves) for key in keys]))
+    _leaf_types.add(kind)
     leaves.append(tree)
     return LEAF
+
+
+def _sorted(tree: dict) -> tuple:
+    """Return the keys of `tree` in order; those of types that do not compare, by type and then as they are written."""
+    try:
+        return tuple(sorted(tree))
+    except TypeError:
+        return tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
 
 
 def leaf_names(tree: Any) -> list[str]:
     """Return where each leaf of `tree` is, in the order of `flatten`, as "theta" or "optimizer/mean" or "moments/0"."""
     if isinstance(tree, dict):
-        parts: Any = [(str(key), tree[key]) for key in sorted(tree)]
+        parts: Any = [(str(key), tree[key]) for key in _sorted(tree)]
     elif isinstance(tree, list | tuple):
         parts = zip(getattr(tree, "_fields", map(str, range(len(tree)))), tree, strict=True)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        parts = [(field.name, getattr(tree, field.name)) for field in fields(tree)]
     else:
         return [] if tree is None else [""]
     return [f"{name}/{inner}".rstrip("/") for name, part in parts for inner in leaf_names(part)]
@@ -54,15 +81,25 @@ def unflatten(structure: Structure, leaves: list) -> Any:
 
 
 def _put_together(structure: Structure, leaves: Iterator) -> Any:
-    kind, keys, children = structure
+    kind = structure.kind
     if kind is None:
         return next(leaves)
     if kind is type(None):
         return None
-    built = [_put_together(child, leaves) for child in children]
-    if kind is dict:
-        return dict(zip(keys, built, strict=True))
-    return kind(*built) if hasattr(kind, "_fields") else kind(built)
+    built = [_put_together(child, leaves) for child in structure.children]
+    if kind is tuple or kind is list:
+        return kind(built)
+    if issubclass(kind, dict):
+        found = dict(zip(structure.keys, built, strict=True))
+        made: Any = kind(None) if issubclass(kind, defaultdict) else kind()
+        made.update((key, found[key]) for key in structure.order)
+        return made
+    if issubclass(kind, list | tuple):
+        return kind(*built) if hasattr(kind, "_fields") else kind(built)
+    made = object.__new__(kind)
+    for key, value in zip(structure.keys, built, strict=True):
+        object.__setattr__(made, key, value)  # a frozen one refuses its own
+    return made
 
 
 def tree_map(function: Callable, tree: Any) -> Any:

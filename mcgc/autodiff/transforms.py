@@ -11,8 +11,10 @@ from mcgc.autodiff.engine import (
     Primitive,
     Traced,
     backward,
-    new_level,
+    close_level,
+    live,
     newest_level,
+    open_level,
     record,
     strip,
     unwrap,
@@ -27,77 +29,84 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
     For y = f(x) with Jacobian J the pullback maps a cotangent v, of the structure, shapes and dtypes of y, to the
     tuple of vᵀJ for each argument, with the structure, shapes and dtypes of the arguments.
 
+    The pullback may be called any number of times. Its results share no memory with each other, with v or the
+    arguments, so each may be changed in place. y and aux may share memory with the arguments, as what `function`
+    returns may; the pullback is no longer right after one of these was changed in place.
+
     Arguments and result are pytrees of float arrays or Python floats. With `has_aux`, `function` returns
     `(y, aux)`, and `vjp` returns `(y, pullback, aux)`.
 
     Raises `TraceError` if a leaf of `args` is not floating-point, or if the cotangent does not fit the output.
     """
-    level = new_level()
     leaves, structure = flatten(args)
-    inputs = [_differentiable(leaf) for leaf in leaves]
+    inputs = [_input(leaf) for leaf in leaves]
     nodes = [Node() for _ in inputs]
-    traced = [Traced(value, level, node) for value, node in zip(inputs, nodes, strict=True)]
-    out = function(*unflatten(structure, traced))
+    level = open_level()
+    try:
+        traced = [Traced(value, level, node) for value, node in zip(inputs, nodes, strict=True)]
+        out = function(*unflatten(structure, traced))
+    finally:
+        close_level(level)
     aux = None
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
             raise TraceError("with has_aux=True the function must return a pair (output, aux)")
         out, aux = out
-        aux = tree_map(lambda leaf: _leave(leaf, level), aux)
+        aux = tree_map(lambda leaf: live(unwrap(leaf, level)), aux)
     out_leaves, out_structure = flatten(out)
-    values = [_leave(leaf, level) for leaf in out_leaves]
+    values = [live(unwrap(leaf, level)) for leaf in out_leaves]
 
     def pullback(cotangent: Any) -> Any:
         cotangents, cotangent_structure = flatten(cotangent)
         cotangents = [arrays.scalar(given) if type(given) is float else given for given in cotangents]
-        if cotangent_structure != out_structure:
+        if cotangent_structure is not out_structure and cotangent_structure != out_structure:
             raise TraceError("the cotangent must have the structure of the function's output")
         for given, value in zip(cotangents, values, strict=True):
-            if is_array(value) and (given.shape != value.shape or given.dtype != value.dtype):
+            live(given)
+            if is_array(value) and (getattr(given, "shape", None) != value.shape or given.dtype != value.dtype):
                 raise TraceError(
-                    f"the cotangent has shape {given.shape} and dtype {given.dtype}, but the function's output has "
-                    f"shape {value.shape} and dtype {value.dtype}: give one like the output"
+                    f"the cotangent is {_described(given)}, but the function's output is {_described(value)}: give one "
+                    "like the output"
                 )
         seeds = [
             (leaf, given)
             for leaf, given in zip(out_leaves, cotangents, strict=True)
             if type(leaf) is Traced and leaf.level == level
         ]
-        found = backward(seeds, nodes)
-        return unflatten(structure, [_or_zeros(g, x) for g, x in zip(found, inputs, strict=True)])
+        found = [_or_zeros(g, x) for g, x in zip(backward(seeds, nodes), inputs, strict=True)]
+        taken = {arrays.memory_of(strip(x)) for x in (*inputs, *cotangents)}
+        return unflatten(structure, [g if type(g) is Traced else arrays.owned(g, taken) for g in found])
 
     value = unflatten(out_structure, values)
     return (value, pullback, aux) if has_aux else (value, pullback)
 
 
-def _differentiable(leaf: Any) -> Any:
+def _input(leaf: Any) -> Any:
     """Return `leaf` as an array that can be differentiated with respect to."""
     if type(leaf) is float:
         return arrays.scalar(leaf)
-    if is_array(leaf) or type(leaf) is Traced:
-        if is_dtype(namespace_of(strip(leaf)), leaf.dtype, "real floating"):
-            return leaf
-        kind = f"an array of {leaf.dtype}"
-    else:
-        kind = f"a value of type {type(leaf).__name__}"
+    if differentiable(leaf):
+        return live(leaf)
     raise TraceError(
-        f"only float32 and float64 can be differentiated, got {kind}: convert it to float, or leave it out of argnums"
+        f"only float32 and float64 can be differentiated, got {_described(leaf)}: convert it to float, or leave it out "
+        "of argnums"
     )
 
 
-def _leave(leaf: Any, level: int) -> Any:
-    """Return a result of the function traced at `level` as it is outside that trace."""
-    if type(leaf) is Traced and leaf.level > level:
-        raise TraceError(
-            "a traced array has outlived the derivative it was made for: return values from a differentiated "
-            "function instead of storing them elsewhere"
-        )
-    return unwrap(leaf, level)
+def differentiable(x: Any) -> bool:
+    """Tell whether `x` is an array of float32 or float64."""
+    return is_array(x) and is_dtype(namespace_of(strip(x)), x.dtype, "real floating")
+
+
+def _described(x: Any) -> str:
+    if is_array(x):
+        return f"an array of shape {tuple(x.shape)} and dtype {x.dtype}"
+    return f"a value of type {type(x).__name__}"
 
 
 def _or_zeros(cotangent: Any, like: Any) -> Any:
     if cotangent is not None:
-        return cotangent
+        return live(cotangent)
     value = strip(like)
     return namespace_of(value).zeros_like(value)
 
@@ -115,17 +124,24 @@ def value_and_grad(function: Callable, argnums: int | Sequence[int] = 0, has_aux
     def evaluate(*args: Any, **options: Any) -> tuple:
         value, pullback, *aux = vjp(*of_places(function, argnums, args, options), has_aux=has_aux)
         gradients = pullback(_one(value))
-        gradient = gradients[0] if isinstance(argnums, int) else gradients
+        gradient = gradients if several(argnums) else gradients[0]
         return ((value, *aux) if has_aux else value), gradient
 
     return evaluate
 
 
+def several(argnums: int | Sequence[int]) -> bool:
+    """Tell whether `argnums` is a sequence of numbers, so that derivatives come as tuples."""
+    return hasattr(argnums, "__iter__")
+
+
 def of_places(function: Callable, argnums: int | Sequence[int], args: Sequence[Any], options: dict) -> tuple:
     """Return `function` as a function of the arguments that `argnums` names, the others fixed; then those arguments."""
-    places = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    places: Any = tuple(argnums) if several(argnums) else (argnums,)  # type: ignore[arg-type]
     if any(not 0 <= i < len(args) for i in places):
-        raise TraceError(f"argnums {argnums} names an argument that is not there: the call has {len(args)}")
+        raise TraceError(
+            f"argnums {argnums} names an argument that is not there: the call has {len(args)} positional ones"
+        )
 
     def of_parts(*parts: Any) -> Any:
         full = list(args)
@@ -141,8 +157,8 @@ def _one(value: Any) -> Any:
     plain = strip(value)
     if type(plain) is float:
         return 1.0  # a function that ignores its arguments
-    if not is_array(plain):
-        raise TraceError(f"a gradient needs a function that returns a scalar array, got {type(plain).__name__}")
+    if not differentiable(plain):
+        raise TraceError(f"a gradient needs a function that returns a float scalar, got {_described(plain)}")
     if plain.shape != ():
         raise TraceError(
             f"a gradient needs a scalar output, got one of shape {plain.shape}: reduce it with mcgc.ops.sum or "

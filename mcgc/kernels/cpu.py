@@ -160,5 +160,5 @@ def adam(
     new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
     flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
     _adam(*new, *flat, *map(theta.dtype.type, constants))
-    theta, mean, square = new if theta.ndim == 1 else [x.reshape(theta.shape) for x in new]
+    theta, mean, square = (x.reshape(theta.shape) for x in new)
     return theta, mean, square

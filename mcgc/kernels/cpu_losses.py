@@ -16,17 +16,23 @@ from mcgc.kernels.compiled import compiled, laid_out
 
 @compiled(error_model="numpy")
 def _softmax(out, z):
-    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z less that."""
+    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z less that; infinities share as a limit."""
     top = z[0]
     for j in range(z.size):
         top = max(top, z[j])
     total = z.dtype.type(0)
+    infinite = math.isinf(top)
     for j in range(z.size):
-        out[j] = math.exp(z[j] - top)
+        out[j] = z.dtype.type(z[j] == top) if infinite else math.exp(z[j] - top)
         total += out[j]
     for j in range(z.size):
         out[j] /= total
     return top, math.log(total)
+
+
+@compiled(error_model="numpy")
+def _below(top, z, j):
+    return top - z[j] if z[j] != top else z.dtype.type(0)
 
 
 @compiled(error_model="numpy")
@@ -41,7 +47,7 @@ def _cross_entropy(slope, logits, labels, of_softmax):
             _softmax(s, logits[i])
             top, log_total = _softmax(q, s)
             if known:
-                sum_ += log_total + (top - s[label])
+                sum_ += log_total + _below(top, s, label)
                 q[label] -= q.dtype.type(1)
             inner = q.dtype.type(0)
             for j in range(classes):
@@ -51,7 +57,7 @@ def _cross_entropy(slope, logits, labels, of_softmax):
         else:
             top, log_total = _softmax(q, logits[i])
             if known:
-                sum_ += log_total + (top - logits[i, label])
+                sum_ += log_total + _below(top, logits[i], label)
                 q[label] -= q.dtype.type(1)
             for j in range(classes):
                 bar[j] = q[j] / rows if known else 0

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
@@ -10,11 +9,12 @@ from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
 from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.autodiff.transforms import Body, fused
-from mcgc.errors import InputError, TraceError
+from mcgc.errors import InputError, TraceError, unknown
 from mcgc.ode.adjoint import backsolve, checkpointed, direct
 from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
 from mcgc.ode.tableaux import TABLEAUX
+from mcgc.whole import whole
 
 _PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
 ADJOINTS = (*_PULLS, "direct")
@@ -71,7 +71,8 @@ def solve(
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
     `params`.
     """
-    _check_options(solver, adjoint, step_size, max_step, max_steps, checkpoints)
+    _check_options(solver, adjoint, step_size, max_step)
+    max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
     y0 = as_floats(y0, "y0")
     ts = as_floats(ts, "ts", y0, "float64")
     single = y0.ndim == 1
@@ -95,9 +96,9 @@ def solve(
     keep = checkpoints if places and adjoint == "checkpointed" else 0
     by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
     able = adjoint == "checkpointed" and 1 not in places and not single
-    whole = getattr(f, "solve_whole", None) if able else None
+    at_once = getattr(f, "solve_whole", None) if able else None
     with quietly():
-        solved = whole(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if whole else None
+        solved = at_once(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if at_once else None
         plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Array:
@@ -131,21 +132,16 @@ def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
     return [given.get(i, x) for i, x in enumerate(inputs)]
 
 
-def _check_options(
-    solver: str, adjoint: str, step_size: float | None, max_step: float, max_steps: int, checkpoints: int
-) -> None:
+def _check_options(solver: str, adjoint: str, step_size: float | None, max_step: float) -> None:
     for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
         if not isinstance(name, str) or name not in known:
-            raise InputError(f"unknown {kind} {name!r}: choose one of {', '.join(known)}")
+            raise InputError(unknown(kind, name, known))
     if step_size is not None and not 0 < as_number(step_size) < math.inf:
         raise InputError(f"step_size must be a positive number, got {step_size!r}")
     if not as_number(max_step) > 0:
         raise InputError(f"max_step must be a positive number, got {max_step!r}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
-    for name, count, least in (("max_steps", max_steps, 1), ("checkpoints", checkpoints, 2)):
-        if not isinstance(count, int | Integral) or count < least:
-            raise InputError(f"{name} must be a whole number of at least {least}, got {count!r}")
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:

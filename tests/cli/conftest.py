@@ -1,5 +1,7 @@
 """The command in a directory of its own, and a stand-in for the training."""
 
+from types import SimpleNamespace
+
 import h5py
 import mcgc_datasets
 import pytest
@@ -50,15 +52,15 @@ def data(monkeypatch):
     return asked
 
 
-def record(settings, epoch):
+def record(settings, epoch, loss=None):
     """Return a record with numbers that tell the epoch and the member."""
     members = range(settings.members)
     path = tuple(-10.0 - epoch if settings.continuation else None for _ in members)
-    losses = tuple(100.0 / epoch + member for member in members)
+    losses = tuple((loss or 100.0 / epoch) + member for member in members)
     counts = tuple(10 for _ in members)
     none, steps, zero, kept, half = (tuple(value for _ in members) for value in (None, 7 * epoch, 0, False, 0.5))
-    scores = (losses, losses, losses, none, path, path, path)
-    return training.Record(epoch, *scores, counts, counts, counts, steps, zero, kept, half, 0.5)
+    scores = (losses, losses, none, losses, none, path, path, path)
+    return training.Record(epoch, 0, *scores, counts, counts, counts, steps, zero, kept, half, 0.5)
 
 
 def member(epoch):
@@ -72,22 +74,24 @@ def member(epoch):
 def fake_fit(monkeypatch, data):
     """Replace the training by one that counts, and return it.
 
-    `calls` are the settings it began with; `fail[n]` is raised after n epochs; `after[n]()` is called before epoch
-    n + 1 is.
+    `calls` are the settings it began with; `losses[n]` replaces the loss of epoch n; `fail[n]` is raised after n
+    epochs; `after[n]()` is called before epoch n + 1 is.
     """
 
     def begin(settings, series, device):
         begin.calls.append(settings)
-        return settings, [member(0)] * settings.members
+        return SimpleNamespace(settings=settings, scaling=None)
 
-    def epochs(settings, members, done, advance_all):
+    def epochs(study, members, done, advance_all):
+        settings = study.settings
         for epoch in range(done + 1, settings.epochs + 1):
             begin.after.get(epoch - 1, lambda: None)()
             if epoch - 1 in begin.fail:
                 raise begin.fail[epoch - 1]
-            yield record(settings, epoch), [member(epoch)] * settings.members
+            yield record(settings, epoch, begin.losses.get(epoch)), [member(epoch)] * settings.members
 
-    begin.calls, begin.fail, begin.after = [], {}, {}
-    monkeypatch.setattr(training, "begin", begin)
+    begin.calls, begin.fail, begin.after, begin.losses = [], {}, {}, {}
+    monkeypatch.setattr(training, "bind", begin)
+    monkeypatch.setattr(training, "draw", lambda task: [member(0)] * task.settings.members)
     monkeypatch.setattr(training, "epochs", epochs)
     return begin

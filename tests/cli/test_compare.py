@@ -49,7 +49,10 @@ def test_the_table_and_the_picture_show_every_run(mcgc, three):
     assert mcgc("compare", "a.h5", "b.h5", "-o", "other.svg").exit_code == 0
     with open("one.svg", "rb") as one, open("other.svg", "rb") as other:
         assert one.read() == other.read()
+    assert done.stdout.splitlines()[-1] == "saved to one.svg"
     alone = mcgc("compare", "a.h5", "-o", "one.png")
+    told = json.loads(mcgc("compare", "a.h5", "-o", "two.png", "--json").stdout)
+    assert told["output"] == "two.png"
     assert alone.exit_code == 0
     assert "bootstrap" not in alone.stdout
     with open("one.png", "rb") as file:

@@ -44,6 +44,7 @@ def test_the_installation_is_described_and_every_kernel_agrees(mcgc, cache):
     assert [(k["kernel"], k["dtype"]) for k in found["kernels"] if k["device"] == "cpu"] == [
         (name, dtype) for name in CASES for dtype in ("float32", "float64")
     ]
+    assert found["verdict"].startswith("ready: all that was compared is right on cpu")
     assert all(k["agrees"] and k["difference"] <= k["allowed"] and k["seconds"] > 0 for k in found["kernels"])
 
 
@@ -53,6 +54,7 @@ def test_the_text_has_a_line_for_everything(mcgc, cache):
     assert f"datasets     {cache}: mnist not there, lotka-volterra not there, lorenz not there" in result.stdout
     (place,) = [line.split(None, 2)[2] for line in result.stdout.splitlines() if line.startswith("Numba cache")]
     assert any(Path(place).glob("cpu_matmul.*.nbi"))
+    assert result.stdout.splitlines()[-1].startswith("verdict      ready: all that was compared is right on cpu")
     rows = [line.split()[:4] for line in result.stdout.splitlines() if " cpu " in line and "ok" in line]
     assert rows == [[name, "cpu", dtype, "ok"] for name in CASES for dtype in ("float32", "float64")]
 
@@ -72,7 +74,9 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
     assert lines["adam", "cpu", "float32"].endswith("RuntimeError: no such instruction")
     assert "ok" in lines["perturb", "cpu", "float32"]
     names = ", ".join(f"{name} in {dtype} on cpu" for name in ("noise_dot", "adam") for dtype in ("float32", "float64"))
-    assert result.stderr == f"mcgc: not to be trusted on this machine: {names}; please report it\n"
+    verdict = f"not to be trusted on this machine: {names}; please report it"
+    assert result.stderr == f"mcgc: {verdict}\n"
+    assert result.stdout.splitlines()[-1] == f"verdict      {verdict}"
 
 
 @pytest.fixture

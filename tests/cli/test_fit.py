@@ -10,7 +10,7 @@ from mcgc_datasets import download, registry, write_series
 from mcgc import devices, problems, runs, together
 from mcgc.errors import SolveError
 
-RECIPE = problems.get("lorenz").recipe
+RECIPE = problems.get("lorenz").recipe_of()
 SAVED = "the epochs so far are saved in lorenz-seed0.h5: mcgc fit --resume lorenz-seed0.h5 goes on"
 
 
@@ -41,6 +41,14 @@ def test_without_options_the_settings_are_the_recipe(mcgc, fake_fit):
         ("--rtol 1e-3", "rtol", 1e-3),
         ("--atol 1e-3", "atol", 1e-3),
         ("--step-size 0.1", "step_size", 0.1),
+        ("--optimizer nesterov", "optimizer", "nesterov"),
+        ("--clip 2", "clip", 2.0),
+        ("--lr-schedule exponential", "rate_schedule", "exponential"),
+        ("--lr-end 1e-6", "learning_rate_end", 1e-6),
+        ("--validation 0.2", "validation", 0.2),
+        ("--horizons 1,all", "horizons", "1,all"),
+        ("--standardize", "standardize", True),
+        ("--no-standardize", "standardize", False),
     ],
 )
 def test_an_option_replaces_its_setting_and_no_other(mcgc, fake_fit, options, field, value):
@@ -178,17 +186,21 @@ def test_the_dataset_given_is_the_one_loaded(mcgc, fake_fit, data):
 def test_json_is_one_line_with_the_result_alone(mcgc, fake_fit):
     result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--members", 2, "--json", "--seed", 3)
     assert result.stdout.count("\n") == 1
+    last = {"train_loss": [25.0, 26.0], "validation_loss": None, "test_loss": [25.0, 26.0], "test_accuracy": None}
     assert json.loads(result.stdout) == {
         "problem": "lorenz",
         "members": 2,
         "epochs": 4,
         "steps": 28,  # 27 series to train on, in minibatches of 4, for 4 epochs
         "continuation": True,
-        "estimator": "score",
+        "estimator": "pathwise",
         "seed": 3,
         "dtype": "float32",
         "device": "cpu",
+        "best_epoch": [4, 4],
         "train_loss": [25.0, 26.0],
+        "validation_loss": None,
+        "last": last,
         "test_loss": [25.0, 26.0],
         "test_accuracy": None,
         "log_lam": [-14.0, -14.0],
@@ -206,9 +218,9 @@ def test_json_has_no_lambda_without_continuation(mcgc, fake_fit):
 def test_the_summary_gives_losses_lambda_and_file(mcgc, fake_fit):
     result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--members", 2, "--quiet")
     lines = result.stdout.splitlines()
-    assert lines[0] == "lorenz: continuation (score), seed 0, 4 epochs, 2.0 s"
-    assert lines[2].split() == ["0", "25", "25", "8.315e-07"]
-    assert lines[3].split() == ["1", "26", "26", "8.315e-07"]
+    assert lines[0] == "lorenz: continuation (pathwise), seed 0, 4 epochs, 2.0 s"
+    assert lines[2].split() == ["0", "4", "25", "25", "8.315e-07", "25", "25"]
+    assert lines[3].split() == ["1", "4", "26", "26", "8.315e-07", "26", "26"]
     assert lines[4] == "saved to lorenz-seed0.h5"
 
 
@@ -217,7 +229,7 @@ def test_quiet_leaves_stderr_empty(mcgc, fake_fit):
 
 
 def test_stderr_has_the_device_first_and_few_lines_with_the_first_and_last_epoch(mcgc, fake_fit):
-    lines = mcgc("fit", "--problem", "lorenz", "--device", "cpu").stderr.splitlines()
+    lines = mcgc("fit", "--problem", "lorenz", "--recipe", "paper", "--device", "cpu").stderr.splitlines()
     assert lines[0] == "running on the CPU (NumPy)"
     assert lines[1].startswith("epoch 1 of 200: train 100, test 100, lambda 1.67e-05, ")
     assert lines[-1].startswith("epoch 200 of 200: train 0.5, test 0.5, lambda ")
@@ -246,6 +258,19 @@ def test_force_replaces_the_output(mcgc, fake_fit, tmp_path):
     (tmp_path / "have.h5").touch()
     assert mcgc("fit", "--problem", "lorenz", "--epochs", 1, "-o", "have.h5", "--force").exit_code == 0
     assert runs.load("have.h5").finished
+
+
+def test_the_result_is_the_best_epoch_and_a_bad_end_is_said(mcgc, fake_fit):
+    result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--json", "--quiet")
+    assert result.stderr == ""
+    fake_fit.losses = {4: 380.0}
+    result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--json", "--quiet")
+    found = json.loads(result.stdout)
+    assert (found["best_epoch"], found["train_loss"]) == ([3], [pytest.approx(100 / 3)])
+    assert found["last"]["train_loss"] == [380.0]
+    assert result.stderr == (
+        "mcgc: member 0 ended with a train loss of 380, where epoch 3 had 33.33: the result is that of the best epoch\n"
+    )
 
 
 def test_a_file_made_meanwhile_is_kept_and_the_run_saved_beside_it(mcgc, fake_fit, tmp_path):
@@ -302,7 +327,7 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
 
 
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
-    monkeypatch.setattr(devices, "select_device", lambda name: (strict, "running on a device that is none"))
+    monkeypatch.setattr(devices, "select_device", lambda name, *run: (strict, "running on a device that is none"))
     shapes, run_epoch = set(), together.run_epoch
 
     def noted(study, member, *args, **options):
@@ -313,7 +338,7 @@ def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_sam
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     options = "--dataset data.h5 --rtol 1e-2 --atol 1e-2 --members 3 --warmup-epochs 1 --device cuda"
-    command = ("fit", "--problem", "lotka-volterra", *options.split())
+    command = ("fit", "--problem", "lotka-volterra", "--recipe", "paper", *options.split())
     for args in (
         (*command, "--epochs", "3", "-o", "whole.h5"),
         (*command, "--epochs", "2", "-o", "parts.h5"),

@@ -44,7 +44,7 @@ def test_the_epochs_so_far_are_saved_and_the_sentence_names_the_memory_and_the_o
     mcgc, command, strict, monkeypatch, name, error
 ):
     place = arrays.HOST if name == "cpu" else strict._replace(name="cuda:0")
-    monkeypatch.setattr(devices, "select_device", lambda name: (place, "there"))
+    monkeypatch.setattr(devices, "select_device", lambda name, *run: (place, "there"))
     failing(monkeypatch, 3, error)
     result = mcgc(*command, "--device", name)
     assert result.exit_code == 1

@@ -61,7 +61,7 @@ def test_the_text_tells_point_value_distance_and_effort(mcgc):
     [
         ("", "Missing argument 'SURFACE'"),
         ("nothing", "unknown surface 'nothing': choose one of quartic, "),
-        ("levy --dimension 0", "the dimension of a surface is a positive integer, got 0"),
+        ("levy --dimension 0", "the dimension of a surface must be a whole number of at least 1, got 0"),
         ("rosenbrock --dimension 1", "at least 2 dimensions"),
         ("levy --start 1", "--start must be 2 numbers with commas between them, got '1'"),
         ("levy --start a,b", "--start must be 2 numbers"),
@@ -69,10 +69,10 @@ def test_the_text_tells_point_value_distance_and_effort(mcgc):
         ("levy --lam0 -1", "--lam0 and --tol must be positive numbers, got -1.0"),
         ("levy --shrink 1", "--shrink must lie between 0 and 1, got 1.0"),
         ("levy --iterations 0", "--iterations must be a whole number"),
-        ("levy --num-samples 0", "--num-samples must be a positive integer, got 0"),
+        ("levy --num-samples 0", "--num-samples must be a whole number of at least 1, got 0"),
         ("levy --estimator magic", "unknown --estimator 'magic'"),
         ("levy --lr 0", "a learning rate is a positive number"),
-        ("levy --seed -1", "a seed must be an integer"),
+        ("levy --seed -1", "a seed must be a whole number from 0 to"),
         ("levy --seed x", "'x' is not a valid integer"),
     ],
 )

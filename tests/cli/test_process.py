@@ -20,7 +20,20 @@ def quick(tmp_path):
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 3))
     write_series(tmp_path / "data.h5", "lorenz", times, np.ones((6, 2)), states)
     files = ["--dataset", str(tmp_path / "data.h5"), "-o", str(tmp_path / "run.h5")]
-    return ["fit", "--problem", "lorenz", "--device", "cpu", "--rtol", "1e-2", "--atol", "1e-2", *files]
+    return [
+        "fit",
+        "--problem",
+        "lorenz",
+        "--recipe",
+        "paper",
+        "--device",
+        "cpu",
+        "--rtol",
+        "1e-2",
+        "--atol",
+        "1e-2",
+        *files,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,9 +65,30 @@ def test_help_shows_the_default_of_every_recipe():
     found = subprocess.run([*COMMAND, "fit", "--help"], capture_output=True, text=True, timeout=60)
     text = " ".join(found.stdout.split()).replace("- ", "-")  # lines break after hyphens
     assert found.returncode == 0
-    assert "Learning rate of the parameters. [mnist: 0.0001; lotka-volterra: 0.001; lorenz: 0.003]" in text
-    assert "Absolute tolerance of the solver. [lotka-volterra: 1e-09; lorenz: 1e-09]" in text
-    assert "[one of: softmax-cross-entropy, cross-entropy; mnist: softmax-cross-entropy]" in text
+    rate = "Learning rate of the parameters, at the first step. [mnist: 0.0001; lotka-volterra, lorenz: 0.001]"
+    assert rate in text
+    assert "Passes over the training set. [mnist: 200; lotka-volterra: 400; lorenz: 1150]" in text
+    assert "Absolute tolerance of the solver. [default: 1e-06]" in text
+    assert "[one of: softmax-cross-entropy, cross-entropy; default: softmax-cross-entropy]" in text
+    assert "Smooth the objective, or descend on it as it is. [default: on]" in text
+    assert "whatever the tolerances. Output:" in text  # a default of None is none
+    assert "in units of the learning rate. [lotka-volterra, lorenz: 0.1]" in text
+
+
+def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):
+    result = mcgc("fit", "--help")
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    headings = [line for line in lines if line.endswith(":") and not line.startswith((" ", "Usage"))]
+    assert headings == ["Data:", "Model:", "Continuation:", "Training:", "Solver:", "Output:"]
+    places = {flag: result.stdout.index(f"  {flag}") for flag in ("--loss", "--beta", "--lr ", "--rtol", "--json")}
+    assert list(places) == sorted(places, key=places.get)
+
+
+@pytest.mark.parametrize("args", [[], ["fit"], ["data"], ["data", "make"], ["minimize"], ["completion"]])
+def test_h_is_help(mcgc, args):
+    short, long = mcgc(*args, "-h"), mcgc(*args, "--help")
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
 
 
 def test_no_command_shows_the_help(mcgc):
@@ -95,7 +129,9 @@ def test_a_run_reports_what_its_file_holds_and_the_same_seed_gives_the_same_bits
     assert first.exit_code == 0, first.stderr
     result, run = json.loads(first.stdout), runs.load("run.h5")
     assert result["steps"] == 4  # 5 series to train on, in minibatches of 4, for 2 epochs
-    assert result["train_loss"] == run.epochs["train_loss"][-1].tolist()
+    assert result["last"]["train_loss"] == run.epochs["train_loss"][-1].tolist()
+    assert result["train_loss"] == run.epochs["train_loss"].min(axis=0).tolist() == run.states[0]["lowest"].tolist()
+    assert [epoch - 1 for epoch in result["best_epoch"]] == run.epochs["train_loss"].argmin(axis=0).tolist()
     assert result["log_lam"] == run.log_lam.tolist()
     assert result["function_evaluations"] == run.epochs["function_evaluations"].sum()
     assert run.theta.shape[0] == 2

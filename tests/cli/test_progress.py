@@ -13,7 +13,9 @@ def record(epoch, log_lam=(-1.0, -3.0)):
     pair = (1.0, 2.0)
     one, kept, none = (1, 1), (False, False), (0, 0)
     accuracy, phi = (None, None), (log_lam, log_lam, log_lam)
-    return Record(epoch, pair, pair, (3.0, 5.0), accuracy, *phi, one, one, one, one, none, kept, pair, 0.1)
+    return Record(
+        epoch, 0, pair, pair, (None, None), (3.0, 5.0), accuracy, *phi, one, one, one, one, none, kept, pair, 0.1
+    )
 
 
 def test_a_description_has_the_accuracy_where_there_is_one():
@@ -30,6 +32,10 @@ class Terminal(io.StringIO):
 
 def test_a_description_is_the_mean_over_members():
     assert describe(record(1)) == "train 1.5, test 4, lambda 1.35e-01"
+
+
+def test_a_description_tells_the_length_of_windows():
+    assert describe(record(1)._replace(horizon=4)).startswith("windows of 4, train 1.5, ")
 
 
 def test_a_description_without_continuation_has_no_lambda():

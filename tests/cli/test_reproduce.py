@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_cli import exact
+from mcgc_cli.options import device_of
 from mcgc_datasets import mnist_image, write_series
 
-from mcgc import runs
+from mcgc import arrays, devices, problems, runs
 from mcgc.ensembles import ARMS
 
 COMMAND = (sys.executable, "-m", "mcgc_cli", "reproduce", "figure-6")
@@ -244,3 +245,29 @@ def test_mistakes_are_one_sentence(mcgc, tmp_path, args, sentence):
     assert sentence in done.stderr
     assert done.stderr.startswith("mcgc: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_the_device_of_a_study_is_the_one_that_is_given(mcgc, fake_fit, monkeypatch):
+    asked = []
+
+    def select(name, *run):
+        asked.append((name, run[0].name, run[1]))
+        return arrays.HOST, "there"
+
+    monkeypatch.setattr(devices, "select_device", select)
+    assert mcgc("reproduce", "figure-7", "--epochs", 1, "--device", "cuda:1", "-o", "a").exit_code == 0
+    assert mcgc("reproduce", "figure-7", "--epochs", 1, "--members", 3, "-o", "b").exit_code == 0
+    assert device_of("auto", 2, problems.get("mnist"), 10)[0] is arrays.HOST
+    assert asked == [("cuda:1", "lorenz", 5), ("auto", "lorenz", 3), ("cpu", "mnist", 10)]
+
+
+def test_a_study_without_training_has_no_device(mcgc):
+    done = mcgc("reproduce", "figure-1", "--device", "cpu")
+    assert (done.exit_code, done.stderr) == (2, "mcgc: --device does not apply to figure-1: leave it out\n")
+
+
+def test_worker_processes_have_the_cpu(mcgc, monkeypatch):
+    monkeypatch.setattr(devices, "select_device", lambda name, *run: (arrays.HOST._replace(name=name), "there"))
+    done = mcgc("reproduce", "figure-7", "--device", "cuda:0", "--workers", 2)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "--workers 2 needs the CPU, not cuda:0: add --device cpu" in done.stderr

@@ -32,7 +32,8 @@ def arguments(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
-    options = "--problem lotka-volterra --dataset data.h5 --rtol 1e-2 --atol 1e-2 --warmup-epochs 3 --members 2"
+    problem = "--problem lotka-volterra --recipe paper --dataset data.h5"
+    options = f"{problem} --rtol 1e-2 --atol 1e-2 --warmup-epochs 3 --members 2"
     return [*options.split(), "--epochs", str(EPOCHS), "--quiet", "--device", "cpu"]
 
 
@@ -160,7 +161,9 @@ def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_f
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["train_loss"] == [20.0, 21.0]
     assert (
-        fake_fit.calls[0] == fake_fit.calls[1] == problems.get("lorenz").recipe._replace(epochs=5, beta=0.5, members=2)
+        fake_fit.calls[0]
+        == fake_fit.calls[1]
+        == problems.get("lorenz").recipe_of()._replace(epochs=5, beta=0.5, members=2)
     )
     mcgc("fit", "--problem", "lorenz", "--epochs", 5, "--beta", 0.5, "--members", 2, "-o", "whole.h5")
     assert contents("run.h5") == contents("whole.h5")
@@ -185,7 +188,7 @@ def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc
 
 
 def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
-    mcgc("fit", "--problem", "lorenz", "--epochs", 3, "-o", "run.h5")
+    mcgc("fit", "--problem", "lorenz", "--recipe", "paper", "--epochs", 3, "-o", "run.h5")
     result = mcgc("fit", "--resume", "run.h5")
     assert result.exit_code == 0
     assert result.stderr == "run.h5 is finished, all 3 epochs of it: give --epochs to go on\n"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from small import IMAGES, decays, net, ode
+from small import IMAGES, bound, decays, net, ode
 
 from mcgc import arrays, losses, members, minimize, nets, optim, schedules, smoothing, surfaces, training
 from mcgc.arrays import Device, to_device, to_host
@@ -160,7 +160,7 @@ def test_training(noted, continued, advance_all):
     for problem, data, options in ((NET, IMAGES, {}), (ODE, SERIES, QUICK)):
         for estimator in ESTIMATORS if continued else ["score"]:
             recipe = problem.recipe._replace(continuation=continued, estimator=estimator, members=2, **options)
-            study, members = training.begin(recipe, data, noted.device, problem)
+            study, members = bound(recipe, data, noted.device, problem)
             ((record, _),) = training.epochs(study, members, advance_all=advance_all)
             assert np.isfinite(record.train_loss).all()
     assert_all_is_there(noted, {"asarray", "stack", "sum", "exp", "mean", "isfinite", "clip", "full", "uint64"})

@@ -67,6 +67,27 @@ def test_a_bare_file_without_test_set_and_attributes_is_read(tmp_path):
     assert read_mnist(tmp_path / "again.h5").test_images.shape == (0, 28, 28)
 
 
+@pytest.mark.parametrize("shape", [(7, 1), (1, 7)])
+def test_labels_in_a_row_or_a_column_are_read(path, shape):
+    replace(path, "train/labels", data=LABELS.reshape(shape))
+    np.testing.assert_array_equal(read_mnist(path).labels, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ((IMAGES, LABELS[:6], *ARRAYS[2:]), "'train/labels' has the shape (6,)"),
+        ((IMAGES, LABELS + np.uint8(10), *ARRAYS[2:]), "'train/labels' is "),
+        ((IMAGES / 255, LABELS, *ARRAYS[2:]), "'train/images' has the dtype float64, not uint8"),
+        ((IMAGES, LABELS, IMAGES[:0], LABELS[:1]), "'test/labels' has the shape (1,)"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_not_written(arrays, words):
+    with pytest.raises(DatasetError) as caught:
+        mnist_image(*arrays)
+    assert words in str(caught.value)
+
+
 def test_a_file_that_is_not_there_or_not_hdf5_is_refused(tmp_path):
     assert "does not exist" in refusal(tmp_path / "none.h5")
     (tmp_path / "junk.h5").write_bytes(b"\x00\x00\x08\x03")
@@ -101,7 +122,8 @@ def test_something_else_in_place_of_the_group_is_refused(path, kind):
         ("train/images", IMAGES[:, :27], "'train/images' has the shape (7, 27, 28)"),
         ("train/images", IMAGES.reshape(7, 784), "'train/images' has the shape (7, 784)"),
         ("train/images", np.uint8(3), "'train/images' has the shape ()"),
-        ("train/labels", LABELS[:, None], "'train/labels' has the shape (7, 1)"),
+        ("train/labels", np.stack([LABELS] * 2), "'train/labels' has the shape (2, 7)"),
+        ("train/images", IMAGES.T, "reverse order, as MATLAB, Julia and Fortran write them, so reverse them"),
         ("train/images", IMAGES.astype("f4"), "'train/images' has the dtype float32, not uint8"),
         ("train/labels", LABELS.astype("i8"), "'train/labels' has the dtype int64, not uint8"),
         ("train/labels", np.zeros(7, "S1"), "'train/labels' has the dtype |S1"),

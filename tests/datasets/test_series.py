@@ -7,8 +7,11 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_datasets import read_series, write_series
+from mcgc_datasets.series import SIZES, series_image
 
-from mcgc.errors import DatasetError
+from mcgc import problems
+from mcgc.arrays import to_device
+from mcgc.errors import DatasetError, OutputError
 
 TIMES = np.array([0.0, 0.5, 2.0, 3.0])
 PARAMETERS = np.arange(10.0).reshape(5, 2)
@@ -129,7 +132,8 @@ def test_a_group_in_place_of_a_dataset_is_refused(path):
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("times", (4, 1)),
+        ("times", (4, 2)),
+        ("times", (2, 2)),
         ("times", ()),
         ("parameters", (5, 3)),
         ("parameters", (10,)),
@@ -147,6 +151,41 @@ def test_a_wrong_shape_is_refused_with_the_one_needed(path, name, shape):
     assert "lorenz needs" in sentence
 
 
+@pytest.mark.parametrize("shape", [(1, 4), (4, 1), (1, 4, 1)])
+def test_times_in_a_row_or_a_column_are_read(path, shape):
+    replace(path, "times", data=TIMES.reshape(shape))
+    np.testing.assert_array_equal(read_series(path, "lorenz", 3, 2).times, TIMES)
+
+
+@pytest.mark.parametrize("names", [["series"], ["parameters", "series"]])
+def test_axes_in_reverse_order_are_told_as_such(path, names):
+    arrays = {"parameters": PARAMETERS, "series": SERIES}
+    for name in names:
+        replace(path, name, data=arrays[name].T)
+    assert f"'{names[0]}' has the shape" in (sentence := refusal(path))
+    assert "reverse order, as MATLAB, Julia and Fortran write them, so reverse them" in sentence
+
+
+@pytest.mark.parametrize("name", ["times", "parameters", "series"])
+def test_a_filter_that_is_not_installed_is_named(path, name):
+    array = {"times": TIMES, "parameters": PARAMETERS, "series": SERIES}[name]
+    replace(path, name)
+    with h5py.File(path, "a") as file:
+        created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        created.set_chunk(array.shape)
+        created.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))  # Zstandard, which HDF5 itself has not
+        space = h5py.h5s.create_simple(array.shape)
+        dataset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.IEEE_F64LE, space, created)
+        dataset.write_direct_chunk((0,) * array.ndim, array.tobytes())
+    assert f"'{name}' is packed by the filter 32015, which is not installed here" in refusal(path)
+
+
+@pytest.mark.parametrize("dtype", [h5py.ref_dtype, h5py.string_dtype()])
+def test_references_and_strings_are_no_numbers(path, dtype):
+    replace(path, "series", shape=(5, 4, 3), dtype=dtype)
+    assert "'series' has the dtype object, not a real number" in refusal(path)
+
+
 def test_an_empty_dataspace_is_refused(path):
     replace(path, "series", data=h5py.Empty("f8"))
     assert "'series' has the shape None" in refusal(path)
@@ -155,8 +194,65 @@ def test_an_empty_dataspace_is_refused(path):
 @pytest.mark.parametrize(("series", "times"), [(1, 4), (5, 1), (0, 4), (5, 0)])
 def test_fewer_than_two_series_or_times_are_refused(tmp_path, series, times):
     path = tmp_path / "few.h5"
-    write_series(path, "lorenz", np.arange(times), np.ones((series, 2)), np.ones((series, times, 3)))
+    arrays = np.arange(times), np.ones((series, 2)), np.ones((series, times, 3))
+    path.write_bytes(series_image("lorenz", *arrays))
     assert "at least 2" in refusal(path)
+    path.unlink()
+    with pytest.raises(DatasetError, match="at least 2"):
+        write_series(path, "lorenz", *arrays)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("keep", ["nothing", "a file"])
+@pytest.mark.parametrize(
+    ("key", "array", "words"),
+    [
+        ("times", np.array([0.0, np.nan, 2.0, 3.0]), "'times' is nan at index (1,)"),
+        ("times", TIMES[::-1], "'times' does not increase at index 1"),
+        ("parameters", PARAMETERS[:4], "'series' has the shape (5, 4, 3), but lorenz needs (S, T, 3) = (4, 4, 3)"),
+        ("parameters", np.ones((5, 1)), "'parameters' has the shape (5, 1)"),
+        ("series", np.where(SERIES == 1, np.inf, SERIES), "'series' is inf at index (4, 3, 2)"),
+        ("series", SERIES[..., :2], "'series' has the shape (5, 4, 2)"),
+        ("series", SERIES.T, "its axes are in reverse order"),
+        ("series", SERIES.astype(complex), "'series' has the dtype complex128"),
+        ("series", None, "'series' has the dtype object"),
+        ("series", [[1.0], [1.0, 2.0]], "'series' is no array"),
+        ("note", {"a": 1}, "provenance is of numbers and strings"),
+    ],
+)
+def test_what_cannot_be_read_is_not_written_and_what_was_there_is_kept(tmp_path, key, array, words, keep):
+    path = tmp_path / "data.h5"
+    if keep == "a file":
+        path.write_text("precious")
+    with pytest.raises(DatasetError) as caught:
+        write_series(path, "lorenz", **{"times": TIMES, "parameters": PARAMETERS, "series": SERIES, key: array})
+    assert words in str(caught.value)
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["precious"] * (keep == "a file")
+
+
+def test_a_file_is_replaced_and_a_place_that_is_none_refused(path, tmp_path):
+    write_series(path, "lorenz", TIMES[None, :], PARAMETERS.tolist(), SERIES * 2)
+    np.testing.assert_array_equal(read_series(path, "lorenz", 3, 2).series, SERIES * 2)
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_series(path / "below.h5", "lorenz", TIMES, PARAMETERS, SERIES)
+    assert os.listdir(tmp_path) == ["data.h5"]
+
+
+def test_arrays_of_a_device_are_written(tmp_path, strict):
+    arrays = [to_device(array, strict) for array in (TIMES, PARAMETERS, SERIES)]
+    write_series(tmp_path / "data.h5", "lorenz", *arrays)
+    np.testing.assert_array_equal(read_series(tmp_path / "data.h5", "lorenz", 3, 2).series, SERIES)
+
+
+def test_a_problem_of_one_s_own_has_the_sizes_that_it_has(tmp_path):
+    write_series(tmp_path / "data.h5", "mine", TIMES, PARAMETERS[:, :1], SERIES[..., :1])
+    assert read_series(tmp_path / "data.h5", "mine", 1, 1).series.shape == (5, 4, 1)
+
+
+def test_the_sizes_are_those_of_the_problems():
+    found = {name: problems.get(name) for name in problems.names()}
+    ours = {name: (it.sizes[-1], it.sizes[0] - it.sizes[-1]) for name, it in found.items() if "solver" in it.options}
+    assert ours == SIZES
 
 
 @pytest.mark.parametrize("dtype", ["c16", "S4", "?", [("a", "f8")]])

@@ -38,4 +38,4 @@ def test_the_options_are_those_of_the_help(path):
     helped = re.findall(r"^  (-.*?)(?:  |$)", done.output, re.M)
     flags = {flag for row in helped for flag in re.findall(r"--?[a-z][\w-]*", row)}
     assert "--help" in flags
-    assert flags - {"--help"} == {flag for row in rows(path) for flag in re.findall(r"--?[a-z][\w-]*", row)}
+    assert flags - {"-h", "--help"} == {flag for row in rows(path) for flag in re.findall(r"--?[a-z][\w-]*", row)}

@@ -38,7 +38,7 @@ def test_a_step_moves_both_variables_along_their_estimates():
     np.testing.assert_allclose(new.theta, THETA - 0.1 * found.grad_theta, rtol=1e-14)
     np.testing.assert_allclose(new.log_lam, -1.0 - 0.5 * found.grad_log_lam, rtol=1e-14)
     assert info.smoothed == found.smoothed
-    assert info.regularised == info.grad_log_lam == found.grad_log_lam
+    assert info.grad_log_lam_total == info.grad_log_lam == found.grad_log_lam
     assert new.steps == 1
 
 
@@ -47,7 +47,7 @@ def test_beta_adds_its_pull_in_both_forms(relative, pull):
     algorithm = method(beta=0.2, relative=relative)
     state = algorithm.init(THETA)._replace(log_lam=np.float64(-1.7))
     _, info = algorithm.step(state, None, Key(3))
-    assert info.regularised - info.grad_log_lam == pytest.approx(pull, rel=1e-12)
+    assert info.grad_log_lam_total - info.grad_log_lam == pytest.approx(pull, rel=1e-12)
 
 
 def test_log_lam_is_held_in_the_warmup_while_theta_moves():
@@ -101,7 +101,7 @@ def test_a_step_keeps_dtype_and_device_and_reads_nothing_back(device, dtype, est
     state = algorithm.init(to_device(THETA, device, dtype))
     for i in range(3):
         state, info = algorithm.step(state, to_device(B, device, dtype), fold_in(Key(0), i))
-    for array in (state.theta, state.log_lam, info.smoothed, info.regularised):
+    for array in (state.theta, state.log_lam, info.smoothed, info.grad_log_lam_total):
         assert array.dtype == getattr(device.namespace, dtype)
     host = continuation(f, adam(0.1), adam(0.1), log_lam0=-2.0, estimator=estimator, num_samples=2, beta=0.1)
     expected = host.init(THETA)
@@ -229,7 +229,7 @@ def test_samples_are_doubled_up_to_the_most_and_never_taken_away():
     assert adapt_samples(3, 0.2) == 3
     assert adapt_samples(48, 0.0) == 64
     assert adapt_samples(100, 0.0) == 100
-    with pytest.raises(InputError, match="positive integers"):
+    with pytest.raises(InputError, match="must be a whole number of at least 1"):
         adapt_samples(0, 0.0)
 
 

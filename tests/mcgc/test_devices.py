@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import mcgc.kernels
-from mcgc import devices
+from mcgc import devices, problems
 from mcgc.arrays import HOST
-from mcgc.devices import select_device
+from mcgc.devices import select_device, slow_on_gpu
 from mcgc.errors import DeviceError
 from mcgc.random import normal
 
@@ -28,7 +28,7 @@ def test_auto_without_cupy_takes_the_cpu_and_says_why(monkeypatch):
     device, sentence = select_device("auto")
     assert device is HOST
     assert "CuPy is not installed" in sentence
-    assert "mcgc[cuda12]" in sentence
+    assert "pip install '.[cuda12]' or '.[cuda13]'" in sentence
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:1"])
@@ -132,13 +132,45 @@ def test_what_a_gpu_lacks_is_one_sentence_for_auto_and_an_error_by_name(cupy, mo
         select_device("cuda")
 
 
+SETTLED = {  # the problem and the members, and whether a GPU is faster
+    ("mnist", 1): False,
+    ("mnist", 3): False,
+    ("mnist", 4): True,
+    ("mnist", 10): True,
+    ("lorenz", 1): False,
+    ("lorenz", 100): False,
+    ("lotka-volterra", 10): False,
+}
+
+
+@pytest.mark.parametrize(("run", "faster"), SETTLED.items())
+def test_auto_takes_a_gpu_only_where_it_has_enough_to_do(monkeypatch, run, faster):
+    probed = []
+    gpu = HOST._replace(name="cuda:0")
+    monkeypatch.setattr(devices, "_probe_cuda", lambda index: probed.append(index) or (gpu, "a GPU"))
+    name, members = run
+    problem = problems.get(name)
+    device, sentence = select_device("auto", problem, members)
+    assert (device is gpu) == faster == bool(probed)
+    assert bool(slow_on_gpu(problem, members)) == (not faster)
+    assert sentence.startswith("running on cuda:0" if faster else "running on the CPU (NumPy): ")
+    assert faster or sentence.endswith("--device cuda takes a GPU nevertheless")
+    assert select_device("cuda", problem, members)[0] is gpu
+    assert select_device("cpu", problem, members)[0] is HOST
+    assert select_device("auto")[0] is gpu  # for no problem in particular
+
+
+def test_a_problem_whose_members_do_not_advance_together_is_for_the_cpu():
+    assert "mnist do not advance together" in slow_on_gpu(problems.get("mnist")._replace(stacked=False), 10)
+
+
 def test_every_reason_is_told_from_the_others():
     assert len({reason for _, _, reason in REASONS.values()}) == len(REASONS) - 3  # compilers and memory are alike
 
 
 def test_without_numba_cuda_a_gpu_is_not_taken(cupy, monkeypatch):
     monkeypatch.setattr(devices, "find_spec", lambda name: None)
-    with pytest.raises(DeviceError, match=r"numba-cuda is not installed .*mcgc\[cuda12\]"):
+    with pytest.raises(DeviceError, match=r"numba-cuda is not installed .*'\.\[cuda12\]'"):
         select_device("cuda")
 
 

@@ -9,7 +9,7 @@ import scipy.special
 
 from mcgc import losses
 from mcgc.arrays import HOST, to_device, to_host
-from mcgc.autodiff import check_grads, value_and_grad
+from mcgc.autodiff import check_grads, ops, value_and_grad
 from mcgc.errors import InputError
 from mcgc.random import Key, normal
 
@@ -87,6 +87,25 @@ def test_a_class_that_is_ruled_out_takes_no_part():
     np.testing.assert_allclose(gradient, [[part[0, 0], 0.0, part[0, 1]]], rtol=1e-14)
 
 
+@pytest.mark.parametrize("members", [0, 1])
+@pytest.mark.parametrize(
+    ("logits", "label", "expected", "slope"),
+    [
+        ([np.inf, 0.0, -np.inf], 0, 0.0, [0, 0, 0]),
+        ([np.inf, 0.0, np.inf], 2, math.log(2), [0.5, 0, -0.5]),
+        ([np.inf, 0.0, 1.0], 1, np.inf, [1, -1, 0]),
+        ([-np.inf, -np.inf, -np.inf], 1, math.log(3), [1 / 3, -2 / 3, 1 / 3]),
+        ([np.nan, 0.0, 1.0], 1, np.nan, [np.nan] * 3),
+    ],
+)
+def test_infinite_logits_have_the_loss_that_is_a_limit(logits, label, expected, slope, members, device):
+    z, labels = np.array([logits])[(None,) * members], np.array([label])[(None,) * members]
+    loss = lambda z: ops.sum(losses.cross_entropy(z, to_device(labels, device), members))
+    value, gradient = value_and_grad(loss)(to_device(z, device))
+    np.testing.assert_allclose(to_host(value), expected, rtol=1e-14)
+    np.testing.assert_allclose(to_host(gradient), np.reshape(slope, z.shape), rtol=1e-14)
+
+
 @pytest.mark.parametrize("name", OF_LOGITS)
 def test_labels_of_another_byte_order_are_the_same_labels(name):
     loss, _ = OF_LOGITS[name]
@@ -103,6 +122,42 @@ def test_a_label_that_is_no_class_has_no_loss_and_no_gradient(name, device):
     assert float(to_host(value)) == pytest.approx(known / 2, rel=1e-14)
     np.testing.assert_allclose(to_host(gradient)[::2], part / 2, rtol=1e-13)
     assert not to_host(gradient)[1::2].any()
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "uint64"])
+@pytest.mark.parametrize("members", [0, 1])
+def test_more_classes_than_the_dtype_of_labels_counts_are_told_apart(name, dtype, members, device):
+    loss, log_probabilities = OF_LOGITS[name]
+    z, labels = 2 * normal(Key(3), (2, 3, 300), "float64"), np.array([[0, 44, 127], [1, 5, 44]])
+    if not members:
+        z, labels = z[0], labels[0]
+    logits, small = to_device(z, device), to_device(labels.astype(dtype), device)
+    found, gradient = value_and_grad(lambda z: ops.sum(loss(z, small, members)))(logits)
+    wide, expected = value_and_grad(lambda z: ops.sum(loss(z, to_device(labels, device), members)))(logits)
+    assert float(to_host(found)) == float(to_host(wide))
+    assert float(to_host(found)) == pytest.approx((1 + members) * expected_of(log_probabilities(z), labels), rel=1e-13)
+    np.testing.assert_array_equal(to_host(gradient), to_host(expected))
+    np.testing.assert_array_equal(
+        to_host(losses.accuracy(logits, small, members)),
+        to_host(losses.accuracy(logits, to_device(labels, device), members)),
+    )
+    if not members:
+        assert to_host(losses.confusion(logits, small)).sum(axis=1).nonzero()[0].tolist() == [0, 44, 127]
+
+
+@pytest.mark.parametrize("name", OF_RESIDUALS)
+def test_residuals_of_integers_neither_wrap_around_nor_widen_the_loss(name, device):
+    loss, formula = OF_RESIDUALS[name]
+    prediction, target = np.array([3, 250, 7]), np.array([250, 3, 7])
+    expected = formula((prediction - target).astype(float)).mean()
+    for left, right, dtype in (
+        *(("uint8", "uint8", "float64"), ("float32", "uint8", "float32"), ("float32", "int64", "float32")),
+        *(("int64", "float64", "float64"), ("float64", "uint8", "float64")),
+    ):
+        found = loss(to_device(prediction, device, left), to_device(target, device, right))
+        assert found.dtype == getattr(device.namespace, dtype)
+        assert float(to_host(found)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_cross_entropy_of_a_softmax_has_its_bounds():
@@ -162,6 +217,13 @@ def test_losses_of_residuals_keep_float32(name):
         (lambda: losses.cross_entropy_of_softmax(LOGITS, LABELS[:2]), "need labels of shape"),
         (lambda: losses.accuracy(LOGITS, LABELS[:2]), "need labels of shape"),
         (lambda: losses.cross_entropy(LOGITS, LABELS / 2), "labels are integers"),
+        (lambda: losses.cross_entropy(LOGITS, LABELS > 1), "labels are integers"),
+        (lambda: losses.cross_entropy(LOGITS.astype(int), LABELS), "logits are floats, got int64"),
+        (lambda: losses.confusion(LOGITS.astype("int8"), LABELS), "logits are floats, got int8"),
+        (lambda: losses.accuracy(LOGITS + 1j, LABELS), "logits are floats, got complex128"),
+        (lambda: losses.mse(TARGET + 1j, TARGET), "mse takes real numbers"),
+        (lambda: losses.mae(TARGET, TARGET * 1j), "mae takes real numbers"),
+        (lambda: losses.mse(TARGET[:0], TARGET[:0]), "mean over all axes .* takes 0 numbers"),
     ],
 )
 def test_what_does_not_fit_is_one_sentence(call, words):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small import bound
 
 from mcgc import members, problems, training
 from mcgc.arrays import HOST
@@ -39,12 +40,12 @@ NOISY = {"batch_size": 1, "log_lam0": -1.0, "learning_rate": 0.01, "learning_rat
 
 def test_a_step_that_fails_leaves_everything_but_the_number_of_steps_as_it_was():
     epochs = barrier([1.0], **NOISY)
-    study, (member,) = training.begin(*barrier_of([1.0], **NOISY))
+    study, (member,) = bound(*barrier_of([1.0], **NOISY))
     state, skipped = member.state, [0] * 31
     with np.errstate(invalid="ignore", divide="ignore"):
         for epoch in range(1, 31):
             for batch in members.minibatches(study, member, epoch):
-                after, info = study.method(0).step(state, batch, fold_in(member.noise, state.steps))
+                after, info = study.method().step(state, batch, fold_in(member.noise, state.steps))
                 failed = np.isnan(info.smoothed)
                 state = state._replace(steps=state.steps + 1) if failed else after
                 skipped[epoch] += failed

@@ -100,8 +100,8 @@ def test_generic_code_takes_what_is_predicted(strict, name, count, changes):
     examples = data(problem, count)
     tracemalloc.start()
     try:
-        study, members = training.begin(settings, examples, strict, problem)
-        together()(study, members, 1)
+        task = training.bind(settings, examples, strict, problem)
+        together()(task, training.draw(task), 1)
         taken = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -205,16 +205,18 @@ def test_amounts_have_the_largest_unit_of_which_there_is_one():
 @pytest.mark.parametrize("where", ["begin", "epoch"])
 def test_training_tells_of_memory(monkeypatch, where):
     problem = problems.get("lotka-volterra")
-    study, members = training.begin(easy(problem), data(problem, 5), HOST, problem)
+    task = training.bind(easy(problem), data(problem, 5), HOST, problem)
     if where == "begin":
         broken = problem._replace(init=lambda *args: np.zeros(10**15))
         with pytest.raises(OutOfMemoryError, match=r"^out of memory on cpu, .*MB"):
-            training.begin(easy(problem), data(problem, 5), HOST, broken)
+            training.draw(training.bind(easy(problem), data(problem, 5), HOST, broken))
         return
+
+    members = training.draw(task)
 
     def advance_all(*args):
         raise MemoryError
 
     with pytest.raises(OutOfMemoryError, match=r"^out of memory on cpu, .*--batch-size, now 4$"):
-        next(training.epochs(study, members, advance_all=advance_all))
+        next(training.epochs(task, members, advance_all=advance_all))
     assert np.isfinite(to_host(members[0].state.theta)).all()

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from scipy import optimize
+from scipy.optimize import Bounds, LinearConstraint
 
 from mcgc import continuation_method, minimize, ops, surfaces
 from mcgc.arrays import to_device, to_host
@@ -119,7 +120,7 @@ def test_whole_numbers_and_single_numbers_are_starts():
 @pytest.mark.parametrize(
     "fun",
     [
-        lambda x: np.sum(np.exp(x)),
+        lambda x: np.sum(np.spacing(x)),
         lambda x: math.exp(x[0]) + float(x[1]) ** 2,
         lambda x: np.linalg.norm(np.asarray(x)),
     ],
@@ -129,6 +130,14 @@ def test_a_function_the_engine_cannot_trace_is_one_sentence_that_names_the_ways_
     with pytest.raises(InputError, match=r"mcgc\.ops.*jac.*\"none\"") as caught:
         minimize(fun, [1.0, 1.0])
     assert "\n" not in str(caught.value)
+
+
+def test_a_function_of_numpy_is_minimised_as_the_same_of_operations():
+    of_numpy = lambda x: np.sum(np.square(x - np.asarray(CENTRE)))
+    of_ops = lambda x: ops.sum(ops.square(x - np.asarray(CENTRE)))
+    found, expected = (minimize(fun, [3.0, 3.0], **QUICK) for fun in (of_numpy, of_ops))
+    np.testing.assert_array_equal(found.x, expected.x)
+    assert found.success
 
 
 def test_an_error_of_the_function_itself_comes_through():
@@ -206,10 +215,44 @@ def test_callbacks_see_each_step_and_may_stop_the_run():
     assert found.fun == pytest.approx(plain_bowl(found.x))
 
 
+INF = math.inf
+NO_BOUNDS = [None, [(None, None)] * 2, [(-INF, INF), (None, INF)], np.asarray([[-INF, INF]] * 2), Bounds(), [],
+             Bounds([-INF, -INF], [INF, INF])]  # fmt: skip
+
+
+@pytest.mark.parametrize("bounds", NO_BOUNDS, ids=repr)
+def test_bounds_that_bound_nothing_are_none(bounds):
+    np.testing.assert_array_equal(by_scipy(bounds=bounds).x, by_scipy().x)
+
+
+@pytest.mark.parametrize("constraints", [None, (), [], {}], ids=repr)
+def test_constraints_that_constrain_nothing_are_none(constraints):
+    np.testing.assert_array_equal(by_scipy(constraints=constraints).x, by_scipy().x)
+
+
+def test_a_single_argument_needs_no_tuple():
+    shifted = lambda x, c: ops.sum(ops.square(x - c))
+    one, tuple_of_one = (minimize(shifted, [3.0, 3.0], args, **QUICK).x for args in (2.0, (2.0,)))
+    np.testing.assert_array_equal(one, tuple_of_one)
+    np.testing.assert_array_equal(by_scipy(shifted, args=2.0).x, one)
+
+
+def test_scipys_disp_tells_how_the_run_ended(capsys):
+    found = by_scipy(options={"disp": True})
+    assert capsys.readouterr().out.startswith(f"{found.message}\nf = {found.fun:.6g} after {found.nit} iterations")
+    by_scipy(options={"disp": False})
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"bounds": [(0, 1), (0, 1)]}, "no bounds"),
+        ({"bounds": [(None, None), (None, 1)]}, "no bounds"),
+        ({"bounds": Bounds([0, -math.inf], math.inf)}, "no bounds"),
+        ({"constraints": LinearConstraint([1, 1], 0, 1)}, "no constraints"),
+        ({"constraints": {"type": "eq", "fun": np.sum}}, "no constraints"),
+        ({"options": {"maxiter": 1e3}}, r"maxiter must be a whole number of at least 1, got 1000\.0"),
         ({"constraints": [{"type": "eq", "fun": np.sum}]}, "no constraints"),
         ({"options": {"temperature": 1}}, "unknown option 'temperature'"),
     ],

@@ -118,9 +118,9 @@ def test_derived_keys_differ_from_each_other_and_repeat():
 
 @pytest.mark.parametrize("bad", [-1, 2**64, 1.5, True, "1"])
 def test_seeds_and_data_that_are_no_64_bit_integers_are_one_sentence(bad):
-    with pytest.raises(InputError, match="integer from 0"):
+    with pytest.raises(InputError, match="whole number from 0"):
         normal(Key(bad), (2,))
-    with pytest.raises(InputError, match="integer from 0"):
+    with pytest.raises(InputError, match="whole number from 0"):
         fold_in(Key(0), bad)
 
 
@@ -140,3 +140,18 @@ def test_a_tuple_of_keys_draws_for_each_member_what_its_key_draws_alone(device):
         ):
             np.testing.assert_array_equal(to_host(draw(keys)), np.stack([to_host(draw(key)) for key in keys]))
     assert fold_in(keys, 5) == tuple(fold_in(key, 5) for key in keys)
+
+
+@pytest.mark.parametrize("key", [0, None, "a", 1.5])
+def test_what_is_no_key_is_one_sentence(key):
+    for draw in (
+        lambda: fold_in(key, 1),
+        lambda: fold_in((Key(0), key), 1),
+        lambda: split(key),
+        lambda: bits(key, 3),
+        lambda: normal(key, (3,)),
+        lambda: uniform(key, (3,)),
+        lambda: permutation(key, 3),
+    ):
+        with pytest.raises(InputError, match=r"a key is made by Key\(seed\)"):
+            draw()

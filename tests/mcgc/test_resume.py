@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from small import bound
 
 from mcgc import runs, training
 from mcgc.arrays import HOST, to_device, to_host
@@ -38,7 +39,7 @@ def run(settings, device=HOST, stop=None):
     """Return the run after `stop` epochs, or all."""
     found, states = [], []
     with np.errstate(invalid="ignore", divide="ignore"):
-        for record, members in training.epochs(*training.begin(settings, NUMBERS, device, means())):
+        for record, members in training.epochs(*bound(settings, NUMBERS, device, means())):
             found.append(record)
             states = [pack(members), *states[:1]]
             if record.epoch == stop:
@@ -49,7 +50,7 @@ def run(settings, device=HOST, stop=None):
 
 
 def go_on(old, settings, device=HOST):
-    study, begun = training.begin(settings, NUMBERS, device, means())
+    study, begun = bound(settings, NUMBERS, device, means())
     found, states = records(old), list(old.states)
     with np.errstate(invalid="ignore", divide="ignore"):
         for record, members in training.epochs(study, unpack(old.states[0], begun, device), old.epoch):
@@ -97,7 +98,7 @@ def test_a_run_of_fewer_epochs_goes_on_as_the_longer_one():
 
 
 def test_members_are_packed_by_name_and_unpacked_to_the_same():
-    _, begun = training.begin(SETTINGS, NUMBERS, HOST, means())
+    _, begun = bound(SETTINGS, NUMBERS, HOST, means())
     leaves = pack(begun)
     assert leaves["state/theta"].shape == (3, 2)
     assert leaves["state/optimizer/mean"].dtype == np.float32
@@ -119,7 +120,7 @@ def test_members_are_packed_by_name_and_unpacked_to_the_same():
     ],
 )
 def test_states_of_another_run_are_refused(leaf, value, words):
-    _, begun = training.begin(SETTINGS, NUMBERS, HOST, means())
+    _, begun = bound(SETTINGS, NUMBERS, HOST, means())
     leaves = pack(begun)
     leaves.pop(leaf, None)
     if value is not None:

@@ -38,11 +38,14 @@ RUN = runs.Run(
         {
             "state/theta": np.arange(8, dtype=np.float32).reshape(2, 4) + epoch,
             "state/log_lam": np.array([-9.5, -np.inf], dtype=np.float32),
+            "best/theta": np.arange(8, dtype=np.float32).reshape(2, 4) - epoch,
+            "best/log_lam": np.array([-9.0, -np.inf], dtype=np.float32),
             "noise/bits": np.array([2**64 - 1, 0], dtype=np.uint64),
         }
         for epoch in (2, 1)
     ],
     changes=["after epoch 1, the version of numpy was 1 and is 2"],
+    scaling={"mean": [0.1, 2.0], "sd": [1e-3, 1.0]},
 )
 
 
@@ -76,8 +79,8 @@ def test_what_is_saved_is_loaded(tmp_path, finished):
         assert state.keys() == expected.keys()
         for leaf, array in expected.items():
             assert_equal(state[leaf], array)
-    assert_equal(found.theta, RUN.states[0]["state/theta"])
-    assert_equal(found.log_lam, RUN.states[0]["state/log_lam"])
+    assert_equal(found.theta, RUN.states[0]["best/theta"])
+    assert_equal(found.log_lam, RUN.states[0]["best/log_lam"])
     assert names(tmp_path) == ["run.h5"]
 
 
@@ -199,7 +202,7 @@ def test_checking_a_good_place_leaves_nothing_behind(tmp_path):
         lambda file: file.attrs.__delitem__("settings"),
         lambda file: file.attrs.modify("settings", "{"),
         lambda file: file.attrs.modify("format", "mcgc-series"),
-        lambda file: file.attrs.modify("version", 4),
+        lambda file: file.attrs.modify("version", 5),
         lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
     ],
 )

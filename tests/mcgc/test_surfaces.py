@@ -131,8 +131,8 @@ def test_smoothed_saddles_are_convex_then_split_and_only_then_has_the_trace_anot
         ("nothing", None, "choose one of quartic"),
         ("quartic", 2, "dimension 1"),
         ("rosenbrock", 1, "at least 2"),
-        ("levy", 0, "positive integer"),
-        ("levy", 1.5, "positive integer"),
+        ("levy", 0, "whole number"),
+        ("levy", 1.5, "whole number"),
     ],
 )
 def test_surfaces_that_are_not_there_are_one_sentence(name, dimension, words):

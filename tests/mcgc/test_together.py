@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from small import IMAGES, decays, net, ode
+from small import IMAGES, bound, decays, net, ode
 
 from mcgc import nets, training
 from mcgc.arrays import HOST, to_device, to_host
@@ -25,12 +25,17 @@ ODE, NET = ode(8, 8), net(5, 5, epochs=2)
 CASES = {
     "ode": (ODE, {"rtol": 1e-4, "atol": 1e-4}, decays(end=0.5)),
     "net": (NET, {}, IMAGES),
+    "windows": (
+        ODE,
+        {"rtol": 1e-4, "atol": 1e-4, "horizons": "2", "standardize": True},
+        decays(end=0.5),
+    ),
 }
 
 
 def run(case, device, advance_all, **changes):
     problem, options, data = CASES[case]
-    study, members = training.begin(problem.recipe._replace(**options, **changes), data, device, problem)
+    study, members = bound(problem.recipe._replace(**options, **changes), data, device, problem)
     return list(training.epochs(study, members, advance_all=advance_all))
 
 
@@ -70,7 +75,7 @@ def test_members_together_differ_on_numpy_by_no_more_than_rounding():
 
 def test_a_member_that_was_taken_up_again_goes_on_with_the_others(strict):
     (_, members), *_ = run("net", strict, together(), members=3, epochs=1)
-    study, _ = training.begin(NET.recipe._replace(members=3, epochs=2), CASES["net"][2], strict, NET)
+    study, _ = bound(NET.recipe._replace(members=3, epochs=2), CASES["net"][2], strict, NET)
     (_, ours), (_, theirs) = (next(training.epochs(study, members, 1, how)) for how in (together(), in_turn()))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(to_host(one.state.theta), to_host(other.state.theta))
@@ -111,7 +116,7 @@ def steep(starts, loss, **changes):
 
 def outcome(device, starts, loss, advance_all, **changes):
     own = steep(starts, loss, **changes)
-    study, members = training.begin(own.problem.recipe, np.zeros(8), device, own.problem)
+    study, members = bound(own.problem.recipe, np.zeros(8), device, own.problem)
     epochs = list(training.epochs(study, members, advance_all=advance_all))
     thetas = [to_host(m.state.theta)[0] for _, ms in epochs for m in ms]
     return [untimed(record) for record, _ in epochs], thetas, own.shapes

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from small import Labelled, Series
+from small import Labelled, Series, bound
 
-from mcgc import members, problems, training
+from mcgc import members, optim, problems, training
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.errors import InputError, SolveError
@@ -55,7 +55,7 @@ def test_losses_are_those_of_the_yielded_parameters():
     record, theta = run()[-1]
     problem = problems.get("lorenz")
     examples = problem.examples(DATA, "float32", HOST)
-    train, test = training._parts(examples, fold_in(Key(0), training.SPLIT), HOST)
+    train, _, test = training._parts(examples, fold_in(Key(0), training.SPLIT), HOST)
     objective = problem.objective(QUICK)
     assert record.train_loss[0] == pytest.approx(float(objective(theta[0], train)[0]), rel=1e-6)
     assert record.test_loss[0] == pytest.approx(float(objective(theta[0], test)[0]), rel=1e-6)
@@ -105,7 +105,7 @@ def test_without_continuation_there_is_no_lambda():
 
 def test_a_tenth_of_the_series_is_held_out_and_batches_keep_their_order():
     examples = problems.get("lorenz").examples(DATA, "float64", HOST)
-    train, test = training._parts(examples, Key(5), HOST)
+    train, _, test = training._parts(examples, Key(5), HOST)
     batches = list(members._batches(train, 4))
     assert test.states.shape[0] == 1
     assert [batch.states.shape[0] for batch in batches] == [4, 4, 1]
@@ -166,6 +166,15 @@ def test_too_few_examples_are_one_sentence():
         ({"step_size": -1.0}, "step_size"),
         ({"adjoint": "x"}, "checkpointed, direct"),
         ({"loss": "cross-entropy"}, "loss does not apply to the problem 'lorenz'"),
+        ({"horizons": "none"}, "horizons has the entry 'none'"),
+        ({"horizons": "2,1"}, "horizons must not shrink, got windows of 2, 1 intervals"),
+        ({"optimizer": "lbfgs"}, "optimizer must be one of sgd, momentum"),
+        ({"clip": 0.0}, "clip must be a positive number, got 0.0"),
+        ({"weight_decay": -1.0}, "weight_decay must be a positive number"),
+        ({"validation": 1.0}, "validation must be a fraction from 0 to 0.9"),
+        ({"rate_schedule": "linear"}, "rate_schedule must be one of constant, cosine, exponential"),
+        ({"learning_rate_end": 1e-4}, "learning_rate_end must be left out where the rate_schedule is constant"),
+        ({"rate_schedule": "cosine", "learning_rate_end": 1.0}, "no larger than the rate at the start"),
     ],
 )
 def test_settings_out_of_range_are_one_sentence(changes, words):
@@ -264,9 +273,53 @@ def test_a_problem_without_a_solver_has_no_effort():
 
 
 def test_minibatches_are_shuffled_without_implicit_transfers(away):
-    problem = problems._classifier("", (6, 4, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=2))
+    problem = problems.classifier(problems.get("mnist").recipe._replace(batch_size=4, epochs=2), (6, 4, 3))
     data = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
     recipe = problem.recipe._replace(dtype="float64")
     ours, theirs = (list(training.fit(recipe, data, device, problem))[-1] for device in (away, HOST))
     np.testing.assert_allclose(to_host(ours[1]), theirs[1], rtol=1e-9)
     assert ours[0].test_accuracy == theirs[0].test_accuracy
+
+
+@pytest.mark.parametrize(("schedule", "end"), [("cosine", 1e-5), ("exponential", None), ("constant", None)])
+def test_the_learning_rate_goes_from_its_start_to_its_end_over_the_run(monkeypatch, schedule, end):
+    seen = []
+    monkeypatch.setitem(training.OPTIMIZERS, "adam", lambda rate: seen.append(rate) or optim.adam(rate))
+    settings = QUICK._replace(rate_schedule=schedule, learning_rate=1e-3, learning_rate_end=end, epochs=10)
+    for restores, since in ((0, 0), (1, 40)):
+        training._optimizer(settings, 7, restores, since)
+    plain, halved = (optim.function_of(rate) for rate in seen)
+    constant = schedule == "constant"
+    assert plain(0) == pytest.approx(1e-3)
+    assert plain(70) == pytest.approx(1e-3 if constant else 1e-5)
+    assert halved(5) == pytest.approx(plain(45) / 2)  # the path goes on where a member that goes back left it
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+def test_every_optimiser_moves_the_parameters_as_it_does_by_itself(name):
+    settings = QUICK._replace(optimizer=name, learning_rate=0.1, clip=2.0, weight_decay=0.5)
+    ours = training._optimizer(settings, 1, 0, 0)
+    theta, gradient = np.array([1.0, -2.0]), np.array([30.0, 40.0])
+    plain = {"adamw": optim.adam}.get(name, optim.OPTIMIZERS[name])(0.1)
+    state = plain.init(theta)
+    expected, _ = plain.update(gradient / 25, state, theta * (1 - 0.05))
+    np.testing.assert_allclose(ours.update(gradient, ours.init(theta), theta)[0], expected, rtol=1e-12)
+
+
+def test_the_best_epoch_is_that_of_the_validation_set_where_there_is_one():
+    found = []
+    settings = QUICK._replace(validation=0.25, epochs=6, learning_rate=3e-2, continuation=False)
+    for record, (member,) in training.epochs(*bound(settings, DATA, HOST)):
+        found.append((record.validation_loss[0], member.state.theta))
+        lowest, best = min(found, key=lambda pair: pair[0])
+        assert member.lowest == lowest
+        np.testing.assert_array_equal(member.best.theta, best)
+
+
+def test_parts_are_disjoint_and_the_test_set_does_not_depend_on_the_validation_set():
+    examples = problems.get("lorenz").examples(DATA, "float64", HOST)
+    train, validation, test = training._parts(examples, Key(5), HOST, 0.3)
+    assert [len(part.states) for part in (train, validation, test)] == [6, 3, 1]
+    every = np.sort(np.concatenate([part.parameters[:, 0] for part in (train, validation, test)]))
+    np.testing.assert_array_equal(every, DATA.parameters[:, 0])
+    np.testing.assert_array_equal(test.states, training._parts(examples, Key(5), HOST)[2].states)

@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from small import IMAGES, decays, net, ode
+from small import IMAGES, bound, decays, net, ode
 
-from mcgc import nets, optim, schedules, smoothing, training
+from mcgc import nets, optim, schedules, smoothing
 from mcgc.arrays import is_cupy, to_device, to_host
 from mcgc.autodiff import ops, vjp
 from mcgc.continuation import continuation, descent
@@ -172,7 +172,7 @@ def test_members_are_solved_with_one_read_a_step_of_them_all(away, reads):
 
 
 def begun(problem, data, device, **changes):
-    return training.begin(problem.recipe._replace(**changes), data, device, problem)
+    return bound(problem.recipe._replace(**changes), data, device, problem)
 
 
 @pytest.mark.parametrize("continued", [True, False])

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from small import bound
 
 from mcgc import training
 from mcgc.arrays import HOST, to_device
@@ -47,7 +48,7 @@ def result(found):
 
 
 def train(own, advance_all=None):
-    return result(training.epochs(*training.begin(SETTINGS, DATA, HOST, own), advance_all=advance_all))
+    return result(training.epochs(*bound(SETTINGS, DATA, HOST, own), advance_all=advance_all))
 
 
 @pytest.mark.parametrize("count", [1, 2])

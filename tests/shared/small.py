@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcgc import problems
+from mcgc import problems, training
 
 
 class Series(NamedTuple):
@@ -21,6 +21,12 @@ class Labelled(NamedTuple):
 IMAGES = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10, dtype=np.uint8) % 3)
 
 
+def bound(*args):
+    """Return the task of a run, and its members as they are drawn."""
+    task = training.bind(*args)
+    return task, training.draw(task)
+
+
 def decays(count=7, end=1.0):
     """Give `count` series of two exponentials, of two rates each."""
     times, rates = np.linspace(0, end, 4), np.linspace(0.5, 2, 2 * count).reshape(count, 2)
@@ -29,10 +35,10 @@ def decays(count=7, end=1.0):
 
 def net(*hidden, epochs):
     """Return a classifier of `IMAGES` with such hidden layers, and the recipe of mnist but for its sizes."""
-    return problems._classifier("", (6, *hidden, 3), problems.get("mnist").recipe._replace(batch_size=4, epochs=epochs))
+    return problems.classifier(problems.get("mnist").recipe._replace(batch_size=4, epochs=epochs), (6, *hidden, 3))
 
 
 def ode(*hidden):
     """Return a neural ODE of `decays` with such hidden layers, and the recipe of lorenz but for its sizes."""
     recipe = problems.get("lorenz").recipe._replace(epochs=1, warmup_epochs=0, batch_size=4)
-    return problems._neural_ode("", (4, *hidden, 2), recipe)
+    return problems.neural_ode(recipe, (4, *hidden, 2))

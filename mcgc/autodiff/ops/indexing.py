@@ -10,6 +10,7 @@ from typing import Any
 from mcgc.arrays import Array, device_of, namespace_of, scatter_add
 from mcgc.autodiff.engine import Primitive, strip
 from mcgc.autodiff.ops.rows import constant, unary
+from mcgc.autodiff.ops.shapes import normal_axes
 from mcgc.errors import TraceError
 
 
@@ -92,9 +93,17 @@ _argsort = constant("argsort")
 
 
 def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """Return the integers that sort `x` along `axis`; equal elements keep their order."""
+    """Return the integers that sort `x` along `axis`; equal elements keep their order, ascending and descending.
+
+    NaN counts as larger than every number: it is last, or with `descending` first.
+    """
     x = strip(x)
-    return _argsort(-x if descending else x, axis=axis, stable=stable)
+    (place,) = normal_axes(axis, x.ndim)
+    if not descending:
+        return _argsort(x, axis=place, stable=stable)
+    xp = namespace_of(x)
+    backwards = xp.argsort(xp.flip(x, axis=place), axis=place, stable=stable)  # −x would overflow, or wrap around
+    return xp.flip(x.shape[place] - 1 - backwards, axis=place)
 
 
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:

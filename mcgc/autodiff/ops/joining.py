@@ -6,12 +6,12 @@ from typing import Any
 
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff.engine import JointPrimitive
-from mcgc.autodiff.ops.shapes import normal_axes, reshape, squeeze, zeros_like
+from mcgc.autodiff.ops.shapes import cast_back, normal_axes, reshape, squeeze, zeros_like
 
 
 def _concat_rule(out: Array, *parts: Array, axis: int) -> Callable:
-    sizes = tuple(part.shape[axis] for part in parts)
-    return lambda g: split(g, sizes, axis=axis)
+    sizes, dtypes = tuple(part.shape[axis] for part in parts), [part.dtype for part in parts]
+    return lambda g: [cast_back(piece, dtype) for piece, dtype in zip(split(g, sizes, axis=axis), dtypes, strict=True)]
 
 
 _concat = JointPrimitive("concat", lambda *parts, axis: namespace_of(*parts).concat(parts, axis=axis), (_concat_rule,))
@@ -25,8 +25,8 @@ def concat(parts: Sequence[Array], /, *, axis: int | None = 0) -> Array:
 
 
 def _stack_rule(out: Array, *parts: Array, axis: int) -> Callable:
-    head, count = (slice(None),) * (axis % out.ndim), len(parts)
-    return lambda g: [g[(*head, i, ...)] for i in range(count)]
+    head, dtypes = (slice(None),) * (axis % out.ndim), [part.dtype for part in parts]
+    return lambda g: [cast_back(g[(*head, i, ...)], dtype) for i, dtype in enumerate(dtypes)]
 
 
 _stack = JointPrimitive("stack", lambda *parts, axis: namespace_of(*parts).stack(parts, axis=axis), (_stack_rule,))

@@ -9,8 +9,8 @@ from mcgc.autodiff.ops.elementwise import abs, where
 from mcgc.autodiff.ops.indexing import diagonal
 from mcgc.autodiff.ops.products import matmul, outer, tensordot, vecdot
 from mcgc.autodiff.ops.reductions import Axis, max, min, norm
-from mcgc.autodiff.ops.rows import named, unary
-from mcgc.autodiff.ops.shapes import expand_dims, fit, matrix_transpose, squeeze, sum
+from mcgc.autodiff.ops.rows import named, real, unary
+from mcgc.autodiff.ops.shapes import astype, expand_dims, fit, matrix_transpose, squeeze, sum
 
 __all__ = [
     "diag",
@@ -70,9 +70,25 @@ def diag(x: Array, /) -> Array:
 
 
 def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: float = 2) -> Array:
-    """Return (Σ |x|ᵖ)^(1/p) over `axis` (all axes by default) for p = `ord`; max |x| or min |x| for p = ±∞."""
+    """Return (Σ |x|ᵖ)^(1/p) over `axis` (all axes by default) for p = `ord`; max |x| or min |x| for p = ±∞.
+
+    For p = 0 it is how many elements are not 0, which has no derivative. An element that is 0 has the derivative 0,
+    and so has every element where the norm is 0, as it is for p < 0 with a 0 among them.
+    """
+    x = real("vector_norm", x)
     if ord == 2:
         return norm(x, axis=axis, keepdims=keepdims)
     if math.isinf(ord):
         return (max if ord > 0 else min)(abs(x), axis=axis, keepdims=keepdims)
-    return sum(abs(x) ** ord, axis=axis, keepdims=keepdims) ** (1 / ord)
+    if ord == 0:
+        return sum(astype(strip(x) != 0, x.dtype), axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return sum(abs(x), axis=axis, keepdims=keepdims)
+    total = sum(_power(abs(x), ord, 0 if ord > 0 else math.inf), axis=axis, keepdims=keepdims)
+    return _power(total, 1 / ord, 0 if ord > 0 else math.inf)
+
+
+def _power(x: Array, exponent: float, at_zero: float) -> Array:
+    """Return x to the power `exponent`, and `at_zero` for x = 0, where the derivative is taken to be 0."""
+    zero = strip(x) == 0
+    return where(zero, at_zero, where(zero, 1, x) ** exponent)

@@ -9,7 +9,9 @@ from typing import Any
 from mcgc.arrays import Array
 from mcgc.autodiff.engine import Primitive
 from mcgc.autodiff.ops.indexing import diagonal
+from mcgc.autodiff.ops.rows import refuse_complex
 from mcgc.autodiff.ops.shapes import (
+    astype,
     expand_dims,
     fit,
     matrix_transpose,
@@ -42,12 +44,21 @@ def matmul(x: Array, y: Array, /) -> Array:
 
 
 def vecdot(x: Array, y: Array, /, *, axis: int = -1) -> Array:
-    """Return Σ x y along `axis`."""
-    return sum(x * y, axis=axis)
+    """Return Σ x y along `axis`, in the dtype of x y. Raises `InputError` if `x` is complex."""
+    refuse_complex("vecdot", x)
+    return _sum_as_they_are(x * y, axis)
+
+
+def _sum_as_they_are(x: Array, axis: int | Sequence[int]) -> Array:
+    """Return Σ x in the dtype of `x`, as products have it: small integers wrap around."""
+    out = sum(x, axis=axis)
+    return out if out.dtype == x.dtype else astype(out, x.dtype)
 
 
 def outer(x: Array, y: Array, /) -> Array:
-    """Return the matrix xᵢ yⱼ of two vectors."""
+    """Return the matrix xᵢ yⱼ of two vectors. Raises `TraceError` if they are not vectors."""
+    if x.ndim != 1 or y.ndim != 1:
+        raise TraceError(f"outer multiplies two vectors, got arrays of {x.ndim} and {y.ndim} axes: reshape them")
     return expand_dims(x, axis=1) * expand_dims(y, axis=0)
 
 
@@ -72,11 +83,13 @@ def einsum(subscripts: str, /, *operands: Array) -> Array:
 
     Each operand has a letter for each axis; letters missing after the arrow are summed over. Without an arrow the
     result has the letters that occur once, in alphabetical order. An ellipsis stands for leading axes that broadcast.
-    Operands are contracted from left to right. Raises `TraceError` if letters and axes do not fit.
+    An axis of length 1 broadcasts against those that other operands have for its letter. The result has the dtype of
+    the products. Operands are contracted from left to right. Raises `TraceError` if letters and axes do not fit.
     """
     terms, wanted = _parse(subscripts, [x.ndim for x in operands])
-    out, labels = _simplify(operands[0], terms[0], {*wanted, *(label for term in terms[1:] for label in term)})
-    for i, (x, term) in enumerate(zip(operands[1:], terms[1:], strict=True)):
+    parts, terms = _without_stretched(subscripts, operands, terms)
+    out, labels = _simplify(parts[0], terms[0], {*wanted, *(label for term in terms[1:] for label in term)})
+    for i, (x, term) in enumerate(zip(parts[1:], terms[1:], strict=True)):
         later = {*wanted, *(label for term in terms[i + 2 :] for label in term)}
         x, term = _simplify(x, term, {*later, *labels})
         out, labels = _contract(out, labels, x, term, later)
@@ -114,6 +127,28 @@ def _labels(subscripts: str, term: str, ndim: int) -> list:
     return [*head, *range(-more, 0), *tail]
 
 
+def _without_stretched(subscripts: str, operands: Sequence[Array], terms: Sequence[list]) -> tuple[list, list]:
+    """Return the operands and their labels without the axes of length 1 for whose label another operand is longer."""
+    length: dict[Any, int] = {}
+    for x, term in zip(operands, terms, strict=True):
+        inside: dict[Any, int] = {}
+        for label, n in zip(term, x.shape, strict=True):
+            known = length.setdefault(label, n)
+            other = inside.setdefault(label, n)
+            if other != n or (known != n and 1 not in (known, n)):
+                letter = repr(label) if isinstance(label, str) else "an axis of the ellipsis"
+                lengths = f"{other if other != n else known} and {n}"
+                raise TraceError(f"einsum({subscripts!r}): {letter} stands for axes of lengths {lengths}")
+            if known == 1:
+                length[label] = n
+    kept_operands, kept_terms = [], []
+    for x, term in zip(operands, terms, strict=True):
+        gone = [i for i, label in enumerate(term) if x.shape[i] != length[label]]
+        kept_operands.append(squeeze(x, gone) if gone else x)
+        kept_terms.append([label for i, label in enumerate(term) if i not in gone])
+    return kept_operands, kept_terms
+
+
 def _simplify(x: Array, labels: Sequence, needed: Collection) -> tuple[Array, list]:
     """Take the diagonal where a label repeats, and sum over the labels that nobody needs."""
     labels = list(labels)
@@ -125,7 +160,7 @@ def _simplify(x: Array, labels: Sequence, needed: Collection) -> tuple[Array, li
             labels = [other for k, other in enumerate(labels) if k not in (i, j)] + [label]
     unneeded = [i for i, label in enumerate(labels) if label not in needed]
     if unneeded:
-        x = sum(x, axis=unneeded)
+        x = _sum_as_they_are(x, unneeded)
     return x, [label for label in labels if label in needed]
 
 

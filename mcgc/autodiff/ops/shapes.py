@@ -8,8 +8,13 @@ from typing import Any
 
 from mcgc.arrays import Array, is_dtype, namespace_of
 from mcgc.autodiff.engine import Primitive, Traced, strip
-from mcgc.autodiff.ops.rows import unary
+from mcgc.autodiff.ops.rows import countable, unary
 from mcgc.errors import TraceError
+
+COMPLEX = (
+    "a complex number that depends on a traced array has no derivative here: compute with the real and the imaginary "
+    "part instead"
+)
 
 # ---- shapes and dtypes of cotangents ----
 
@@ -17,12 +22,25 @@ from mcgc.errors import TraceError
 def fit(cotangent: Array, like: Array) -> Array:
     """Sum a broadcast operation's cotangent down to the shape of its argument, in the argument's dtype."""
     if cotangent.dtype != like.dtype:
-        cotangent = astype(cotangent, like.dtype)
+        cotangent = cast_back(cotangent, like.dtype)
     if cotangent.shape == like.shape:
         return cotangent
     extra = cotangent.ndim - like.ndim
     stretched = (extra + i for i, n in enumerate(like.shape) if n == 1 and cotangent.shape[extra + i] != 1)
     return reshape(_sum(cotangent, axis=(*range(extra), *stretched), keepdims=False), like.shape)
+
+
+def cast_back(cotangent: Array, dtype: Any) -> Array:
+    """Return a cotangent in the dtype of the argument that it belongs to.
+
+    Raises `TraceError` if the cotangent is complex and the argument real.
+    """
+    if cotangent.dtype == dtype:
+        return cotangent
+    xp = namespace_of(strip(cotangent))
+    if is_dtype(xp, cotangent.dtype, "complex floating") and not is_dtype(xp, dtype, "complex floating"):
+        raise TraceError(COMPLEX)
+    return astype(cotangent, dtype)
 
 
 def normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
@@ -32,8 +50,12 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     given = (axis,) if isinstance(axis, int) else tuple(axis)
     for a in given:
         if not -ndim <= a < ndim:
-            raise TraceError(f"axis {a} does not exist in an array of {ndim} axes: choose from {-ndim} to {ndim - 1}")
-    return tuple(a % ndim for a in given)
+            choice = f"choose from {-ndim} to {ndim - 1}" if ndim else "it is a single number"
+            raise TraceError(f"axis {a} does not exist in an array of {ndim} axes: {choice}")
+    normal = tuple(a % ndim for a in given)
+    if len(set(normal)) < len(normal):
+        raise TraceError(f"the axes {given} name one of an array of {ndim} axes twice: name each once")
+    return normal
 
 
 def kept(reduced: Array, shape: Sequence[int], axis: Any, keepdims: bool) -> Array:
@@ -48,9 +70,14 @@ def kept(reduced: Array, shape: Sequence[int], axis: Any, keepdims: bool) -> Arr
 
 
 def astype(x: Array, dtype: Any, /, *, copy: bool = True) -> Array:
-    """Cast `x`; the cotangent is cast back. A cast to integers or booleans is piecewise constant: a plain array."""
+    """Cast `x`; the cotangent is cast back. A cast to integers or booleans is piecewise constant: a plain array.
+
+    Raises `TraceError` if a traced array is cast to complex numbers.
+    """
     if type(x) is not Traced or is_dtype(namespace_of(strip(x)), dtype, "real floating"):
         return _astype(x, dtype=dtype)
+    if is_dtype(namespace_of(strip(x)), dtype, "complex floating"):
+        raise TraceError(COMPLEX)
     return _astype(strip(x), dtype=dtype)
 
 
@@ -115,31 +142,50 @@ def broadcast_to(x: Array, shape: Sequence[int], /) -> Array:
     return _broadcast_to(x, shape=tuple(shape))
 
 
+def _summed(x: Array, axis: Any, keepdims: bool) -> Array:
+    xp = namespace_of(x)
+    return xp.sum(countable(xp, x), axis=axis, keepdims=keepdims)
+
+
 _sum = unary(
     "sum",
     # a fresh array: its owner could not write to a broadcast view
     lambda out, x, axis, keepdims: lambda g: kept(g, x.shape, axis, keepdims) + zeros_like(x),
-    lambda x, axis, keepdims: namespace_of(x).sum(x, axis=axis, keepdims=keepdims, dtype=x.dtype),
+    _summed,
 )
 
 
-def sum(x: Array, /, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Array:
-    """Return Σ x over `axis` (all axes by default), in the dtype of `x`."""
+def sum(x: Array, /, *, axis: int | Sequence[int] | None = None, dtype: Any = None, keepdims: bool = False) -> Array:
+    """Return Σ x over `axis` (all axes by default), in `dtype` if given.
+
+    Otherwise floats keep their dtype. Integers are summed as the default integer, or the unsigned one, if theirs is
+    smaller, and booleans as the default integer.
+    """
+    if dtype is not None:
+        return astype(sum(astype(x, dtype), axis=axis, keepdims=keepdims), dtype)
     return _sum(x, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=keepdims)
+
+
+def _cumulated(x: Array, axis: int) -> Array:
+    xp = namespace_of(x)
+    return xp.cumulative_sum(countable(xp, x), axis=axis)
 
 
 _cumulative_sum = unary(
     "cumulative_sum",
     lambda out, x, axis: lambda g: flip(cumulative_sum(flip(g, axis=axis), axis=axis), axis=axis),
-    lambda x, axis: namespace_of(x).cumulative_sum(x, axis=axis, dtype=x.dtype),
+    _cumulated,
 )
 
 
-def cumulative_sum(x: Array, /, *, axis: int | None = None) -> Array:
-    """Return the sums yᵢ = Σ_{j≤i} xⱼ along `axis`, which a vector need not name, in the dtype of `x`."""
+def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None) -> Array:
+    """Return the sums yᵢ = Σ_{j≤i} xⱼ along `axis`, which a vector need not name, in the dtype that `sum` has."""
     if axis is None and x.ndim != 1:
         raise TraceError(f"cumulative_sum of an array of {x.ndim} axes needs to be told along which: give axis")
-    return _cumulative_sum(x, axis=-1 if axis is None else axis)
+    if dtype is not None:
+        return astype(cumulative_sum(astype(x, dtype), axis=axis), dtype)
+    (place,) = normal_axes(-1 if axis is None else axis, x.ndim)
+    return _cumulative_sum(x, axis=place)
 
 
 # ---- reordering ----

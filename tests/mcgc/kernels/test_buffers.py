@@ -72,3 +72,11 @@ def test_the_memory_that_is_kept_is_bounded(monkeypatch):
     arrays += [buffers.empty(500, F4), buffers.empty(1001, F4)]
     assert {size: len(shelf) for (size, _), shelf in buffers._mine.shelves.items()} == {500: 1, 1001: 0}
     assert len({address(array) for array in arrays}) == len(arrays)
+
+
+def test_a_result_that_was_made_read_only_is_not_written_to():
+    size = 1234567
+    array = buffers.empty(size, np.dtype("float32"))
+    array.flags.writeable = False
+    del array
+    assert buffers.empty(size, np.dtype("float32")).flags.writeable

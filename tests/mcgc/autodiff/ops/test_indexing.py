@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mcgc.arrays import to_device, to_host
+from mcgc.arrays import scatter_add, to_device, to_host
 from mcgc.autodiff import check_grads, grad, ops, vjp
+from mcgc.errors import TraceError
 
 QUICK = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, max_side=4)
@@ -80,6 +81,43 @@ def test_equal_elements_keep_their_order_when_sorted_either_way():
     x = np.array([1.0, 0.0, 1.0, 0.0])
     np.testing.assert_array_equal(ops.argsort(x), [1, 3, 0, 2])
     np.testing.assert_array_equal(ops.argsort(x, descending=True), [0, 2, 1, 3])
+
+
+def test_sorting_downwards_is_right_for_every_integer_and_boolean_and_keeps_the_order_of_equals():
+    for x in (
+        *(np.array([0, 255, 7, 255], np.uint8), np.array([-128, 127, -128, 0], np.int8)),
+        *(np.array([-(2**63), 5, 2**63 - 1, 5]), np.array([0, 2**64 - 1, 1, 1], np.uint64)),
+        *(np.array([False, True, True, False]), np.array([-np.inf, 1.0, np.inf, 1.0])),
+    ):
+        expected = sorted(range(4), key=lambda i: x[i], reverse=True)
+        np.testing.assert_array_equal(ops.argsort(x, descending=True), expected)
+        np.testing.assert_array_equal(ops.sort(x, descending=True), x[expected])
+
+
+def test_nan_counts_as_larger_than_every_number_on_every_device(device):
+    x = to_device(np.array([np.nan, 1.0, np.inf, np.nan, -1.0]), device)
+    np.testing.assert_array_equal(to_host(ops.argsort(x)), [4, 1, 2, 0, 3])
+    np.testing.assert_array_equal(to_host(ops.argsort(x, descending=True)), [0, 3, 2, 1, 4])
+
+
+def test_sorting_an_array_without_elements_or_axes(device):
+    for descending in (False, True):
+        assert ops.sort(to_device(np.zeros((2, 0)), device), descending=descending).shape == (2, 0)
+        with pytest.raises(TraceError, match="axis -1 does not exist in an array of 0 axes: it is a single number"):
+            ops.sort(to_device(np.asarray(1.0), device), descending=descending)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint64"])
+def test_places_of_any_integers_select_among_more_elements_than_they_could_count(dtype, device):
+    x = to_device(np.arange(400.0), device)
+    places = np.array([3, 100, 3], dtype)
+    for take in (ops.take, ops.take_along_axis):
+        gradient = grad(lambda x, take=take: ops.sum(take(x, to_device(places, device))))(x)
+        expected = np.zeros(400)
+        expected[[3, 100]] = 2, 1
+        np.testing.assert_array_equal(to_host(gradient), expected)
+    added = scatter_add(to_device(np.ones(3), device), to_device(places, device), 400)
+    np.testing.assert_array_equal(to_host(added), expected)
 
 
 def test_selections_differentiate_to_third_order_on_every_device(device):

@@ -108,6 +108,35 @@ def test_the_axes_of_an_ellipsis_broadcast():
 @pytest.mark.parametrize(
     ("subscripts", "shapes"),
     [
+        ("ij,jk", [(2, 1), (3, 4)]),
+        ("ij,jk->ik", [(2, 3), (1, 4)]),
+        ("i,i->i", [(1,), (4,)]),
+        ("i,i,i", [(1,), (4,), (1,)]),
+        ("ij,ij,jk->ik", [(2, 1), (1, 3), (3, 1)]),
+        ("ii,i->i", [(1, 1), (3,)]),
+        ("...i,i...->...", [(2, 1), (3, 2)]),
+        ("i,i", [(1,), (0,)]),
+        ("ij,jk", [(2, 0), (0, 3)]),
+        (",i->i", [(), (3,)]),
+        ("Ab,bA", [(2, 3), (3, 2)]),
+        ("ba", [(2, 3)]),
+    ],
+)
+def test_einsum_stretches_axes_of_length_one_and_takes_none_as_numpys_does(subscripts, shapes):
+    operands = [drawn(shape) for shape in shapes]
+    f = lambda *operands: ops.einsum(subscripts, *operands)
+    np.testing.assert_allclose(f(*operands), np.einsum(subscripts, *operands), rtol=1e-12, atol=1e-13)
+    check_grads(f, *operands, order=1)
+
+
+def test_outer_takes_vectors_only():
+    with pytest.raises(TraceError, match="outer multiplies two vectors, got arrays of 2 and 1 axes"):
+        ops.outer(np.ones((2, 3)), np.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("subscripts", "shapes"),
+    [
         ("ij,jk", [(2, 3)]),  # an operand is missing
         ("ijk", [(2, 3)]),
         ("i", [(2, 3)]),
@@ -117,6 +146,12 @@ def test_the_axes_of_an_ellipsis_broadcast():
         ("i..j->i", [(2, 3)]),
         ("...i->i", [(2, 3)]),
         ("ij,kj", [(2, 3), (2, 4)]),
+        ("ii", [(3, 4)]),
+        ("ii->i", [(1, 3)]),
+        ("ij,jk,kl", [(2, 3), (3, 4), (5, 2)]),
+        ("i,i->i", [(2,), (3,)]),
+        ("...i,...i->...", [(2, 3), (3, 3)]),
+        ("i,i->i", [(0,), (3,)]),
     ],
 )
 def test_letters_that_do_not_fit_are_one_sentence(subscripts, shapes):

@@ -87,6 +87,18 @@ def test_elements_that_tie_share_the_derivative_equally():
     np.testing.assert_allclose(grad(ops.min)(x), [[1, 0, 0], [0, 0, 0]])
 
 
+def test_a_softmax_is_the_limit_where_elements_are_infinite():
+    for x, expected in (
+        ([np.inf, 0.0, np.inf], [0.5, 0, 0.5]),
+        ([-np.inf, 0.0, 0.0], [0, 0.5, 0.5]),
+        ([-np.inf, -np.inf], [0.5, 0.5]),
+        ([np.nan, 0.0], [np.nan, np.nan]),
+    ):
+        np.testing.assert_array_equal(ops.softmax(np.array(x)), expected)
+        with np.errstate(divide="ignore"):
+            np.testing.assert_allclose(ops.log_softmax(np.array(x)), np.log(expected), rtol=1e-15)
+
+
 def test_norm_and_standard_deviation_have_the_derivative_zero_at_zero():
     np.testing.assert_array_equal(grad(ops.norm)(np.zeros(3)), np.zeros(3))
     np.testing.assert_array_equal(grad(ops.std)(np.full(3, 0.5)), np.zeros(3))
@@ -94,8 +106,9 @@ def test_norm_and_standard_deviation_have_the_derivative_zero_at_zero():
 
 def test_logsumexp_neither_overflows_nor_turns_minus_infinity_into_nan():
     assert ops.logsumexp(np.array([1000.0, 1000.0])) == pytest.approx(1000 + np.log(2))
-    with np.errstate(divide="ignore"):
-        assert ops.logsumexp(np.array([-np.inf, -np.inf])) == -np.inf
+    assert ops.logsumexp(np.array([-np.inf, -np.inf])) == -np.inf
+    assert ops.logsumexp(np.array([np.inf, -np.inf, 2000.0])) == np.inf
+    assert np.isnan(ops.logsumexp(np.array([np.nan, np.inf])))
 
 
 def test_questions_about_a_traced_array_have_plain_answers():

@@ -98,6 +98,9 @@ def test_iterating_over_rows_costs_one_pass_over_them_not_one_each():
         (lambda x: ops.expand_dims(x, axis=4), "axis 4 does not exist"),
         (lambda x: ops.permute_dims(x, (0, 2)), "axis 2 does not exist"),
         (lambda x: ops.cumulative_sum(x), "give axis"),
+        (lambda x: ops.cumulative_sum(x, axis=2), "axis 2 does not exist"),
+        (lambda x: ops.moveaxis(x, (0, 1), (0, 0)), r"axes \(0, 0\) name one of an array of 2 axes twice"),
+        (lambda x: ops.prod(x, axis=(0, -2)), r"axes \(0, -2\) name one of an array of 2 axes twice"),
         (lambda x: ops.take(x, np.array([0])), "give axis"),
     ],
 )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcgc.arrays import HOST, device_of, namespace_of, to_device, to_host
-from mcgc.autodiff import check_grads, ops, stop_gradient, value_and_grad, vjp
+from mcgc.autodiff import check_grads, grad, hvp, ops, stop_gradient, value_and_grad, vjp
 from mcgc.random import Key, fold_in, uniform
 
 
@@ -203,6 +203,49 @@ def test_values_and_derivatives_keep_float32_and_agree_with_float64(name, device
     for single, double in [(value, value64), *zip(gradients, gradients64, strict=True)]:
         assert single.dtype == device.namespace.float32
         np.testing.assert_allclose(to_host(single), to_host(double), rtol=2e-5, atol=2e-5)
+
+
+MIXED = [name for name, row in TABLE.items() if len(row.shapes) > 1]
+
+
+@pytest.mark.parametrize("dtypes", [("float32", "float64"), ("float64", "float32")])
+@pytest.mark.parametrize("name", MIXED)
+def test_cotangents_have_the_dtypes_of_their_arguments_to_second_order(name, dtypes, device):
+    doubles = arguments(name, "float64", device)
+    mixed = [to_device(to_host(x), device, dtypes[i % 2]) for i, x in enumerate(doubles)]
+    gradient = grad(total(TABLE[name].function), tuple(range(len(mixed))))
+    for args in (mixed, doubles):
+        first, pullback = vjp(gradient, *args)
+        second = pullback(first)
+        if args is mixed:
+            found = [*first, *second]
+    for x, single, double in zip([*mixed, *mixed], found, [*first, *second], strict=True):
+        assert single.dtype == x.dtype
+        np.testing.assert_allclose(to_host(single), to_host(double), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, c: ops.sum(ops.concat([x, c])),
+        lambda x, c: ops.sum(ops.stack([x, c]) ** 2),
+        lambda x, c: ops.sum(ops.clip(x, c - 1, c)),
+        lambda x, c: ops.sum(ops.where(c > 1, x, c) * x),
+        lambda x, c: ops.sum(ops.maximum(c, x) / c + x // c + x % c),
+        lambda x, c: ops.sum(x**c + c**x) + x @ c,
+        lambda x, c: ops.einsum("i,i", c, ops.sin(x)) + ops.vecdot(ops.cumulative_sum(x), c),
+        lambda x, c: ops.sum(ops.astype(x, c.dtype) * c) if "float" in str(c.dtype) else ops.sum(x),
+        lambda x, c: ops.sum(2.5 * x + 3 / x - x**0.5 + ops.hypot(x, 2) + ops.logaddexp(1.5, x)),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float64", "int64", "uint8", "bool"])
+def test_a_float32_argument_has_float32_derivatives_beside_constants_of_other_dtypes(function, dtype):
+    x, c = np.array([0.5, 2.0, 1.5], np.float32), np.array([1, 2, 3]).astype(dtype)
+    first = grad(function)(x, c)
+    second = hvp(lambda x: function(x, c), x, x)
+    assert first.dtype == second.dtype == np.float32
+    doubles = grad(function)(x.astype("float64"), c)
+    np.testing.assert_allclose(first, doubles, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -1,0 +1,66 @@
+"""`import mcgc` gives all public modules, each when it is first used, and no name that there is not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mcgc
+
+HERE = Path(mcgc.__file__).parent
+MODULES = sorted(
+    {path.stem for path in HERE.glob("[!_]*.py")} | {path.parent.name for path in HERE.glob("*/__init__.py")}
+)
+SCRIPT = """
+import sys, mcgc
+before = set(sys.modules)
+{}
+"""
+
+
+def script(code):
+    done = subprocess.run([sys.executable, "-c", SCRIPT.format(code)], capture_output=True, text=True, timeout=120)
+    return done.stdout.split(), done.stderr
+
+
+def test_every_module_is_given_on_its_first_use():
+    found, error = script(f"print(*[getattr(mcgc, name).__name__ for name in {MODULES}])")
+    assert found == [f"mcgc.{name}" for name in MODULES], error
+
+
+def test_a_first_use_imports_and_a_mere_import_does_not():
+    found, error = script(
+        "print('mcgc.ode.solve' in before, 'numba' in before, mcgc.training.fit.__name__, 'mcgc.training' in before)"
+    )
+    assert found == ["False", "False", "fit", "False"], error
+
+
+def test_dir_lists_modules_before_their_import():
+    found, error = script("print(*dir(mcgc)); assert 'mcgc.training' not in sys.modules")
+    assert {*MODULES, *mcgc.__all__, "__version__"} <= {*found}, error
+    assert error == ""
+
+
+def test_the_list_of_modules_has_every_public_module_once():
+    assert sorted(name for names in mcgc.MODULES.values() for name in names) == MODULES
+
+
+def test_type_checkers_are_given_the_same_modules():
+    source = (HERE / "__init__.py").read_text(encoding="utf-8")
+    assert [name for name in MODULES if f"        {name} as {name},\n" not in source] == []
+    assert source.count(" as ") == len(MODULES)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("optm", "optim"), ("minimise", "minimize"), ("Ode", "ode")])
+def test_a_wrong_name_is_answered_with_the_right_one(wrong, right):
+    with pytest.raises(AttributeError, match=f"mcgc has no '{wrong}'; did you mean .*'{right}'"):
+        getattr(mcgc, wrong)
+
+
+def test_a_name_like_none_is_an_attribute_error_alone():
+    with pytest.raises(AttributeError, match=r"^mcgc has no 'zzzzzz'$"):
+        getattr(mcgc, "zzz" * 2)
+    with pytest.raises(ImportError, match="cannot import name 'zzzzzz'"):
+        from mcgc import zzzzzz  # noqa: F401
+    assert not hasattr(mcgc, "__wrapped__")
