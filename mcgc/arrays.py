@@ -4,9 +4,11 @@ Everything else in the library is written against the Python array API standard.
 device only through `to_host` and `to_device`, so a transfer is always a line that can be read.
 """
 
+import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import cache
+from numbers import Real
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -81,6 +83,16 @@ def is_cupy(array: Array) -> bool:
     return array_api_compat.is_cupy_array(array)
 
 
+def as_number(value: Any) -> float:
+    """Return an option as a float; NaN, which no range holds, if it is not one real number that is a float's."""
+    if not (isinstance(value, float | Real) or (is_host(value) and value.ndim == 0 and value.dtype.kind in "iuf")):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
 def is_float(array: Any) -> bool:
     """Tell whether this is an array, or a traced one, of float32 or float64 in the machine's byte order, unmasked."""
     dtype = getattr(array, "dtype", None)
@@ -135,7 +147,8 @@ def _from_sequence(x: Any, name: str, like: Any, dtype: str | None) -> Array:
     except Exception:  # whatever a library has against it
         array = np.asarray(None)
     if array.dtype.kind not in "biu" and array.dtype not in ("float32", "float64"):
-        raise InputError(f"{name} must be an array or a sequence of numbers, its rows of one length, got {x!r:.60}")
+        given = " ".join(repr(x).split())
+        raise InputError(f"{name} must be an array or a sequence of numbers, its rows of one length, got {given:.60}")
     if is_float(array) and hasattr(x, "dtype"):
         return array  # such as a column of a table, which has its own dtype
     dtype, plain = dtype or _dtype_of(like), strip(like)

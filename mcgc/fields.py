@@ -1,5 +1,6 @@
 """Dense nets as the fields of differential equations, which `mcgc.ode.solve` solves in one compiled call on the CPU."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -35,11 +36,16 @@ class DenseField(NamedTuple):
     def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
         """Return dy/dt, of the shape of y. Raises `InputError` as `mcgc.nets.apply` does."""
         theta, inputs = _pair(params)
+        nets.num_parameters(self.sizes)
+        y = as_floats(y, "y")
         theta, inputs = as_floats(theta, "theta", y), as_floats(inputs, "inputs", y)
-        if inputs.shape[:-1] != y.shape[:-1]:
+        if y.ndim == 0 or inputs.shape[:-1] != y.shape[:-1]:
             raise InputError(f"states of shape {tuple(y.shape)} need inputs for each, got shape {tuple(inputs.shape)}")
         x = ops.concat([y, inputs], axis=-1)
         if theta.ndim > 1:
+            members = math.prod(theta.shape[:-1])
+            if x.ndim != 2 or x.shape[1] != self.sizes[0] or members == 0 or x.shape[0] % members:
+                raise InputError(f"{members} members need as many rows each of {self.sizes[0]}, got {tuple(x.shape)}")
             x = ops.reshape(x, (*theta.shape[:-1], -1, self.sizes[0]))
         rate = nets.apply(theta, x, self.sizes, self.activation)
         return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
@@ -51,6 +57,7 @@ class DenseField(NamedTuple):
         methods with steps of equal size or with stages for the dense output alone), and where the solution fails.
         """
         theta, inputs = _pair(params)
+        nets.num_parameters(self.sizes)
         tableau = method.tableau
         simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
         if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or kernels_for(y0) is generic:

@@ -169,7 +169,7 @@ def _start(x0: Any) -> Array:
     theta = as_floats(x0, "x0")
     theta = namespace_of(theta).reshape(theta, (1,)) if theta.ndim == 0 else theta
     if theta.ndim != 1 or theta.shape[0] == 0 or not namespace_of(to_host(theta)).isfinite(to_host(theta)).all():
-        raise InputError(f"x0 must be a vector of finite numbers, got {x0!r}")
+        raise InputError(f"x0 must be a vector of finite numbers, got one of shape {tuple(theta.shape)}")
     return theta
 
 

@@ -84,9 +84,11 @@ def init(
     2010), "he-…" 2 / nₗ₋₁ (He et al. 2015), "lecun-…" 1 / nₗ₋₁ (LeCun et al. 1998). They are drawn from
     U(−√(3v), √(3v)) for "…-uniform", from N(0, v) for "…-normal".
 
-    Raises `InputError` for impossible sizes or an unknown scheme.
+    Raises `InputError` for impossible sizes, an unknown scheme or dtype, or a key that is none.
     """
     num_parameters(sizes)
+    if not isinstance(key, Key):
+        raise InputError(f"initial parameters are drawn from one key, such as Key(0), got {key!r}")
     if scheme not in SCHEMES:
         raise InputError(unknown("scheme of initial weights", scheme, SCHEMES))
     name, law = scheme.split("-")

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, as_floats, check_alike, namespace_of
+from mcgc.arrays import Array, as_floats, as_number, check_alike, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.kernels import generic, kernels_for
@@ -143,7 +143,9 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
     Raises `InputError` if the rate or ε is not a positive number, or a decay not in [0, 1).
     """
     rate, epsilon = function_of(learning_rate), _positive("epsilon", epsilon)
-    decay_mean, decay_square = (_decay(decay) for decay in decays)
+    if not isinstance(decays, tuple | list) or len(decays) != 2:
+        raise InputError(f"the decays of Adam are two numbers, got {decays!r}")
+    decay_mean, decay_square = map(_decay, decays)
 
     def init(theta: Array) -> AdamState:
         return AdamState(0, ops.zeros_like(theta), ops.zeros_like(theta))
@@ -223,12 +225,14 @@ def clip_by_global_norm(max_norm: float, optimizer: Optimizer) -> Optimizer:
 
 
 def _decay(value: float) -> float:
-    if not 0 <= value < 1:
-        raise InputError(f"a decay of an optimiser is a number in [0, 1), got {value}")
-    return float(value)
+    number = as_number(value)
+    if not 0 <= number < 1:
+        raise InputError(f"a decay of an optimiser is a number in [0, 1), got {value!r}")
+    return number
 
 
 def _positive(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise InputError(f"{name} must be a positive number, got {value}")
-    return float(value)
+    number = as_number(value)
+    if not 0 < number < math.inf:
+        raise InputError(f"{name} must be a positive number, got {value!r}")
+    return number

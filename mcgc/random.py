@@ -50,8 +50,14 @@ def philox(counter: Sequence[Any], key: Sequence[Any]) -> tuple:
 
 def words(key: Key) -> tuple[int, int]:
     """Return the two key words of Philox, low word first. Raises `InputError` if the key is not in [0, 2⁶⁴)."""
+    if not isinstance(key, Key):
+        raise _no_key(key)
     bits = whole(key.bits, "a seed", 0, bits=64)
     return bits & MASK, bits >> 32
+
+
+def _no_key(key: Any) -> InputError:
+    return InputError(f"a key is made by Key(seed), or is a tuple of such for the members of an ensemble, got {key!r}")
 
 
 def fold_in(key: Any, data: int) -> Any:
@@ -60,6 +66,7 @@ def fold_in(key: Any, data: int) -> Any:
     Of a tuple of keys it is the tuple of theirs. Raises `InputError` if `data` or the key is not in this range.
     """
     if not isinstance(key, Key):
+        _members(key)
         return tuple(fold_in(one, data) for one in key)
     return _derived(key, whole(data, "data to fold into a key", 0, bits=64), FOLD)
 
@@ -94,7 +101,11 @@ def bits(key: Keys, n: int, device: Device = HOST) -> Array:
 
 def _members(key: Keys) -> tuple[int, ...]:
     """Return the leading axes of what is drawn: none for one key."""
-    return () if isinstance(key, Key) else (len(key),)
+    if isinstance(key, Key):
+        return ()
+    if not isinstance(key, tuple | list):
+        raise _no_key(key)
+    return (len(key),)
 
 
 def normal(key: Keys, shape: int | Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:

@@ -5,6 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
+from mcgc.arrays import as_number
 from mcgc.errors import InputError
 from mcgc.whole import whole
 
@@ -77,6 +78,7 @@ def warmup(steps: int, rate: Rate) -> Callable[[int], float]:
 
 
 def _positive(value: float) -> float:
-    if not 0 < value < math.inf:
-        raise InputError(f"a learning rate is a positive number, got {value}")
-    return float(value)
+    number = as_number(value)
+    if not 0 < number < math.inf:
+        raise InputError(f"a learning rate is a positive number, got {value!r}")
+    return number

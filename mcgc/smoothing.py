@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from mcgc.arrays import Array, as_floats
+from mcgc.arrays import Array, as_floats, as_number
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.whole import whole
@@ -51,13 +51,18 @@ def _rule(order: int, dimension: int) -> tuple[list, list]:
 
 def placed(value: Any, like: Array) -> Array:
     """Return numbers as an array of the dtype and on the device of `like`; arrays as they are."""
-    return as_floats(float(value) if isinstance(value, int | float) else value, "the number", like)
+    return as_floats(as_number(value) if isinstance(value, int | float) else value, "the number", like)
 
 
 def quadratic(matrix: Array, vector: Array, theta: Array, lam: Any) -> Array:
     """Return g of f = ½ θᵀAθ + bᵀθ: f + ½ λ tr A, for θ (..., d), A (d, d) and b (d,)."""
     theta = as_floats(theta, "theta")
     matrix, vector = as_floats(matrix, "the matrix", theta), as_floats(vector, "the vector", theta)
+    if (*matrix.shape, *vector.shape) != 3 * theta.shape[-1:] or theta.ndim == 0 or matrix.ndim != 2:
+        raise InputError(
+            f"theta (..., d) needs a matrix (d, d) and a vector (d,), got shapes {tuple(theta.shape)}, "
+            f"{tuple(matrix.shape)} and {tuple(vector.shape)}"
+        )
     trace = sum(matrix[i, i] for i in range(matrix.shape[0]))
     f = ops.sum(theta * (theta @ matrix) / 2 + vector * theta, axis=-1)
     return f + placed(lam, theta) / 2 * trace
@@ -67,6 +72,8 @@ def bump(centre: Array, theta: Array, lam: Any) -> Array:
     """Return g of f = exp(−‖θ − c‖²/2): (1 + λ)^(−d/2) exp(−‖θ − c‖²/(2(1 + λ))), for θ (..., d) and c (d,)."""
     theta = as_floats(theta, "theta")
     centre = as_floats(centre, "the centre", theta)
+    if theta.ndim == 0 or centre.shape != theta.shape[-1:]:
+        raise InputError(f"theta (..., d) needs a centre (d,), got {tuple(theta.shape)} and {tuple(centre.shape)}")
     width = 1 + placed(lam, theta)
     return width ** (-theta.shape[-1] / 2) * ops.exp(-ops.sum(ops.square(theta - centre), axis=-1) / (2 * width))
 
@@ -87,6 +94,8 @@ def power(x: Array, lam: Any, n: int) -> Array:
     x has any shape, and the result that of x; n is an integer of at least 0.
     """
     x = as_floats(x, "x")
+    if not isinstance(n, int) or n < 0:
+        raise InputError(f"the exponent is an integer of at least 0, got {n!r}")
     if is_zero(lam):
         return x**n
     lam = placed(lam, x)

@@ -148,9 +148,9 @@ def _datasets() -> dict[str, Any]:
 
 def _numba_cache() -> str:
     """Return the directory where Numba keeps the compiled kernels."""
-    from mcgc.kernels.cpu_matmul import matmul
+    from mcgc.kernels import cache_directory
 
-    return str(matmul.stats.cache_path)
+    return str(cache_directory())
 
 
 def _text(result: dict[str, Any]) -> str:

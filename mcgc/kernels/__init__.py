@@ -22,6 +22,13 @@ def when_compiling(say: Callable[[], None]) -> None:
     announce[:] = [say]
 
 
+def cache_directory() -> str | None:
+    """Return the directory where Numba keeps the CPU kernels, or None if it keeps none."""
+    from mcgc.kernels.cpu_matmul import matmul
+
+    return matmul.stats.cache_path if hasattr(matmul, "stats") else None
+
+
 def kernels_for(array: Array) -> ModuleType:
     """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
     kind = (type(array), array.dtype)

@@ -180,7 +180,9 @@ def _solve(dtype: str, device: Device) -> Case:
         ys, pullback, stats = vjp(run, theta, y0, has_aux=True)
         return (ys, *pullback(cotangent), stats.accepted, stats.rejected)
 
-    whole = SimpleNamespace(solve_whole=field.solve_whole)  # no function: it cannot be solved step by step instead
+    whole: Any = SimpleNamespace(solve_whole=field.solve_whole)  # no function: it cannot be solved step by step instead
+    if kernels_for(theta) is generic:  # without the compiler there is no other way
+        whole = field
     return lambda: of(whole), lambda: of(lambda t, y, params: field(t, y, params))
 
 

@@ -1,9 +1,10 @@
 """The meaning of each kernel, in plain array-API code: the oracle of the tests, and the body for any array library."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from mcgc.arrays import Array, Device, check_alike, device_of, is_float, namespace_of
+from mcgc.arrays import Array, Device, as_number, check_alike, device_of, is_float, namespace_of
 from mcgc.errors import InputError
 from mcgc.random import Key, Keys, normal
 
@@ -38,7 +39,7 @@ def noise_dot(gradient: Array, key: Keys) -> Array:
 def check_noise(array: Array, key: Key | Sequence[Key], scale: Any = 1.0) -> None:
     """Raise `InputError` unless noise of `key` fits `array`, and `scale` has one number for each of `key`."""
     members = () if isinstance(key, Key) else (len(key),) if isinstance(key, tuple | list) else None
-    if members is None or array.ndim != 1 + len(members) or array.shape[:-1] != members:
+    if members in (None, (0,)) or array.ndim != 1 + len(members) or array.shape[:-1] != members:
         keys = "one Key" if members == () else f"{members[0]} keys" if members else f"the key {key!r}"
         raise InputError(
             f"noise for an array of shape {tuple(array.shape)} was asked of {keys}: "
@@ -46,6 +47,8 @@ def check_noise(array: Array, key: Key | Sequence[Key], scale: Any = 1.0) -> Non
         )
     if not is_float(array):
         raise InputError(f"noise is float32 or float64, but the array is {array.dtype}: convert it")
+    if not hasattr(scale, "shape") and math.isnan(as_number(scale)):
+        raise InputError(f"the scale of noise is a number, got {scale!r}")
     if getattr(scale, "shape", members) != members:
         rows = f"a scale for each of the {members[0]} keys" if members else "one number as scale for one Key"
         raise InputError(f"perturb takes {rows}, got an array of shape {scale.shape}")

@@ -1,12 +1,10 @@
 """solve: a batch of initial value problems, adaptive and differentiable."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
-from numbers import Real
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, quietly, to_device, to_host
+from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
 from mcgc.autodiff.pytree import flatten, unflatten
@@ -136,11 +134,12 @@ def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
 
 def _check_options(solver: str, adjoint: str, step_size: float | None, max_step: float) -> None:
     for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
-        if name not in known:
+        if not isinstance(name, str) or name not in known:
             raise InputError(unknown(kind, name, known))
-    for name, value, most in (("step_size", step_size, sys.float_info.max), ("max_step", max_step, math.inf)):
-        if value is not None and not (isinstance(value, float | Real) and 0 < value <= most):
-            raise InputError(f"{name} must be a positive number, got {value!r}")
+    if step_size is not None and not 0 < as_number(step_size) < math.inf:
+        raise InputError(f"step_size must be a positive number, got {step_size!r}")
+    if not as_number(max_step) > 0:
+        raise InputError(f"max_step must be a positive number, got {max_step!r}")
     if step_size is None and not TABLEAUX[solver].error:
         raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
 

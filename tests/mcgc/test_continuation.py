@@ -284,3 +284,18 @@ def test_members_need_a_key_each():
     for theta, key in ((np.ones((3, 4)), (Key(0), Key(1))), (np.ones((3, 4)), Key(0)), (np.ones(4), (Key(0),))):
         with pytest.raises(InputError, match="one for each"):
             algorithm.step(algorithm.init(theta), None, key)
+
+
+def test_theta_may_be_a_list_and_a_number_is_refused_in_one_sentence():
+    for method in (
+        continuation(lambda x, batch: ops.sum(x * x), adam(0.1), adam(0.1), log_lam0=0.0),
+        descent(lambda x, batch: ops.sum(x * x), adam(0.1)),
+    ):
+        (given, _), (expected, _) = (
+            method.step(method.init(theta), None, Key(0)) for theta in ([1, 2], np.array([1.0, 2.0]))
+        )
+        np.testing.assert_array_equal(given.theta, expected.theta)
+        with pytest.raises(InputError, match="theta must be a vector"):
+            method.init(1.0)
+        with pytest.raises(InputError, match="theta is an array of float16"):
+            method.init(np.ones(2, np.float16))

@@ -7,6 +7,7 @@ import pytest
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
+from mcgc.errors import InputError
 from mcgc.estimators import ESTIMATORS, estimate
 from mcgc.random import Key, fold_in, normal
 
@@ -167,3 +168,9 @@ def test_the_trace_identity_holds_for_the_estimates():
     g = lambda theta: (1 + lam) ** -1.5 * math.exp(-np.sum((theta - B) ** 2) / (2 * (1 + lam)))
     laplacian = sum(g(THETA + h * e) - 2 * g(THETA) + g(THETA - h * e) for e in np.eye(3)) / h**2
     assert laplacian == pytest.approx(2 * smoothed_bell(lam)[2], rel=1e-4)
+
+
+@pytest.mark.parametrize(("theta", "key"), [(1.0, Key(0)), ([1.0], 0), ([1.0], None), ([[1.0]], Key(0))])
+def test_theta_and_key_that_do_not_fit_are_one_sentence(theta, key):
+    with pytest.raises(InputError, match="needs a key"):
+        estimate(lambda x, batch: ops.sum(x * x))(theta, 0.0, None, key)

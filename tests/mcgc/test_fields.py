@@ -176,6 +176,22 @@ def test_params_that_do_not_fit_are_one_sentence(params, words):
 
 
 @pytest.mark.parametrize(
+    ("y", "theta", "inputs", "words"),
+    [
+        (1.0, np.ones(25), np.ones((2, 1)), "need inputs for each"),
+        (np.ones((3, 2)), np.ones((2, 25)), np.ones((3, 1)), "2 members need as many rows each of 3"),
+        (np.ones((2, 1)), np.ones((2, 25)), np.ones((2, 1)), "2 members need as many rows each of 3"),
+        ("a", np.ones(25), np.ones((2, 1)), "y must be an array"),
+    ],
+)
+def test_a_rate_of_what_does_not_fit_is_one_sentence(y, theta, inputs, words):
+    with pytest.raises(InputError, match=words):
+        DenseField((3, 3, 2, 2))(0.0, y, (theta, inputs))
+    with pytest.raises(InputError, match="sequence of layer sizes"):
+        DenseField(3)(0.0, y, (theta, inputs))
+
+
+@pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"theta": lambda x: x[0]}, "theta of shape"),

@@ -289,3 +289,12 @@ def test_options_out_of_range_are_one_sentence(options, words):
 def test_importing_the_library_does_not_import_scipy_or_numba():
     script = "import sys, mcgc; mcgc.minimize; print({'scipy', 'numba'} & {*sys.modules})"
     assert subprocess.check_output([sys.executable, "-c", script], text=True) == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "x0", [[], [[1.0]], [np.nan], np.ones(2, np.float16), np.ones(2, complex), ["a"], None, np.full((30, 30), np.inf)]
+)
+def test_a_start_that_is_no_vector_of_finite_numbers_is_one_sentence(x0):
+    with pytest.raises(InputError, match="x0") as caught:
+        minimize(lambda x: ops.sum(x * x), x0)
+    assert "\n" not in str(caught.value)

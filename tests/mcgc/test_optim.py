@@ -326,8 +326,23 @@ def test_updates_are_differentiable_in_a_gradient_that_begins_at_a_constant(name
         lambda: adamw(0.1, weight_decay=0.0),
         lambda: decay_weights(0.0, sgd(0.1)),
         lambda: clip_by_global_norm(0.0, sgd(0.1)),
+        lambda: clip_by_global_norm([1.0], sgd(0.1)),
+        lambda: sgd("fast"),
+        lambda: sgd(None),
+        lambda: sgd(10**400),
+        lambda: sgd(np.array([0.1])),
+        lambda: momentum(0.1, None),
+        lambda: adam(0.1, 0.9),
+        lambda: adam(0.1, (0.9, "a")),
+        lambda: adam(0.1, epsilon=None),
     ],
 )
 def test_options_out_of_range_are_one_sentence(bad):
     with pytest.raises(InputError, match="got"):
         bad()
+
+
+def test_a_number_of_any_kind_is_a_rate():
+    for rate in (0.5, np.float32(0.5), np.array(0.5)):
+        assert sgd(rate).update([1.0], sgd(rate).init([0.0]), [0.0])[0] == -0.5
+    assert sgd(1).update([1.0], sgd(1).init([0.0]), [0.0])[0] == -1

@@ -140,3 +140,18 @@ def test_a_tuple_of_keys_draws_for_each_member_what_its_key_draws_alone(device):
         ):
             np.testing.assert_array_equal(to_host(draw(keys)), np.stack([to_host(draw(key)) for key in keys]))
     assert fold_in(keys, 5) == tuple(fold_in(key, 5) for key in keys)
+
+
+@pytest.mark.parametrize("key", [0, None, "a", 1.5])
+def test_what_is_no_key_is_one_sentence(key):
+    for draw in (
+        lambda: fold_in(key, 1),
+        lambda: fold_in((Key(0), key), 1),
+        lambda: split(key),
+        lambda: bits(key, 3),
+        lambda: normal(key, (3,)),
+        lambda: uniform(key, (3,)),
+        lambda: permutation(key, 3),
+    ):
+        with pytest.raises(InputError, match=r"a key is made by Key\(seed\)"):
+            draw()

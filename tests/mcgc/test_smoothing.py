@@ -96,3 +96,33 @@ def test_dtype_and_device_are_kept(name, dtype, device):
 def test_what_quadrature_cannot_do_is_one_sentence(theta, order, words):
     with pytest.raises(InputError, match=words):
         smoothed(lambda x: x[..., 0], theta, 0.1, order)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: quadratic(A, B, np.ones(3), 1.0), "needs a matrix"),
+        (lambda: quadratic(B, B, THETA, 1.0), "needs a matrix"),
+        (lambda: quadratic(A, B, 1.0, 1.0), "needs a matrix"),
+        (lambda: bump(B, np.ones(3), 1.0), "needs a centre"),
+        (lambda: bump(1.0, THETA, 1.0), "needs a centre"),
+        (lambda: power(B, 1.0, -1), "integer of at least 0"),
+        (lambda: power(B, 1.0, 2.5), "integer of at least 0"),
+        (lambda: cosine(np.ones(2, np.float16), 1.0), "x is an array of float16"),
+        (lambda: smoothed(lambda x: x[..., 0], ["a"], 1.0), "theta must be an array"),
+        (lambda: smoothed(lambda x: x[..., 0], [1.0], "a"), "number must be an array"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_one_sentence(call, words):
+    with pytest.raises(InputError, match=words):
+        call()
+
+
+def test_lists_and_integers_are_smoothed_like_arrays():
+    f, theta = PLAIN["bump"], [[1, 2], [0, -1]]
+    expected = smoothed(f, np.array(theta, float), 0.5)
+    np.testing.assert_array_equal(smoothed(f, theta, 0.5), expected)
+    np.testing.assert_allclose(bump(B.tolist(), theta, 0.5), expected, rtol=1e-12)
+    np.testing.assert_array_equal(power([1, 2], 0.5, 3), power(np.array([1.0, 2.0]), 0.5, 3))
+    assert smoothed(f, np.array(theta, np.float32), np.float64(0.5)).dtype == np.float64  # f is of float64
+    assert power(np.ones(2, np.float32), np.float64(0.5), 2).dtype == np.float32

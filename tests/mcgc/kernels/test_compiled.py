@@ -109,6 +109,7 @@ def test_nothing_but_the_one_decorator_asks_for_a_cache():
         ("tests/mcgc/kernels/test_cpu_matmul.py", "1 or 2"),
         ("tests/mcgc/kernels/test_cpu_dense.py", "nan or refuses or no_hidden"),
         ("tests/mcgc/kernels/test_kernels.py", "words or mutate or extreme or members or (agree and 257)"),
+        ("tests/mcgc/kernels/test_agreement.py", "all_kernels"),
         ("tests/mcgc/test_nets.py", "definition and numpy"),
     ],
 )
