@@ -6,20 +6,20 @@ OrderedDict, stays one. A dataclass is put together from its fields, and its `__
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import field as field_of
 from typing import Any
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Structure:
-    """The shape of a pytree without its leaves: a container's type, its keys, and its children's structures."""
+    """The shape of a pytree without its leaves, hashable: a container's type, its keys, its children's structures."""
 
     kind: type | None  # None for a leaf
-    keys: Sequence = ()
-    children: Sequence["Structure"] = ()
-    order: Sequence = field_of(default=(), compare=False)  # the keys of a dict as they came
+    keys: tuple = ()
+    children: tuple["Structure", ...] = ()
+    order: tuple = field_of(default=(), compare=False)  # the keys of a dict as they came
 
 
 LEAF = Structure(None)
@@ -43,23 +43,23 @@ def _take_apart(tree: Any, leaves: list) -> Structure:
         return EMPTY
     if isinstance(tree, dict):
         keys = _sorted(tree)
-        return Structure(kind, keys, [_take_apart(tree[key], leaves) for key in keys], list(tree))
+        return Structure(kind, keys, tuple([_take_apart(tree[key], leaves) for key in keys]), tuple(tree))
     if isinstance(tree, list | tuple):
-        return Structure(kind, (), [_take_apart(child, leaves) for child in tree])
+        return Structure(kind, (), tuple([_take_apart(child, leaves) for child in tree]))
     if is_dataclass(kind):
-        keys = [field.name for field in fields(kind)]
-        return Structure(kind, keys, [_take_apart(getattr(tree, key), leaves) for key in keys])
+        keys = tuple(field.name for field in fields(kind))
+        return Structure(kind, keys, tuple([_take_apart(getattr(tree, key), leaves) for key in keys]))
     _leaf_types.add(kind)
     leaves.append(tree)
     return LEAF
 
 
-def _sorted(tree: dict) -> list:
+def _sorted(tree: dict) -> tuple:
     """Return the keys of `tree` in order; those of types that do not compare, by type and then as they are written."""
     try:
-        return sorted(tree)
+        return tuple(sorted(tree))
     except TypeError:
-        return sorted(tree, key=lambda key: (type(key).__name__, repr(key)))
+        return tuple(sorted(tree, key=lambda key: (type(key).__name__, repr(key))))
 
 
 def leaf_names(tree: Any) -> list[str]:
