@@ -6,7 +6,7 @@ OrderedDict, stays one. A dataclass is put together from its fields, and its `__
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import field as field_of
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 
 @dataclass(slots=True, unsafe_hash=True)  # never mutated; a frozen one takes longer to make
 class Structure:
-    """The shape of a pytree without its leaves: a container's type, its keys, and its children's structures."""
+    """The shape of a pytree without its leaves, hashable: a container's type, its keys, its children's structures."""
 
     kind: type | None  # None for a leaf
-    keys: Sequence = ()
-    children: Sequence["Structure"] = ()
-    order: Sequence = field_of(default=(), compare=False)  # the keys of a dict as they came
+    keys: tuple = ()
+    children: tuple["Structure", ...] = ()
+    order: tuple = field_of(default=(), compare=False)  # the keys of a dict as they came
 
 
 LEAF = Structure(None)

@@ -64,6 +64,7 @@ def test_a_tree_is_put_together_again_as_it_was(tree):
     leaves, structure = flatten(tree)
     again, same = flatten(unflatten(structure, leaves))
     assert structure == same
+    assert hash(structure) == hash(same)
     assert all(a is b for a, b in zip(leaves, again, strict=True))
 
 
@@ -126,6 +127,8 @@ def test_derivatives_are_containers_like_the_argument_with_its_keys_in_their_ord
 def test_a_dict_whose_keys_come_in_another_order_is_of_the_same_structure():
     _, pullback = vjp(lambda x: {"b": x, "a": 2 * x}, np.ones(1))
     np.testing.assert_array_equal(pullback({"a": np.ones(1), "b": np.full(1, 10.0)})[0], [12.0])
+    one, other = (flatten(dict.fromkeys(keys, 1.0))[1] for keys in ("ab", "ba"))
+    assert {one: "the same"}[other] == "the same"
 
 
 def test_a_jacobian_by_a_dataclass_nests_it_in_the_output():
