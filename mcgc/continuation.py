@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, as_floats, device_of, is_array, namespace_of
 from mcgc.errors import InputError
-from mcgc.estimators import ESTIMATORS, Estimate, estimate, evaluator
+from mcgc.estimators import ESTIMATORS, Estimate, Estimator, estimate, evaluator
 from mcgc.optim import Optimizer
 from mcgc.random import Keys
 from mcgc.whole import whole
@@ -97,7 +97,7 @@ def continuation(
     optimizer_lam: Optimizer,
     *,
     log_lam0: float,
-    estimator: str = "score",
+    estimator: str | Estimator = "score",
     num_samples: int = 1,
     beta: float = 0.0,
     relative: bool = True,

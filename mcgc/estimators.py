@@ -78,7 +78,7 @@ class Estimate(NamedTuple):
 
 def estimate(
     objective: Callable,
-    estimator: str = "score",
+    estimator: str | Estimator = "score",
     num_samples: int = 1,
     has_aux: bool = False,
     gradient: str = "engine",
@@ -109,10 +109,10 @@ def estimate(
     Raises `InputError` if a name is unknown, the estimator needs the gradients that "score" does without,
     `num_samples` is not a positive integer, or a batched objective is to have aux.
     """
-    if estimator not in ESTIMATORS:
+    if not isinstance(estimator, Estimator | str) or (isinstance(estimator, str) and estimator not in ESTIMATORS):
         raise InputError(unknown("estimator", estimator, ESTIMATORS))
     num_samples = whole(num_samples, "num_samples")
-    row = ESTIMATORS[estimator]
+    row = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
     if gradient == "score" and row.formula is not _score:
         able = ", ".join(name for name, other in ESTIMATORS.items() if other.formula is _score)
         raise InputError(f"the estimator {estimator!r} needs gradients of the objective: without them choose {able}")

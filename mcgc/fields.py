@@ -9,8 +9,9 @@ from mcgc.arrays import Array, as_floats, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.kernels import generic, kernels_for
-from mcgc.ode import TABLEAUX, Solution, solve
+from mcgc.ode import Solution, Tableau, solve
 from mcgc.ode.plan import Method, Stats
+from mcgc.ode.solve import tableau_of
 
 
 class Solved(NamedTuple):
@@ -91,7 +92,7 @@ def _pair(params: Any) -> tuple[Array, Array]:
 
 
 def solve_members(
-    field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str = "dopri5", **how: Any
+    field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str | Tableau = "dopri5", **how: Any
 ) -> Solution:
     """Solve as `mcgc.ode.solve` does for each member of θ, shape (members, m), all their trajectories in one batch.
 
@@ -116,7 +117,7 @@ def solve_members(
 
     params = theta, joined("inputs", inputs)
     solution = solve(field, joined("y0", y0), joined("ts", ts), params, solver=solver, **how)
-    xp, tableau = namespace_of(solution.stats.accepted), TABLEAUX[solver]
+    xp, tableau = namespace_of(solution.stats.accepted), tableau_of(solver)
     ys, (accepted, rejected, evaluations) = solution
     each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
     accepted, rejected = each(accepted), each(rejected)

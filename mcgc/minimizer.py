@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, to_device, to_host
 from mcgc.continuation import continuation
 from mcgc.errors import InputError
-from mcgc.estimators import evaluator
+from mcgc.estimators import Estimator, evaluator
 from mcgc.optim import adam
 from mcgc.random import Key, fold_in
 from mcgc.schedules import bounded, geometric
@@ -37,7 +37,7 @@ def minimize(
     learning_rate_lam: float | None = None,
     beta: float = 0.0,
     warmup: int | None = None,
-    estimator: str | None = None,
+    estimator: str | Estimator | None = None,
     num_samples: int = 4,
     batched: bool = False,
 ) -> Any:

@@ -13,7 +13,7 @@ from mcgc.errors import InputError, TraceError, unknown
 from mcgc.ode.adjoint import backsolve, checkpointed, direct
 from mcgc.ode.plan import Method, Stats, march
 from mcgc.ode.step import Field
-from mcgc.ode.tableaux import TABLEAUX
+from mcgc.ode.tableaux import TABLEAUX, Tableau
 from mcgc.whole import whole
 
 _PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
@@ -33,7 +33,7 @@ def solve(
     ts: Array,
     params: Any = None,
     *,
-    solver: str = "dopri5",
+    solver: str | Tableau = "dopri5",
     rtol: Any = 1e-6,
     atol: Any = 1e-8,
     step_size: float | None = None,
@@ -58,6 +58,8 @@ def solve(
     the steps are equal and of at most that size; a solver without an error estimate (euler, midpoint, heun, rk4)
     needs it. Times are kept in float64 whatever the dtype of y0.
 
+    `solver` is the name of a row of `TABLEAUX`, or a `Tableau` of your own.
+
     Differentiable in y0, ts and params. `adjoint="checkpointed"` and `"direct"` give the derivative of the steps
     taken, with their sizes as constants (discretise, then differentiate). The first stores at most `checkpoints`
     states and two numbers a step and trajectory, and replays the solution backwards in segments of at most
@@ -71,7 +73,7 @@ def solve(
     enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
     `params`.
     """
-    _check_options(solver, adjoint, step_size, max_step)
+    tableau = _check_options(solver, adjoint, step_size, max_step)
     max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
     y0 = as_floats(y0, "y0")
     ts = as_floats(ts, "ts", y0, "float64")
@@ -80,7 +82,7 @@ def solve(
         y0 = y0[None, :]
     _check_arrays(y0, ts)
     rtol, atol = (_tolerance(name, value, strip(y0)) for name, value in (("rtol", rtol), ("atol", atol)))
-    method = Method(TABLEAUX[solver], rtol, atol, step_size, max_steps, max_step)
+    method = Method(tableau, rtol, atol, step_size, max_steps, max_step)
     ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
     leaves, structure = flatten(params)
     inputs = [y0, ts, *leaves]
@@ -132,16 +134,26 @@ def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
     return [given.get(i, x) for i, x in enumerate(inputs)]
 
 
-def _check_options(solver: str, adjoint: str, step_size: float | None, max_step: float) -> None:
-    for kind, name, known in (("solver", solver, TABLEAUX), ("adjoint", adjoint, ADJOINTS)):
-        if not isinstance(name, str) or name not in known:
-            raise InputError(unknown(kind, name, known))
+def tableau_of(solver: str | Tableau) -> Tableau:
+    """Return `solver` itself, or the tableau of that name. Raises `InputError`, with the list, if there is none."""
+    if isinstance(solver, Tableau):
+        return solver
+    if not isinstance(solver, str) or solver not in TABLEAUX:
+        raise InputError(unknown("solver", solver, TABLEAUX))
+    return TABLEAUX[solver]
+
+
+def _check_options(solver: str | Tableau, adjoint: str, step_size: float | None, max_step: float) -> Tableau:
+    tableau = tableau_of(solver)
+    if not isinstance(adjoint, str) or adjoint not in ADJOINTS:
+        raise InputError(unknown("adjoint", adjoint, ADJOINTS))
     if step_size is not None and not 0 < as_number(step_size) < math.inf:
         raise InputError(f"step_size must be a positive number, got {step_size!r}")
     if not as_number(max_step) > 0:
         raise InputError(f"max_step must be a positive number, got {max_step!r}")
-    if step_size is None and not TABLEAUX[solver].error:
-        raise InputError(f"the solver {solver!r} has no error estimate to choose steps by: give it a step_size")
+    if step_size is None and not tableau.error:
+        raise InputError(f"the solver {tableau.name!r} has no error estimate to choose steps by: give it a step_size")
+    return tableau
 
 
 def _check_arrays(y0: Array, ts: Array) -> None:

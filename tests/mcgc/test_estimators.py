@@ -174,3 +174,11 @@ def test_the_trace_identity_holds_for_the_estimates():
 def test_theta_and_key_that_do_not_fit_are_one_sentence(theta, key):
     with pytest.raises(InputError, match="needs a key"):
         estimate(lambda x, batch: ops.sum(x * x))(theta, 0.0, None, key)
+
+
+def test_an_estimator_of_ones_own_goes_where_a_name_does():
+    of = lambda estimator: estimate(lambda theta, batch: ops.sum(theta**2), estimator, num_samples=3)
+    at = np.asarray([0.5, -1.0]), np.asarray(-1.0), None, Key(0)
+    assert of(ESTIMATORS["pathwise"])(*at).grad_log_lam == of("pathwise")(*at).grad_log_lam
+    with pytest.raises(InputError, match="unknown estimator 3: choose one of"):
+        of(3)

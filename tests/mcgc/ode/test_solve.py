@@ -219,3 +219,14 @@ def test_failures_are_one_sentence_with_a_remedy(kind, call, words):
 def test_the_failing_trajectory_is_the_one_named():
     with pytest.raises(SolveError, match="trajectory 1"):
         solve(lambda t, y, p: y * y, np.array([[0.1], [1.0]]), np.array([0.0, 2.0]))
+
+
+def test_a_tableau_of_ones_own_goes_where_a_name_does():
+    own = TABLEAUX["bosh3"]._replace(name="mine")
+    y0, ts = np.asarray([[1.0, 2.0]]), np.asarray([0.0, 0.5, 1.0])
+    field = lambda t, y, p: -y
+    np.testing.assert_array_equal(solve(field, y0, ts, solver=own).ys, solve(field, y0, ts, solver="bosh3").ys)
+    with pytest.raises(InputError, match="the solver 'mine' has no error estimate"):
+        solve(field, y0, ts, solver=own._replace(error=()))
+    with pytest.raises(InputError, match="unknown solver 3: choose one of"):
+        solve(field, y0, ts, solver=3)
