@@ -76,7 +76,8 @@ def best_records(records: Sequence[Any]) -> list[Any]:
         for record in records:
             validation = record.validation_loss[member]
             score = record.train_loss[member] if validation is None else validation
-            if score is not None and math.isfinite(score):
+            sound = score is not None and math.isfinite(score)
+            if sound and not record.restored[member]:  # else the state is that of an earlier epoch
                 finite.append((score, record))
         chosen.append(min(finite, key=lambda pair: pair[0])[1] if finite else records[-1])
     return chosen

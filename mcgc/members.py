@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Array, Device, is_array, is_dtype, is_host, namespace_of, quietly, to_host
@@ -13,7 +14,7 @@ from mcgc.errors import SolveError
 from mcgc.problems import Evaluation, Problem
 from mcgc.random import Keys, fold_in, permutation
 from mcgc.settings import Settings
-from mcgc.windows import per_epoch, taken
+from mcgc.windows import cuts, per_epoch, taken
 
 TEST_FRACTION = 0.1  # of the examples, set apart
 ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take memory, and save no time
@@ -116,11 +117,11 @@ def _windows(task: Task, member: Member, epoch: int, length: int) -> Iterator[An
     assert problem.intervals is not None
     intervals = problem.intervals(task.train)
     total = per_epoch(series, intervals, length)
-    size = -(-total // steps(task.train, task.settings))
+    ends = cuts(total, steps(task.train, task.settings))
     every = series * (intervals + 1 - length)
     order = permutation(fold_in(member.order, epoch), every, task.device)
-    for a in range(0, total, size):
-        yield problem.windows(task.train, order[..., a : min(a + size, total)], length)
+    for a, b in pairwise(ends):
+        yield problem.windows(task.train, order[..., a:b], length)
 
 
 def count(examples: Any) -> int:
@@ -211,8 +212,9 @@ def _survived(task: Task, member: Member, epoch: int, run: Callable[[], Result])
     except SolveError as error:
         failure = error
     if failure is None:
-        if row.score < member.lowest or math.isinf(member.lowest):
-            member = member._replace(best=state, lowest=row.score)
+        score = math.inf if math.isnan(row.score) else row.score
+        if score < member.lowest or math.isinf(member.lowest):
+            member = member._replace(best=state, lowest=score)
         return member._replace(state=state), row
     if task.settings.on_divergence == "stop" or member.restores == MOST_RESTORES:
         raise failure
@@ -221,8 +223,8 @@ def _survived(task: Task, member: Member, epoch: int, run: Callable[[], Result])
     clock = {} if task.settings.gamma is None else {"optimizer_lam": known.optimizer_lam}  # a schedule goes on
     state = begun._replace(log_lam=known.log_lam, moments=known.moments, steps=taken, **clock)
     effort = (0, 0, 0) if "solver" in task.problem.options else (None, None, None)
-    never_whole = math.isinf(member.lowest) and task.horizon(1) > 0  # no whole series was ever solved
-    scores = _scores(task, state, [], never_whole or _is_short(task, epoch))
+    state = _at_horizon(task, member._replace(state=state), epoch)
+    scores = _scores(task, state, [], short=task.horizon(1) > 0)  # it may be of an epoch of short windows
     row = MemberRecord._make([*scores, *effort, taken, 0, True, 0.0])
     return member._replace(state=state, restores=member.restores + 1, restored_at=taken), row
 
@@ -234,6 +236,7 @@ def run_epoch(task: Task, member: Member, epoch: int, pause: Callable[[], None],
     within the epoch, and not all of them. Raises `SolveError` otherwise.
     """
     state, infos, skipped, in_row = _at_horizon(task, member, epoch), [], 0, 0
+    failure: SolveError | None = None
     for batch in minibatches(task, member, epoch):
         pause()
         try:
@@ -243,11 +246,14 @@ def run_epoch(task: Task, member: Member, epoch: int, pause: Callable[[], None],
             state = after
             infos.append(info)
             in_row = 0
-        except SolveError:
+        except SolveError as error:
             skipped, in_row = skipped + 1, in_row + 1
-            if in_row > most_skips or skipped == steps(task.train, task.settings):
+            if in_row > most_skips:
                 raise
+            failure = error
             state = at_step(state, state.steps + 1)
+    if failure is not None and not infos:  # every step failed
+        raise failure
     scores = _scores(task, state, infos, _is_short(task, epoch))
     return state, MemberRecord._make([*scores, *_effort(infos), state.steps, skipped, False, 0.0])
 
@@ -293,7 +299,8 @@ def _flaw(state: State, continued: bool) -> Array:
 def _scores(task: Task, state: State, infos: list[Info], short: bool) -> list:
     """Return the fields of the record from the training loss to the gradients of φ.
 
-    If windows are `short`, a loss of whole series that cannot be solved is infinite; else `SolveError` is raised.
+    If windows are `short`, a loss of whole series that cannot be solved is infinite. Else, and for members that are
+    stacked, of which only one may fail, `SolveError` is raised.
     """
     accuracy = task.problem.accuracy
 
@@ -301,7 +308,7 @@ def _scores(task: Task, state: State, infos: list[Info], short: bool) -> list:
         try:
             return _mean_over(lambda rows: _reported(*task.objective(state.theta, rows)), examples)
         except SolveError:
-            if not short:
+            if not short or state.theta.ndim > 1:
                 raise
             return namespace_of(state.theta).full_like(state.theta[..., 0], math.inf)
 

@@ -46,7 +46,12 @@ def predict(run: Run, starts: Any, times: Any, parameters: Any) -> Array:
             f"{problem.name} predicts from starts (series, {shapes[0]}) and parameters (series, {shapes[1]}), "
             f"but they have the shapes {begun.shape} and {constants.shape}"
         )
-    at = as_floats(times, "times")
+    at, count = as_floats(times, "times"), begun.shape[0]
+    if constants.shape[0] != count or at.ndim not in (1, 2) or (at.ndim == 2 and at.shape[0] != count):
+        raise InputError(
+            f"starts and parameters have a row for each series, and times the shape (times,) or (series, times), but "
+            f"they have the shapes {begun.shape}, {constants.shape} and {at.shape}"
+        )
     on_host = lambda x: to_device(x, HOST, settings.dtype)
     series = Series(
         ops.broadcast_to(to_device(at, HOST, "float64"), (begun.shape[0], at.shape[-1])),

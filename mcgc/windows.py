@@ -32,6 +32,8 @@ def parse(text: str) -> tuple[Horizon, ...]:
 
     Raises `InputError`, a sentence with the entry, if the text is not of that form.
     """
+    if not isinstance(text, str):
+        raise InputError(f"horizons must be a text such as '1:0.5,4:0.3,all:0.2', got {text!r}")
     found = []
     for entry in text.split(","):
         length, colon, share = (part.strip() for part in entry.partition(":"))
@@ -59,6 +61,8 @@ def by_epoch(text: str, intervals: int, epochs: int) -> Callable[[int], int]:
     Raises `InputError` if the text is not of the form of `parse`, or if a length is shorter than the one before.
     """
     horizons = parse(text)
+    if intervals < 1:
+        raise InputError("horizons need series of at least two times")
     lengths = [
         min(h.length, intervals) if isinstance(h.length, int) else max(1, round(h.length * intervals)) for h in horizons
     ]
@@ -67,6 +71,18 @@ def by_epoch(text: str, intervals: int, epochs: int) -> Callable[[int], int]:
     shares = list(accumulate(h.share for h in horizons))
     ends = [round(epochs * share / shares[-1]) for share in shares]
     return lambda epoch: next((length for length, end in zip(lengths, ends, strict=True) if epoch <= end), lengths[-1])
+
+
+def cuts(total: int, parts: int) -> list[int]:
+    """Return 0 and the ends of `parts` batches of `total` rows, or of as many batches as there are rows, if fewer.
+
+    All but the last are of one size, or where that would leave no row to the last, they are as equal as can be.
+    """
+    parts = min(parts, total)
+    size = -(-total // parts)
+    if (parts - 1) * size < total:
+        return [min(i * size, total) for i in range(parts + 1)]
+    return [total * i // parts for i in range(parts + 1)]
 
 
 def taken(x: Array, indices: Array) -> Array:

@@ -58,19 +58,23 @@ def as_text(result: dict[str, Any]) -> str:
     last = result["last"]
     columns = {
         "best epoch": [str(epoch) for epoch in result["best_epoch"]],
-        "train loss": [f"{loss:.6g}" for loss in result["train_loss"]],
-        "validation": [f"{loss:.6g}" for loss in result["validation_loss"] or []],
-        "test loss": [f"{loss:.6g}" for loss in result["test_loss"]],
+        "train loss": _shown(result["train_loss"]),
+        "validation": _shown(result["validation_loss"]),
+        "test loss": _shown(result["test_loss"]),
         "accuracy": [f"{fraction:.2%}" for fraction in result["test_accuracy"] or []],
         "lambda": ["-" if log_lam is None else f"{math.exp(log_lam):.3e}" for log_lam in result["log_lam"]],
-        "last train": [f"{loss:.6g}" for loss in last["train_loss"]],
-        "last test": [f"{loss:.6g}" for loss in last["test_loss"]],
+        "last train": _shown(last["train_loss"]),
+        "last test": _shown(last["test_loss"]),
     }
     shown = {title: cells for title, cells in columns.items() if cells}
     rows = [("member", *shown), *((str(member), *row) for member, row in enumerate(zip(*shown.values(), strict=True)))]
     table = [f"{member:>6}" + "".join(f"  {cell:>12}" for cell in cells) for member, *cells in rows]
     head = f"{result['problem']}: {method}, seed {result['seed']}, {effort}"
     return "\n".join([head, *table, f"saved to {result['output']}"])
+
+
+def _shown(losses: Sequence[float | None] | None) -> list[str]:
+    return ["-" if loss is None else f"{loss:.6g}" for loss in losses or []]
 
 
 WORSE = 2.0  # times the best loss: a last epoch above it deserves a warning
@@ -83,7 +87,7 @@ def warn(result: dict[str, Any]) -> None:
     ended = [
         f"member {member} ended with a {by.replace('_', ' ')} of {last:.4g}, where epoch {epoch} had {best:.4g}"
         for member, (best, last, epoch) in enumerate(pairs)
-        if not last <= WORSE * best
+        if None not in (best, last) and not (last == best or last - best <= (WORSE - 1) * abs(best))
     ]
     if ended:
         click.echo(f"mcgc: {'; '.join(ended)}: the result is that of the best epoch", err=True)
@@ -97,8 +101,7 @@ def result_of(settings: Any, records: Sequence[Any], device: str, output: str) -
     evaluations = [count for record in records for count in record.function_evaluations]
 
     def at_best(field: str) -> list | None:
-        values = [getattr(record, field)[member] for member, record in enumerate(chosen)]
-        return None if None in values else values
+        return _or_none([getattr(record, field)[member] for member, record in enumerate(chosen)])
 
     scores = ("train_loss", "validation_loss", "test_loss", "test_accuracy")
     return {
@@ -114,11 +117,16 @@ def result_of(settings: Any, records: Sequence[Any], device: str, output: str) -
         "best_epoch": [record.epoch for record in chosen],
         **{field: at_best(field) for field in scores},
         "log_lam": [record.log_lam[member] for member, record in enumerate(chosen)],
-        "last": {field: None if None in getattr(last, field) else list(getattr(last, field)) for field in scores},
+        "last": {field: _or_none(list(getattr(last, field))) for field in scores},
         "function_evaluations": None if None in evaluations else sum(evaluations),
         "seconds": sum(record.seconds for record in records),
         "output": output,
     }
+
+
+def _or_none(values: list) -> list | None:
+    """Return the values, or None if no member has one."""
+    return None if all(value is None for value in values) else values
 
 
 def _strict(value: Any) -> Any:

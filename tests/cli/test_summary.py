@@ -55,3 +55,16 @@ def test_a_last_epoch_more_than_twice_as_bad_as_the_best_is_one_line(capsys):
     assert "member 1 ended with a train loss of 4.5, where epoch 4 had 2; member 2 ended with" in said
     warn(RESULT | {"train_loss": [8.0, 0.5]})
     assert capsys.readouterr().err == ""
+
+
+def test_a_loss_that_one_member_has_not_is_a_dash_and_no_warning():
+    result = RESULT | {"train_loss": [None, 0.5], "last": RESULT["last"] | {"test_loss": [9.0, None]}}
+    warn(result)
+    rows = as_text(result).splitlines()
+    assert [row.split()[-1] for row in rows[2:4]] == ["9", "-"]
+    assert rows[2].split()[2] == "-"
+
+
+def test_a_loss_below_zero_that_stayed_is_no_warning(capsys):
+    warn(RESULT | {"train_loss": [-10.0, -1.0], "last": RESULT["last"] | {"train_loss": [-10.0, -0.5]}})
+    assert capsys.readouterr().err == ""

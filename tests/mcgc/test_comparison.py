@@ -3,12 +3,13 @@
 import itertools
 import math
 import statistics
+from collections import namedtuple
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from mcgc.comparison import best, final, interval, recall, spread, summary
+from mcgc.comparison import best, best_records, final, interval, recall, spread, summary
 from mcgc.errors import InputError
 
 
@@ -108,3 +109,16 @@ def test_recall_is_the_fraction_of_a_row_on_the_diagonal():
     found = recall([[3, 1, 0], [0, 0, 0], [2, 0, 0]])
     assert found[0::2] == [0.75, 0.0]
     assert math.isnan(found[1])
+
+
+def test_the_record_of_the_best_epoch_is_none_of_those_that_went_back():
+    Epoch = namedtuple("Epoch", "epoch train_loss validation_loss restored")
+    epochs = [
+        Epoch(1, (1e-6, 3.0), (None, None), (True, False)),
+        Epoch(2, (2e-4, 1.0), (None, None), (False, False)),
+        Epoch(3, (5e-5, math.inf), (None, None), (False, False)),
+    ]
+    assert [record.epoch for record in best_records(epochs)] == [3, 2]
+    assert [record.epoch for record in best_records(epochs[:1])] == [1, 1]
+    chosen = [epoch._replace(validation_loss=(5.0 - epoch.epoch, math.nan)) for epoch in epochs]
+    assert [record.epoch for record in best_records(chosen)] == [3, 3]

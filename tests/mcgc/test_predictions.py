@@ -48,5 +48,8 @@ def test_lists_are_taken_and_other_shapes_are_one_sentence(trained):
     assert predict(run, [[5, 6]], [0, 1, 2], [[1, 2]]).shape == (2, 1, 3, 2)
     with pytest.raises(InputError, match=r"parameters \(series, 2\), but they have the shapes \(1, 2\) and \(1, 3\)"):
         predict(run, [[5.0, 6.0]], [0.0, 1.0], [[1.0, 2.0, 3.0]])
+    for times, rows in (([[0.0, 1.0]] * 2, [[1.0, 2.0]]), (0.0, [[1.0, 2.0]]), ([0.0, 1.0], [[1.0, 2.0]] * 2)):
+        with pytest.raises(InputError, match="starts and parameters have a row for each series"):
+            predict(run, [[5.0, 6.0]], times, rows)
     with pytest.raises(InputError, match="mnist has no series to predict"):
         predict(run._replace(settings={**run.settings, "problem": "mnist"}), [[5.0]], [0.0], [[1.0]])

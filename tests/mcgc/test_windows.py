@@ -1,15 +1,21 @@
 """Windows of series and horizons: what is drawn, what an epoch covers, and what standardising leaves unchanged."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from small import bound, decays, ode
 
+import mcgc
 from mcgc import members, training
 from mcgc.arrays import HOST, to_device, to_host
+from mcgc.autodiff import stop_gradient
 from mcgc.errors import InputError, SolveError
+from mcgc.members import in_turn
 from mcgc.problems import Series, scaling_of
 from mcgc.resume import pack, unpack
-from mcgc.windows import by_epoch, parse, per_epoch
+from mcgc.together import together
+from mcgc.windows import by_epoch, cuts, parse, per_epoch
 
 ODE = ode(6)._replace(name="mine")
 DATA = decays(end=0.5)  # 7 series of 3 intervals, of which 6 are trained on
@@ -194,3 +200,73 @@ def test_whole_series_that_cannot_be_solved_yet_are_no_divergence_while_windows_
     assert first.smoothed_loss[0] > 0
     assert np.isfinite(last.train_loss[0])
     assert member.lowest <= last.train_loss[0]
+
+
+@pytest.mark.parametrize(("total", "parts"), [(513, 7), (64, 7), (12, 5), (6, 10), (9, 9), (1, 3)])
+def test_an_epoch_is_cut_into_as_many_steps_as_there_can_be(total, parts):
+    ends = cuts(total, parts)
+    sizes = [b - a for a, b in pairwise(ends)]
+    assert (ends[0], ends[-1], len(sizes)) == (0, total, min(parts, total))
+    assert min(sizes) >= 1
+    assert max(sizes) == -(-total // min(parts, total))
+
+
+def test_an_epoch_whose_steps_all_fail_diverges():
+    def fail(settings):
+        def loss(theta, batch):
+            if batch.times.shape[-1] < 4:
+                raise SolveError("too stiff")
+            return ODE.objective(settings)(theta, batch)
+
+        return loss
+
+    settings = ODE.recipe._replace(**LOOSE, horizons="2", epochs=1, continuation=False)
+    ((record, _),) = training.fit(settings, DATA, HOST, ODE._replace(objective=fail))
+    assert record.restored == (True,)
+
+
+@pytest.mark.parametrize("advance", [in_turn, together])
+def test_a_member_that_cannot_solve_whole_series_leaves_the_losses_of_the_others(strict, advance):
+    def objective(settings):
+        def loss(theta, batch):
+            if batch.times.shape[-1] == 4 and to_host(stop_gradient(theta))[..., 0].min() < 0:
+                raise SolveError("too stiff")
+            return ODE.objective(settings)(theta, batch)
+
+        return loss
+
+    signs = iter((1.0, -1.0))
+
+    def init(key, dtype, device):
+        theta = abs(ODE.init(key, dtype, device))
+        return theta * next(signs)
+
+    own = ODE._replace(objective=objective, init=init)
+    settings = ODE.recipe._replace(**LOOSE, horizons="1", epochs=1, members=2, continuation=False, learning_rate=1e-6)
+    task, drawn = bound(settings, DATA, strict, own)
+    ((record, _),) = training.epochs(task, drawn, advance_all=advance())
+    assert [np.isfinite(loss) for loss in record.train_loss] == [True, False]
+
+
+def test_a_member_goes_back_to_a_state_of_short_windows_whose_test_series_cannot_be_solved():
+    def objective(settings):
+        def loss(theta, batch):
+            tested, trained = len(batch.times) == 1, isinstance(theta, mcgc.autodiff.Traced)
+            if batch.times.shape[-1] == 4 and (tested or trained):
+                raise SolveError("too stiff")
+            return ODE.objective(settings)(theta, batch)
+
+        return loss
+
+    settings = ODE.recipe._replace(**LOOSE, horizons="1,all", epochs=2, batch_size=6, continuation=False)
+    (first, _), (last, _) = training.fit(settings, DATA, HOST, ODE._replace(objective=objective))
+    assert (first.restored, last.restored) == ((False,), (True,))
+    assert (first.test_loss, last.test_loss) == ((np.inf,), (np.inf,))
+    assert last.train_loss == first.train_loss
+
+
+def test_horizons_that_are_no_text_and_series_of_one_time_are_one_sentence():
+    with pytest.raises(InputError, match=r"horizons must be a text such as .*, got 4"):
+        parse(4)
+    with pytest.raises(InputError, match="horizons need series of at least two times"):
+        by_epoch("all", 0, 3)
