@@ -37,7 +37,7 @@ MODULES = {  # every public module: the documentation, the tests and the names o
     ),
     "Inside": (
         *("kernels", "windows", "members", "workers", "together"),
-        *("memory", "resume", "acceptance", "reference", "hdf5", "whole"),
+        *("memory", "resume", "acceptance", "reference", "files", "hdf5", "whole"),
     ),
 }
 _NAMES = frozenset(name for names in MODULES.values() for name in names)
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         errors as errors,
         estimators as estimators,
         fields as fields,
+        files as files,
         hdf5 as hdf5,
         kernels as kernels,
         losses as losses,

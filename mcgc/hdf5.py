@@ -1,4 +1,4 @@
-"""HDF5 files, read in bounded memory, with one sentence for all that cannot be used, and written whole or not at all.
+"""HDF5 files, read in bounded memory, with one sentence for all that cannot be used.
 
 Files may be anything, and may come from MATLAB, Julia or other tools.
 """
@@ -8,12 +8,10 @@ import hashlib
 import math
 import mmap
 import os
-import secrets
 import stat
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, TypeVar
 
 import h5py
@@ -182,24 +180,6 @@ def check_shape(name: str, problem: str, key: str, shape: Any, wanted: tuple[int
     if shape and shape[::-1] == wanted:
         remedy = "its axes are in reverse order, as MATLAB, Julia and Fortran write them, so reverse them"
     raise DatasetError(f"{name}: {key!r} has the shape {shape}, but {problem} needs {symbols} = {wanted}: {remedy}")
-
-
-def write(path: str | os.PathLike, content: bytes) -> None:
-    """Write `path` so that another process sees all of `content` or nothing of it, even after a power cut.
-
-    Directories are made, and links followed. Raises `OSError` if it cannot be written.
-    """
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name[:200]}-{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _dataset(file: h5py.File, name: str, key: str) -> h5py.Dataset:

@@ -8,12 +8,9 @@ structure carry checksums.
 """
 
 import contextlib
-import errno
 import json
 import os
 import platform
-import stat
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import metadata
@@ -23,8 +20,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from mcgc import __version__, hdf5
-from mcgc.errors import DatasetError, InputError, OutputError
+from mcgc import __version__, files, hdf5
+from mcgc.errors import DatasetError, InputError
 
 FORMAT, VERSION, READ = "mcgc-run", 4, (2, 3, 4)
 _JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict}
@@ -105,50 +102,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
-    """Raise `OutputError` if `save` could not write to `path`; nothing is left there or beside it."""
-    mode = None
-    try:
-        path = os.path.realpath(path)  # which fails where the working directory is gone
-        with tempfile.TemporaryFile(dir=os.path.dirname(path)):
-            pass
-        with contextlib.suppress(FileNotFoundError):
-            mode = os.stat(path).st_mode
-    except OSError as error:
-        raise _refusal(os.fspath(path), error) from None
-    if mode is None:
-        return
-    if stat.S_ISDIR(mode):
-        raise OutputError(f"output {path!r} is a directory: give the name of a file in it")
-    if not stat.S_ISREG(mode):
-        raise OutputError(f"output {path!r} is not a regular file, and is not replaced: choose another name")
-    if not overwrite:
-        raise OutputError(f"output {path!r} exists: choose another name, or replace it with --force")
-
-
 def save(path: str | os.PathLike, run: Run, overwrite: bool = False) -> None:
     """Write `run` to `path` so that the file is there whole or not at all, even after a power cut.
 
     Raises `OutputError` if it cannot be written, or if `path` exists and `overwrite` is False.
     """
-    check_writable(path, overwrite)
-    path = os.path.realpath(path)
-    image = _image(run)
-    directory, base = os.path.split(path)
-    temporary = os.path.join(directory, f".{base[:200]}.partial")  # one that a killed run left is replaced
-    try:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        with open(temporary, "xb") as file:
-            file.write(image)
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(temporary, path, overwrite)
-    except OSError as error:
-        raise _refusal(path, error) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+    files.write(path, _image(run), overwrite)
 
 
 def load(path: str | os.PathLike) -> Run:
@@ -235,31 +194,3 @@ def _image(run: Run) -> bytes:
             file[key] = file[f"states/last/best/{key}"]
         file.flush()
         return file.id.get_file_image()
-
-
-def _publish(temporary: str, path: str, overwrite: bool) -> None:
-    """Give the finished file its name, and see that the name is on the disk."""
-    if overwrite:
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        os.replace(temporary, path)
-    else:
-        try:
-            os.link(temporary, path)  # which, unlike a rename, never replaces a file made in the meantime
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            check_writable(path)
-            os.replace(temporary, path)
-    with contextlib.suppress(PermissionError):  # Windows opens no directories
-        directory = os.open(os.path.dirname(path), os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-
-
-def _refusal(path: str, error: OSError) -> OutputError:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "make room there" if full else "choose a place that exists and may be"
-    return OutputError(f"output {path!r} cannot be written ({error.strerror}): {remedy}")

@@ -5,7 +5,7 @@ the solvers differ, so each side's loss and gradient are held against those of a
 """
 
 import hashlib
-import os
+from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,7 +40,7 @@ def start(epochs: int) -> Start:
     import platformdirs
     from mcgc_datasets import load
 
-    from mcgc import problems, training, value_and_grad
+    from mcgc import files, problems, training, value_and_grad
     from mcgc.arrays import HOST
     from mcgc.random import Key
 
@@ -58,9 +58,9 @@ def start(epochs: int) -> Start:
         wide = type(batches[0])(*(x.astype(np.float64) for x in batches[0]))
         (loss, _), gradient = value_and_grad(exact, has_aux=True)(theta.astype(np.float64), wide)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(f".{os.getpid()}.npz")
-        np.savez(partial, theta=theta, loss=loss, gradient=gradient)
-        partial.replace(path)
+        image = BytesIO()
+        np.savez(image, theta=theta, loss=loss, gradient=gradient)
+        files.write(path, image.getvalue())
     with np.load(path) as found:
         return Start(found["theta"], batches[0], settings, float(found["loss"]), found["gradient"])
 

@@ -91,7 +91,7 @@ def completion(ctx: click.Context, shell: str, install: bool) -> None:
     """
     import shlex
 
-    from mcgc_cli.pictures import write
+    from mcgc.files import write
 
     kind = get_completion_class(shell) if shell in _PLACES else None
     if kind is None:

@@ -103,17 +103,15 @@ def validate(file: str, problem: str | None, json: bool) -> None:
 
 def _write(problem: str, output: str | None, force: bool, json: bool, write: Callable[[], "Data"]) -> None:
     """Write a dataset with `write` and describe it."""
-    from mcgc import problems, runs
+    from mcgc import files, problems
 
     problems.get(problem)  # before anything of the user's is touched
     if output is not None:
-        runs.check_writable(output, force)
+        files.check_writable(output, force)
     try:
         written = write()
-    except OSError as error:
-        raise OutputError(
-            f"the dataset cannot be written ({error.strerror}): choose a place for it with --output"
-        ) from None
+    except OutputError as error:
+        raise OutputError(f"{error}; --output names another place") from None
     _show(_description(problem, written), json)
 
 

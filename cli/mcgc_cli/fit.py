@@ -95,7 +95,7 @@ def fit(
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load
 
-    from mcgc import problems, runs
+    from mcgc import files, problems, runs
     from mcgc.hdf5 import check_file
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
@@ -122,7 +122,7 @@ def fit(
         place, taken = device_of(device, workers, known, settings.members)
         path = resume if output is None else output
         path = free(f"{known.name}-seed{settings.seed}.h5") if path is None else path
-        runs.check_writable(path, force)
+        files.check_writable(path, force)
         if resume is None:
             stack.enter_context(locked(path, say))
         data = load(known if own else problem, dataset)

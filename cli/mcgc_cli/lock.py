@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from mcgc.errors import OutputError
+from mcgc.files import beside
 
 try:
     import fcntl
@@ -23,8 +24,7 @@ def locked(path: str, say: Callable[[str], None]) -> Iterator[None]:
     The system lets go of it when the process ends, however it ends; a file that is left of a dead process of this host
     is taken over, and `say` is told. Raises `OutputError` if another process holds it.
     """
-    directory, base = os.path.split(os.path.realpath(path))
-    name = os.path.join(directory, f".{base[:200]}.lock")
+    name = beside(path, ".lock")
     try:
         lock = os.open(name, FLAGS, 0o644)
     except OSError as error:

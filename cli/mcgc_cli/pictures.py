@@ -3,13 +3,13 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mcgc.errors import InputError, OutputError
+from mcgc import files
+from mcgc.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,23 +48,7 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
     ending, image = Path(path).suffix, BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "mcgc"}):
         figure.savefig(image, format=ending[1:], dpi=150, metadata=FORMATS[ending])
-    write(path, image.getvalue())
-
-
-def write(path: str | os.PathLike, content: bytes) -> None:
-    """Write a small file so that it is there whole or not at all. Raises `OutputError` if it cannot be written."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name[:200]}.partial")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(
-            f"output {os.fspath(path)!r} cannot be written ({error.strerror}): choose a place that exists and may be"
-        ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    files.write(path, image.getvalue())
 
 
 def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss: str, log: bool) -> "Figure":

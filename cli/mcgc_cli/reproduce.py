@@ -56,7 +56,7 @@ def reproduce(
 ) -> None:
     """Run a study of the paper: figure-1 to figure-7, or test-functions."""
     # imported here, since help and mistakes of spelling should not wait for it
-    from mcgc import ensembles
+    from mcgc import ensembles, files
     from mcgc_cli import arms, exact, pictures
 
     ctx.meta["debug"] = debug
@@ -80,7 +80,7 @@ def reproduce(
         )
     for ending in pictures.FORMATS:
         pictures.save(figure, Path(place, name + ending))
-    pictures.write(Path(place, RESULTS), f"{as_json(results, indent=2)}\n".encode())
+    files.write(Path(place, RESULTS), f"{as_json(results, indent=2)}\n".encode())
     click.echo(as_json(results) if json else f"{text(results)}\nsaved to {place}")
 
 

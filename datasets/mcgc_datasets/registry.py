@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h5py
 import platformdirs
 
-from mcgc import hdf5
-from mcgc.errors import DatasetError, InputError, unknown
+from mcgc import files, hdf5
+from mcgc.errors import DatasetError, InputError, OutputError, unknown
 from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
 from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
@@ -83,7 +84,7 @@ def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any
     arrays = entry.build()
     try:
         return _store(entry, arrays, cached(problem))
-    except OSError:
+    except OutputError:
         return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.image(*arrays)).hexdigest())
 
 
@@ -105,7 +106,7 @@ def cached(problem: str) -> Path:
 def make(problem: str, path: str | os.PathLike | None = None) -> Data:
     """Integrate or download the dataset of `problem` anew, and write it to `path`, or else to the cache.
 
-    Raises `DatasetError` if the problem is unknown or a download fails, `OSError` if the file cannot be written.
+    Raises `DatasetError` if the problem is unknown or a download fails, `OutputError` if the file cannot be written.
     """
     entry = _entry(problem)
     return _store(entry, entry.build(), cached(problem) if path is None else path)
@@ -117,7 +118,7 @@ def take(problem: str, source: str | os.PathLike, path: str | os.PathLike | None
     For mnist that is a directory with its four idx files, or an HDF5 file.
 
     Raises `DatasetError` if the problem is unknown or its data are computed, or if those at `source` cannot be used;
-    `OSError` if the file cannot be written.
+    `OutputError` if the file cannot be written.
     """
     entry = _entry(problem)
     if entry.gather is None:
@@ -155,5 +156,7 @@ def _entry(problem: str) -> Entry:
 
 def _store(entry: Entry, arrays: tuple, path: str | os.PathLike) -> Data:
     image = entry.image(*arrays)
-    hdf5.write(path, image)
+    with suppress(OSError):  # what is wrong with the directory, `write` says
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, image)
     return entry.kind(*arrays, os.fspath(path), hashlib.sha256(image).hexdigest())

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from mcgc import hdf5
+from mcgc import files, hdf5
 from mcgc.arrays import is_array, to_host
-from mcgc.errors import DatasetError, OutputError
+from mcgc.errors import DatasetError
 
 FORMAT, VERSION = "mcgc-series", 1
 SIZES = {"lotka-volterra": (2, 2), "lorenz": (3, 2)}  # the numbers D of states and P of parameters of the problems
@@ -76,11 +76,7 @@ def write_series(
         image = series_image(problem, **arrays, **provenance)
     except TypeError as error:
         raise DatasetError(f"{name}: provenance is of numbers and strings ({hdf5.line(error)}): give such") from None
-    try:
-        hdf5.write(path, image)
-    except OSError as error:
-        place = f"output {os.fspath(path)!r} cannot be written ({hdf5.line(error)})"
-        raise OutputError(f"{place}: choose a place that exists and may be") from None
+    files.write(path, image)
 
 
 def _numbers(name: str, key: str, given: Any) -> np.ndarray:

@@ -74,18 +74,13 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path):
     with pytest.raises(OutputError, match="cannot be written"):
         pictures.save(figure, tmp_path / "no" / "one.png")
     (tmp_path / "there.svg").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="is a directory"):
         pictures.save(figure, tmp_path / "there.svg")
     (tmp_path / "file.h5").touch()
     for name in ("file.h5/one.png", f"{'x' * 300}.png"):
         with pytest.raises(OutputError, match="cannot be written"):
             pictures.save(figure, tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file.h5", "there.svg"]
-
-
-def test_the_longest_name_that_a_file_may_have_will_do(tmp_path):
-    pictures.write(tmp_path / f"{'x' * 251}.png", b"picture")
-    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
 
 
 def test_labels_are_shown_as_they_are(tmp_path):

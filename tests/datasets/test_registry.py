@@ -18,7 +18,7 @@ from mcgc_datasets import (
     write_series,
 )
 
-from mcgc.errors import DatasetError
+from mcgc.errors import DatasetError, OutputError
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ def test_making_follows_a_link_and_heeds_the_umask(cached, published, tmp_path):
     assert modes[0] == modes[1]
 
 
-def test_a_file_in_place_of_a_directory_is_an_os_error(published, tmp_path):
+def test_a_file_in_place_of_a_directory_is_refused(published, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(OutputError, match=r"cannot be written \(Not a directory\)"):
         make("mnist", tmp_path / "file" / "made.h5")
 
 

@@ -133,18 +133,3 @@ def test_what_the_system_refuses_is_not_called_damage(words, monkeypatch, number
     monkeypatch.setattr(h5py, "File", refuse)
     with pytest.raises(DatasetError, match=sentence):
         read(words)
-
-
-@pytest.mark.parametrize("content", [b"old", None])
-def test_a_write_that_fails_leaves_what_was_there(tmp_path, monkeypatch, content):
-    path = tmp_path / "new.h5"
-    if content is not None:
-        path.write_bytes(content)
-
-    def full(number):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        hdf5.write(path, b"new")
-    assert [file.read_bytes() for file in tmp_path.iterdir()] == [content] * (content is not None)

@@ -1,7 +1,6 @@
 """Run files: what is saved is loaded, whole or not at all."""
 
 import os
-import stat
 from typing import NamedTuple
 
 import h5py
@@ -93,105 +92,6 @@ def test_an_existing_file_is_kept_unless_overwriting(tmp_path):
     runs.save(path, RUN, overwrite=True)
     assert runs.load(path).settings == RUN.settings
     assert names(tmp_path) == ["run.h5"]
-
-
-@pytest.mark.parametrize("links", [True, False])
-def test_a_file_made_during_the_write_is_kept(tmp_path, monkeypatch, links):
-    path, fsync, link = tmp_path / "run.h5", os.fsync, os.link
-
-    def meddle(handle):
-        path.write_text("precious")
-        fsync(handle)
-
-    def refuse(*args):
-        raise PermissionError(1, "no hard links here")
-
-    monkeypatch.setattr(os, "fsync", meddle)
-    monkeypatch.setattr(os, "link", link if links else refuse)
-    with pytest.raises(OutputError):
-        runs.save(path, RUN)
-    assert path.read_text() == "precious"
-    assert names(tmp_path) == ["run.h5"]
-
-
-def test_a_file_system_without_hard_links_will_do(tmp_path, monkeypatch):
-    def refuse(*args):
-        raise PermissionError(1, "no hard links here")
-
-    monkeypatch.setattr(os, "link", refuse)
-    runs.save(tmp_path / "run.h5", RUN)
-    assert runs.load(tmp_path / "run.h5").device == "cpu"
-    assert names(tmp_path) == ["run.h5"]
-
-
-@pytest.mark.parametrize("overwrite", [True, False])
-@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
-def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path, monkeypatch, failure, overwrite):
-    path = tmp_path / "run.h5"
-    if overwrite:
-        runs.save(path, RUN)
-
-    def fail(handle):
-        raise failure
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
-        runs.save(path, RUN._replace(device="other"), overwrite)
-    assert isinstance(failure, KeyboardInterrupt) or "No space left on device" in str(caught.value)
-    assert names(tmp_path) == (["run.h5"] if overwrite else [])
-    assert not overwrite or runs.load(path).device == "cpu"
-
-
-def test_permissions_are_those_of_any_new_file_and_are_kept_when_overwriting(tmp_path):
-    path = tmp_path / "run.h5"
-    (tmp_path / "plain").touch()
-    runs.save(path, RUN)
-    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
-    path.chmod(0o600)
-    runs.save(path, RUN, overwrite=True)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-
-
-def test_a_symbolic_link_is_written_through(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "run.h5").symlink_to(tmp_path / "real" / "there.h5")
-    runs.save(tmp_path / "run.h5", RUN)
-    assert (tmp_path / "run.h5").is_symlink()
-    assert runs.load(tmp_path / "real" / "there.h5").device == "cpu"
-
-
-@pytest.mark.parametrize(
-    ("name", "overwrite", "reason"),
-    [
-        ("no/such/run.h5", False, "No such file or directory"),
-        ("file/run.h5", True, "Not a directory"),
-        ("x" * 300, False, "name too long"),
-        ("", False, "is a directory"),
-        ("fifo", True, "not a regular file"),
-        ("file", False, "exists"),
-    ],
-)
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path, name, overwrite, reason):
-    (tmp_path / "file").touch()
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(OutputError, match=reason) as caught:
-        runs.check_writable(tmp_path / name, overwrite)
-    assert "\n" not in str(caught.value)
-    assert names(tmp_path) == ["fifo", "file"]
-
-
-def test_a_directory_without_permission_is_refused(tmp_path, monkeypatch):
-    def refuse(**how):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(runs.tempfile, "TemporaryFile", refuse)  # the superuser may write anywhere
-    with pytest.raises(OutputError, match="Permission denied"):
-        runs.check_writable(tmp_path / "run.h5")
-
-
-def test_checking_a_good_place_leaves_nothing_behind(tmp_path):
-    runs.check_writable(tmp_path / "run.h5")
-    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(
