@@ -19,7 +19,7 @@ _OLD = 3600.0  # seconds after which a partial file is taken to be left of a pro
 
 def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
     """Raise `OutputError` if `write` could not write to `path`; nothing is left there or beside it."""
-    mode = None
+    name, mode = os.fspath(path), None
     try:
         path = os.path.realpath(path)  # which fails where the working directory is gone
         with tempfile.TemporaryFile(dir=os.path.dirname(path)):
@@ -27,15 +27,15 @@ def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
         with suppress(FileNotFoundError):
             mode = os.stat(path).st_mode
     except OSError as error:
-        raise _refusal(os.fspath(path), error) from None
+        raise _refusal(name, error) from None
     if mode is None:
         return
     if stat.S_ISDIR(mode):
-        raise OutputError(f"output {path!r} is a directory: give the name of a file in it")
+        raise OutputError(f"output {name!r} is a directory: give the name of a file in it")
     if not stat.S_ISREG(mode):
-        raise OutputError(f"output {path!r} is not a regular file, and is not replaced: choose another name")
+        raise OutputError(f"output {name!r} is not a regular file, and is not replaced: choose another name")
     if not overwrite:
-        raise OutputError(f"output {path!r} exists: choose another name, or replace it with --force")
+        raise OutputError(f"output {name!r} exists: choose another name, or replace it with --force")
 
 
 def write(path: str | os.PathLike, content: bytes, overwrite: bool = True) -> None:
@@ -48,7 +48,7 @@ def write(path: str | os.PathLike, content: bytes, overwrite: bool = True) -> No
     is then left as it was.
     """
     check_writable(path, overwrite)
-    path = os.path.realpath(path)
+    name, path = os.fspath(path), os.path.realpath(path)
     _remove_old(path)
     temporary = beside(path, f".{secrets.token_hex(4)}.partial")
     try:
@@ -58,7 +58,7 @@ def write(path: str | os.PathLike, content: bytes, overwrite: bool = True) -> No
             os.fsync(file.fileno())
         _publish(temporary, path, overwrite)
     except OSError as error:
-        raise _refusal(path, error) from error
+        raise _refusal(name, error) from error
     finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -98,7 +98,7 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
             os.close(directory)
 
 
-def _refusal(path: str, error: OSError) -> OutputError:
+def _refusal(name: str, error: OSError) -> OutputError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     remedy = "make room there" if full else "choose a place that exists and may be"
-    return OutputError(f"output {path!r} cannot be written ({error.strerror}): {remedy}")
+    return OutputError(f"output {name!r} cannot be written ({error.strerror}): {remedy}")

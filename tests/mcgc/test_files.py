@@ -106,17 +106,21 @@ def test_a_symbolic_link_is_written_through(tmp_path):
         ("no/such/run.h5", False, "No such file or directory"),
         ("file/run.h5", True, "Not a directory"),
         ("x" * 300, False, "name too long"),
-        ("", False, "is a directory"),
+        (".", False, "is a directory"),
         ("fifo", True, "not a regular file"),
         ("file", False, "exists"),
     ],
 )
 @pytest.mark.parametrize("function", [files.check_writable, lambda path, over: files.write(path, NEW, over)])
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path, function, name, overwrite, reason):
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path, monkeypatch, function, name, overwrite, reason
+):
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "fifo")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match=reason) as caught:
-        function(tmp_path / name, overwrite)
+        function(name, overwrite)
+    assert str(caught.value).startswith(f"output {name!r} ")
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == ["fifo", "file"]
 
