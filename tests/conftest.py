@@ -1,15 +1,42 @@
-"""Fixtures: the devices that tests run on."""
+"""Fixtures: the devices that tests run on. Hooks: the processes that they run in."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import array_api_strict
+import joblib
 import pytest
 
-from mcgc.arrays import HOST, Device
+from mcgc.arrays import DTYPES, HOST, Device
 from mcgc.autodiff import Traced
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 
 GPU = pytest.param("cuda", marks=pytest.mark.gpu)  # in no default run
 LACKS = pytest.StashKey[str]()
+COMPILE = """
+import sys
+from mcgc.kernels.agreement import CASES, HOST
+for case, _ in CASES.values():
+    body, meaning = case(sys.argv[1], HOST)
+    body()
+"""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """Give a worker to each processor, and none to single files, to a GPU, which they would share, and to `-s`."""
+    alone = all(Path(arg.split("::")[0]).is_file() for arg in config.args)
+    gpu = config.option.markexpr == "gpu"
+    return 0 if alone or gpu or config.option.capture == "no" else joblib.cpu_count()
+
+
+def pytest_configure(config):
+    """Compile the kernels into Numba's cache before there are workers, each of which would compile them all."""
+    if getattr(config.option, "numprocesses", None):
+        compiling = [subprocess.Popen([sys.executable, "-c", COMPILE, dtype]) for dtype in DTYPES]
+        assert [process.wait() for process in compiling] == [0, 0]
 
 
 @pytest.fixture

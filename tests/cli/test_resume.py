@@ -44,7 +44,7 @@ def command(*args, **how):
 @pytest.mark.parametrize(
     ("number", "count"),
     [
-        (signal.SIGKILL, 10),
+        (signal.SIGKILL, 6),
         (signal.SIGTERM, 3),
         pytest.param(signal.SIGKILL, 50, marks=pytest.mark.long),
         pytest.param(signal.SIGTERM, 50, marks=pytest.mark.long),
