@@ -39,9 +39,8 @@ def variants(problem: str) -> Iterator[Variant]:
     Then every schedule with as many falls as there are rates; and a classifier has the ordinary cross-entropy too, with
     the rate and the β of the recipe.
     """
-    from mcgc import problems
-    from mcgc.estimators import ESTIMATORS
-    from mcgc.schedules import SCHEDULES
+    from mcgc.continuation import ESTIMATORS, SCHEDULES
+    from mcgc.train import problems
 
     recipe = problems.get(problem).recipe
     yield Variant("none", recipe.learning_rate_lam, recipe.beta, recipe.loss)
@@ -69,8 +68,8 @@ def settings_of(problem: str, variant: Variant, seed: int, epochs: int | None, s
 
     An epoch has so many `steps`.
     """
-    from mcgc import problems
-    from mcgc.estimators import ESTIMATORS
+    from mcgc.continuation import ESTIMATORS
+    from mcgc.train import problems
 
     recipe = problems.get(problem).recipe
     epochs = recipe.epochs if epochs is None else epochs
@@ -95,17 +94,18 @@ def trained(problem: str, data: str | None, variant: Variant, seed: int, epochs:
     """Train one member, and return its line."""
     from mcgc_datasets import load
 
-    from mcgc import problems, training
+    from mcgc import train
     from mcgc.arrays import HOST
     from mcgc.errors import SolveError
-    from mcgc.members import steps
+    from mcgc.train import problems
+    from mcgc.train._epoch import steps
 
     began, series = time.process_time(), load(problem, data)
-    study = training.bind(problems.get(problem).recipe, series, HOST)
+    study = train.bind(problems.get(problem).recipe, series, HOST)
     settings = settings_of(problem, variant, seed, epochs, steps(study.train, study.settings))
     records, failure = [], None
     try:
-        for record, _ in training.fit(settings, series, HOST):
+        for record, _ in train.fit(settings, series, HOST):
             records.append(record)
     except SolveError as error:
         failure = str(error)

@@ -73,7 +73,7 @@ def table(lines: Iterable[dict[str, Any]]) -> str:
 
 def pooled(lines: Iterable[dict[str, Any]]) -> str:
     """Return a table of mean, standard deviation and number of the scores of runs with continuation, by each factor."""
-    from mcgc import problems
+    from mcgc.train import problems
 
     groups: dict[tuple[int, str], list[float]] = defaultdict(list)
     for run in lines:
@@ -100,7 +100,7 @@ def picture(lines: Sequence[dict[str, Any]]) -> Any:
     """Return the figure of all scores by log λ halfway."""
     from mcgc_cli import pictures
 
-    from mcgc import problems
+    from mcgc.train import problems
 
     names = list(dict.fromkeys(run["problem"] for run in lines))
     figure = pictures.new(1.6 + 4 * len(names), 3.6)

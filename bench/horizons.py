@@ -34,16 +34,17 @@ def run(problem: str, variant: str, seed: int) -> dict[str, Any]:
     """Train one member and return what its best epoch has."""
     from mcgc_datasets import load
 
-    from mcgc import problems, training
+    from mcgc import train
     from mcgc.arrays import HOST
-    from mcgc.comparison import best_records
+    from mcgc.paper.comparison import best_records
+    from mcgc.train import problems
 
     recipe = problems.get(problem).recipe_of("best")
     changes = dict(VARIANTS[variant])
     if "epochs" in changes:
         changes["epochs"] = round(recipe.epochs * changes["epochs"])
     settings = recipe._replace(seed=seed, **changes)
-    records = [record for record, _ in training.fit(settings, load(problem), HOST)]
+    records = [record for record, _ in train.fit(settings, load(problem), HOST)]
     (best,) = best_records(records)
     last = records[-1]
     found = {name: getattr(best, name)[0] for name in ("train_loss", "test_loss", "log_lam")}

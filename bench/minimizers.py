@@ -13,12 +13,13 @@ import cma
 import numpy as np
 from scipy import optimize
 
-from mcgc import minimize, surfaces, value_and_grad
+from mcgc import minimize, value_and_grad
+from mcgc.paper import test_functions
 
 BUDGET = 8000
 SEEDS = range(10)
 CASES = (
-    *((name, 2) for name in surfaces.names() if name not in ("quartic", "good-saddle")),
+    *((name, 2) for name in test_functions.names() if name not in ("quartic", "good-saddle")),
     *((name, 10) for name in ("rastrigin", "styblinski-tang", "levy", "ackley", "rosenbrock")),
 )
 
@@ -30,7 +31,7 @@ class _Spent(Exception):
 class Counted:
     """A function that counts its evaluations, and ends the run at the budget or when the minimum is found."""
 
-    def __init__(self, surface: surfaces.Surface):
+    def __init__(self, surface: test_functions.Surface):
         self.function, self.target = surface.function, surface.value + 1e-4
         self.count, self.best = 0, np.inf
 
@@ -81,7 +82,7 @@ METHODS = {
 }
 
 
-def attempt(method: Callable, surface: surfaces.Surface, seed: int) -> tuple[bool, int]:
+def attempt(method: Callable, surface: test_functions.Surface, seed: int) -> tuple[bool, int]:
     """Return whether one run found the minimum, and its number of evaluations."""
     counted = Counted(surface)
     with suppress(_Spent):
@@ -92,7 +93,7 @@ def attempt(method: Callable, surface: surfaces.Surface, seed: int) -> tuple[boo
 if __name__ == "__main__":
     print(f"| function | d | {' | '.join(METHODS)} |\n|---|---|{'---|' * len(METHODS)}")
     for name, dimension in CASES:
-        surface, cells = surfaces.get(name, dimension), []
+        surface, cells = test_functions.get(name, dimension), []
         for method in METHODS.values():
             runs = [attempt(method, surface, seed) for seed in SEEDS]
             cells.append(f"{sum(found for found, _ in runs)}")

@@ -46,9 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for each member of each run."""
     from mcgc_datasets import load
 
-    from mcgc import problems, runs, training
+    from mcgc import train
     from mcgc.arrays import HOST
-    from mcgc.settings import Settings
+    from mcgc.train import Settings, problems, run_file
 
     parser = argparse.ArgumentParser(prog="python bench/strata.py", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", help="run files of mnist")
@@ -56,8 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     problem, data = problems.get("mnist"), load("mnist", given.data)
     for path in given.runs:
-        run = runs.load(path)
-        test = training.bind(Settings(**{**run.settings, "members": 1}), data, HOST).test
+        run = run_file.load(path)
+        test = train.bind(Settings(**{**run.settings, "members": 1}), data, HOST).test
         for member, theta in enumerate(run.theta):
             found = found_of(problem, theta, test)
             ratios = " ".join(f"{ratio:.1f}" for ratio in found.ratios)

@@ -14,10 +14,9 @@ from mcgc_datasets import load
 from mcgc_datasets.lorenz import BETA
 from scipy.integrate import solve_ivp
 
-from mcgc import runs, training
+from mcgc import train
 from mcgc.arrays import HOST
-from mcgc.predictions import predict
-from mcgc.settings import Settings
+from mcgc.train import Settings, predict, run_file
 
 NAMES = ("x", "y", "z")
 
@@ -35,9 +34,9 @@ def main() -> None:
     parser.add_argument("picture")
     parser.add_argument("--series", type=int, default=0, help="which of the series of the test set")
     args = parser.parse_args()
-    found = {"mcgc fit --problem lorenz": runs.load(args.best), "--recipe paper": runs.load(args.paper)}
+    found = {"mcgc fit --problem lorenz": run_file.load(args.best), "--recipe paper": run_file.load(args.paper)}
     settings = Settings(**{**found["--recipe paper"].settings, "members": 1})
-    test = training.bind(settings, load("lorenz"), HOST).test
+    test = train.bind(settings, load("lorenz"), HOST).test
     times, states, parameters = (part[args.series] for part in (test.times, test.states, test.parameters))
     fine = np.linspace(times[0], times[-1], 400)
     truth = solve_ivp(_lorenz, (times[0], times[-1]), states[0], t_eval=fine, args=tuple(parameters), rtol=1e-9).y

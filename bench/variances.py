@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mcgc import grad, ops
-from mcgc.estimators import ESTIMATORS, estimate
+from mcgc.continuation import ESTIMATORS, estimate
+from mcgc.continuation.smoothing import bump, cosine, power, quadratic
 from mcgc.random import Key, fold_in
-from mcgc.smoothing import bump, cosine, power, quadratic
 
 SIZE = 10
 THETA = np.linspace(-0.8, 1.0, SIZE)

@@ -11,7 +11,7 @@ import mcgc
 
 GROUPS = {group: [f"mcgc.{name}" for name in names] for group, names in mcgc.MODULES.items()}
 GROUPS["Use it"] = ["mcgc", *GROUPS["Use it"], "mcgc_datasets"]
-PARTS = {"mcgc.kernels": ["mcgc.kernels.generic"]}  # modules that have no page of their own
+PARTS = {"mcgc.kernels": ["mcgc.kernels.reference"]}  # modules that have no page of their own
 OPS = "mcgc.autodiff.ops"  # whose page is written by hand, and ends with what is made here
 
 DIRECTIVES = {"class": "Classes", "exception": "Errors", "function": "Functions", "data": "Constants"}

@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mcgc import problems, training
+from mcgc import train
 from mcgc.arrays import HOST
-from mcgc.settings import Settings
+from mcgc.train import Settings, problems
 
 # %%
 # Data are times (T,), parameters (S, P) and series (S, T, D). Each series has a frequency and a damping of its own.
@@ -44,8 +44,8 @@ recipe = Settings(
     atol=1e-5,
 )
 problem = problems.neural_ode(recipe, sizes=(4, 32, 32, 2), activation="tanh")
-task = training.bind(problem.recipe, data, HOST, problem)
-for record, members in training.epochs(task, training.draw(task)):  # noqa: B007
+task = train.bind(problem.recipe, data, HOST, problem)
+for record, members in train.epochs(task, train.draw(task)):  # noqa: B007
     if record.epoch % 50 == 0:
         print(f"epoch {record.epoch}: windows of {record.horizon}, test MSE {record.test_loss[0]:.2g}")
 

@@ -23,64 +23,39 @@ from mcgc.autodiff import (
     value_and_grad,
     vjp,
 )
-from mcgc.minimizer import continuation_method, minimize
+from mcgc.continuation import continuation_method, minimize
 from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
-    "Use it": (
-        *("minimizer", "training", "predictions", "problems", "settings", "runs"),
-        *("studies", "ensembles", "comparison"),
-    ),
+    "Use it": ("train", "train.problems", "train.settings", "train.run_file", "continuation"),
     "Build with it": (
-        *("autodiff", "nets", "losses", "optim", "rates", "ode", "fields", "continuation", "estimators", "schedules"),
-        *("smoothing", "surfaces", "random", "arrays", "devices", "errors"),
+        *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
+        *("continuation.estimators", "continuation.annealing", "continuation.smoothing"),
+        *("random", "arrays", "devices", "errors"),
     ),
-    "Inside": (
-        *("kernels", "windows", "members", "workers", "together"),
-        *("memory", "resume", "acceptance", "reference", "files", "hdf5", "whole"),
-    ),
+    "The paper": ("paper.studies", "paper.ensembles", "paper.comparison", "paper.test_functions"),
+    "Inside": ("kernels", "checks.kernels", "checks.device", "checks.engine", "files", "hdf5"),
 }
-_NAMES = frozenset(name for names in MODULES.values() for name in names)
+_NAMES = frozenset(name.partition(".")[0] for names in MODULES.values() for name in names)
 
 if TYPE_CHECKING:
     from mcgc import (  # isort: skip
-        acceptance as acceptance,
         arrays as arrays,
         autodiff as autodiff,
-        comparison as comparison,
+        checks as checks,
         continuation as continuation,
         devices as devices,
-        ensembles as ensembles,
         errors as errors,
-        estimators as estimators,
-        fields as fields,
         files as files,
         hdf5 as hdf5,
         kernels as kernels,
         losses as losses,
-        members as members,
-        memory as memory,
-        minimizer as minimizer,
         nets as nets,
         ode as ode,
         optim as optim,
-        predictions as predictions,
-        problems as problems,
+        paper as paper,
         random as random,
-        rates as rates,
-        reference as reference,
-        resume as resume,
-        runs as runs,
-        schedules as schedules,
-        settings as settings,
-        smoothing as smoothing,
-        studies as studies,
-        surfaces as surfaces,
-        together as together,
-        training as training,
-        whole as whole,
-        windows as windows,
-        workers as workers,
+        train as train,
     )
 else:
 

@@ -9,7 +9,7 @@ from mcgc.arrays import HOST, Device
 from mcgc.errors import DeviceError, similar
 
 if TYPE_CHECKING:
-    from mcgc.problems import Problem
+    from mcgc.train import Problem
 
 
 MEMBERS = 4  # of an ensemble of plain nets, from which on a GPU has enough to do at once

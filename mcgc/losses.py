@@ -13,7 +13,7 @@ from mcgc.autodiff.engine import strip
 from mcgc.autodiff.ops.rows import real, refuse_complex
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
-from mcgc.kernels import generic, kernels_for
+from mcgc.kernels import kernels_for, reference
 
 
 def mse(prediction: Array, target: Array, members: int = 0) -> Array:
@@ -96,7 +96,7 @@ def _one_hot(labels: Array, classes: int) -> Array:
 
 
 def _select(logits: Array, labels: Array, of_softmax: bool, members: int) -> Body | None:
-    if not (is_host(logits) and is_host(labels)) or kernels_for(logits) is generic:
+    if not (is_host(logits) and is_host(labels)) or kernels_for(logits) is reference:
         return None
     fits = (logits.ndim, members) == (2, 0) and logits.shape[1] > 0 and labels.dtype.isnative
     return _BODY if fits else None

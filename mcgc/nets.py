@@ -11,13 +11,13 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from mcgc._integers import whole
 from mcgc.arrays import HOST, Array, Device, as_floats, is_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, unknown
-from mcgc.kernels import generic, kernels_for
+from mcgc.kernels import kernels_for, reference
 from mcgc.random import Key, fold_in, normal, uniform
-from mcgc.whole import whole
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "relu": ops.relu,
@@ -154,7 +154,7 @@ def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, ski
         return None
     fits = is_host(theta) and is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
     shaped = fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes)
-    return _BODY if shaped and kernels_for(theta) is not generic else None
+    return _BODY if shaped and kernels_for(theta) is not reference else None
 
 
 def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:

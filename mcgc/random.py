@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mcgc._integers import whole
 from mcgc.arrays import HOST, Array, Device
 from mcgc.errors import InputError
-from mcgc.whole import whole
 
 MASK = 0xFFFFFFFF
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

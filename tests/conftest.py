@@ -17,7 +17,7 @@ GPU = pytest.param("cuda", marks=pytest.mark.gpu)  # in no default run
 LACKS = pytest.StashKey[str]()
 COMPILE = """
 import sys
-from mcgc.kernels.agreement import CASES, HOST
+from mcgc.checks.kernels import CASES, HOST
 for case, _ in CASES.values():
     body, meaning = case(sys.argv[1], HOST)
     body()

@@ -19,12 +19,12 @@ import h5py
 import numpy as np
 from mcgc_datasets import read_mnist, read_series
 
-from mcgc import runs
 from mcgc.autodiff.pytree import flatten
 from mcgc.errors import InputError
+from mcgc.train import run_file
 
 READERS = {
-    "run": runs.load,
+    "run": run_file.load,
     "series": lambda path: read_series(path, "lorenz", 3, 2)[:3],
     "mnist": lambda path: read_mnist(path)[:4],
 }

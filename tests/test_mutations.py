@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from mcgc_datasets import mnist_image, write_series
 
-from mcgc import runs
-from mcgc.resume import records
+from mcgc.train import run_file
+from mcgc.train._packing import records
 
 SCRIPT = Path(__file__).with_name("mutations.py")
 DATA = Path(__file__).with_name("data")
@@ -43,7 +43,7 @@ def test_spoiled_files_are_refused_in_one_sentence_in_bounded_time_and_memory(so
 
 
 def test_a_run_file_of_version_2_stays_readable():
-    run = runs.load(DATA / "run-version-2.h5")
+    run = run_file.load(DATA / "run-version-2.h5")
     assert run.settings["problem"] == "lorenz"
     assert (run.epoch, run.finished, run.device) == (2, True, "cpu")
     assert run.epochs["loss"].tolist() == [[2.0, 1.5], [1.0, 1.25]]
@@ -55,7 +55,7 @@ def test_a_run_file_of_version_2_stays_readable():
 
 
 def test_a_run_file_of_version_3_stays_readable():
-    run = runs.load(GOLDEN)
+    run = run_file.load(GOLDEN)
     assert (run.settings["problem"], run.settings["members"], run.finished, run.device) == ("means", 2, True, "cpu")
     first, _, last = records(run)
     assert (first.epoch, first.train_loss) == (1, (1.7822477817535400, 2.0832991600036621))
@@ -78,4 +78,4 @@ def test_a_run_of_version_2_left_no_step_out(tmp_path):
     with h5py.File(path, "a") as file:
         file.attrs.modify("version", 2)
         del file["epochs/skipped"]
-    assert records(runs.load(path)) == records(runs.load(GOLDEN))
+    assert records(run_file.load(path)) == records(run_file.load(GOLDEN))

@@ -11,10 +11,11 @@ from bench.timing import environment, spread
 
 STEP = """
 from mcgc_datasets import load
-from mcgc import problems, training
+from mcgc.train import problems
+from mcgc import train
 from mcgc.arrays import HOST
 settings = problems.get("lorenz").recipe._replace(epochs=1, batch_size=30)
-next(training.fit(settings, load("lorenz"), HOST))
+next(train.fit(settings, load("lorenz"), HOST))
 """
 IMPORT = ("-c", "import mcgc")
 HELP = ("-m", "mcgc_cli", "--help")

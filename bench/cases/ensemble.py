@@ -14,19 +14,20 @@ def rows(plan: Plan) -> list[Row]:
     """Time both, of workers that have started and compiled."""
     from mcgc_datasets import load
 
-    from mcgc import problems, training
+    from mcgc import train
     from mcgc.arrays import HOST
-    from mcgc.workers import workers
+    from mcgc.train import problems
+    from mcgc.train._processes import workers
 
     members, epochs, rounds = (2, 1, 1) if plan.quick else (MEMBERS, EPOCHS, min(plan.rounds, 3))
     settings, data = problems.get("lorenz").recipe._replace(members=members, epochs=epochs), load("lorenz")
-    task, every = training.bind(settings, data, HOST), cores()
+    task, every = train.bind(settings, data, HOST), cores()
     taken: dict[int, list[float]] = {1: [], every: []}
     with variables(environment(1)), workers(1, settings, data) as one, workers(every, settings, data) as all_:
         for turn in range(1 + rounds):  # the first starts the workers, and compiles
             for count, advance in ((1, one), (every, all_)):
                 began = time.perf_counter()
-                deque(training.epochs(task, training.draw(task), advance_all=advance), maxlen=0)
+                deque(train.epochs(task, train.draw(task), advance_all=advance), maxlen=0)
                 if turn:
                     taken[count].append(time.perf_counter() - began)
     note = f"{members} members; ratio to all cores"

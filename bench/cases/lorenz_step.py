@@ -40,9 +40,10 @@ def start(epochs: int) -> Start:
     import platformdirs
     from mcgc_datasets import load
 
-    from mcgc import files, problems, training, value_and_grad
+    from mcgc import files, train, value_and_grad
     from mcgc.arrays import HOST
     from mcgc.random import Key
+    from mcgc.train import problems
 
     problem = problems.get("lorenz")
     settings, data = problem.recipe._replace(epochs=max(epochs, 1)), load("lorenz")
@@ -52,7 +53,7 @@ def start(epochs: int) -> Start:
     if not path.exists():
         theta = problem.init(Key(0), "float32", HOST)
         if epochs:
-            *_, (_, stack) = training.fit(settings, data, HOST)
+            *_, (_, stack) = train.fit(settings, data, HOST)
             theta = stack[0]
         exact = problem.objective(settings._replace(rtol=TIGHT, atol=TIGHT))
         wide = type(batches[0])(*(x.astype(np.float64) for x in batches[0]))
@@ -67,9 +68,10 @@ def start(epochs: int) -> Start:
 
 def ours(epochs: int = EPOCHS) -> Side:
     """Take a step with mcgc."""
-    from mcgc import Key, problems, value_and_grad
+    from mcgc import Key, value_and_grad
     from mcgc.continuation import continuation
     from mcgc.optim import adam
+    from mcgc.train import problems
 
     theta, batch, settings, *exact = start(epochs)
     objective = problems.get("lorenz").objective(settings)

@@ -27,7 +27,7 @@ LAYERS = 5  # depth of the nets whose members are counted
 
 
 def our_members(members: int) -> Side:
-    """Take a step for each of the members, one after another, as `mcgc.training.fit` does."""
+    """Take a step for each of the members, one after another, as `mcgc.train.fit` does."""
     sides = [mnist_step.ours(depth=LAYERS) for _ in range(members)]
 
     def run() -> None:
@@ -61,8 +61,9 @@ def _system() -> tuple:
 
 def our_ode(ode_steps: int, adjoint: str = "checkpointed") -> Side:
     """Differentiate a solution of `ode_steps` equal steps of dopri5, of the Lorenz problem's net."""
-    from mcgc import problems, value_and_grad
+    from mcgc import value_and_grad
     from mcgc.arrays import HOST
+    from mcgc.train import problems
 
     theta, y0, inputs = _system()
     problem = problems.get("lorenz")

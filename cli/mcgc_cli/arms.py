@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from mcgc_datasets import load
 
-from mcgc import problems, runs, training
+from mcgc import train
 from mcgc.arrays import Device
-from mcgc.comparison import summary
-from mcgc.ensembles import Ensembles
-from mcgc.resume import unpack
-from mcgc.settings import Settings
+from mcgc.paper.comparison import summary
+from mcgc.paper.ensembles import Ensembles
+from mcgc.train import Settings, problems, run_file
+from mcgc.train._packing import unpack
 from mcgc_cli import pictures
 from mcgc_cli.lock import locked
 from mcgc_cli.options import device_of, settings_of
@@ -20,7 +20,7 @@ from mcgc_cli.progress import Show, progress
 from mcgc_cli.saving import Saver, begun, same_run
 from mcgc_cli.signals import noted
 from mcgc_cli.summary import SPREAD, as_table, number, spread_rows
-from mcgc_cli.train import train
+from mcgc_cli.train import train_and_save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def reproduce(
             if savers[arm].epoch == epochs:
                 say(f"{savers[arm].path} is finished, and taken as it is")
                 continue
-            train(
+            train_and_save(
                 savers[arm],
                 arms[arm],
                 data,
@@ -83,12 +83,12 @@ def _saver(path: str, settings: Settings, data: Any, device: Device) -> Saver:
     saver = begun(path, True, 1, settings, data, device)
     if not os.path.lexists(path):
         return saver
-    old = runs.load(path)
+    old = run_file.load(path)
     if old.epoch == settings.epochs:  # it is only drawn again, which other versions may do
         saver.run = saver.run._replace(versions=old.versions)
     saver = same_run(saver, old, False, "undo that, or choose another directory with --out")
     if saver.epoch < settings.epochs:
-        unpack(saver.states[0], training.draw(training.bind(settings, data, device)), device)
+        unpack(saver.states[0], train.draw(train.bind(settings, data, device)), device)
     return saver
 
 
@@ -97,7 +97,7 @@ def _shown(show: Show, arm: str, before: int) -> Callable[[Any], None]:
 
 
 def _columns(savers: Mapping[str, Saver]) -> dict[str, Any]:
-    return {arm: runs.columns(saver.records) for arm, saver in savers.items()}
+    return {arm: run_file.columns(saver.records) for arm, saver in savers.items()}
 
 
 def _results(study: Ensembles, settings: Settings, savers: Mapping[str, Saver], device: Device) -> dict[str, Any]:

@@ -42,8 +42,7 @@ def check(problem: str | None, dataset: str | None, steps: int, seed: int, estim
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load, problem_of
 
-    from mcgc import problems
-    from mcgc.settings import validate
+    from mcgc.train import problems, validate
 
     files = {}
     if dataset is not None:
@@ -54,7 +53,7 @@ def check(problem: str | None, dataset: str | None, steps: int, seed: int, estim
         settings = each.recipe._replace(seed=seed, estimator=estimator, warmup_epochs=0)
         tasks.append((each, validate(settings, each.options), load(each.name, files.get(each.name))))
 
-    from mcgc.reference import compare
+    from mcgc.checks.engine import compare
 
     rows: list[dict[str, Any]] = []
     for each, settings, data in tasks:
@@ -75,7 +74,7 @@ def _available(files: dict[str, str]) -> list[str]:
     """Return the problems whose data need no download."""
     from mcgc_datasets.registry import cached
 
-    from mcgc import problems
+    from mcgc.train import problems
 
     return [name for name in problems.names() if name != "mnist" or name in files or cached(name).exists()]
 

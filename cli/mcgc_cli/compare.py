@@ -12,7 +12,7 @@ from mcgc_cli.summary import SPREAD, as_json, as_table, number, spread_rows
 from mcgc_cli.values import FILE
 
 if TYPE_CHECKING:
-    from mcgc.runs import Run
+    from mcgc.train.run_file import Run
 
 
 @click.command()
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: bool) -> None:
     """Compare run files of mcgc fit, of one problem: the spread of each, and how it differs from the first."""
     # imported here, since help and mistakes of spelling should not wait for it
-    from mcgc import problems, runs
-    from mcgc.comparison import summary
-    from mcgc.resume import records
+    from mcgc.paper.comparison import summary
+    from mcgc.train import problems, run_file
+    from mcgc.train._packing import records
     from mcgc_cli import pictures
 
     if output is not None:
         pictures.check_format(output)
     if len(set(map(os.path.realpath, paths))) != len(paths):
         raise InputError("a run is given twice: name each once")
-    found = {path: runs.load(path) for path in paths}
+    found = {path: run_file.load(path) for path in paths}
     for run in found.values():
         records(run)  # which raises if they are not complete
     names = {path: run.settings.get("problem") for path, run in found.items()}
@@ -66,7 +66,7 @@ def _differences(first: "Run", other: "Run") -> dict[str, Any]:
 
     Member i of both has the same initial parameters and test set if seed, data and dtype are the same.
     """
-    from mcgc.comparison import best, final, interval
+    from mcgc.paper.comparison import best, final, interval
 
     same_data = first.dataset.get("sha256") == other.dataset.get("sha256")
     paired = same_data and all(first.settings.get(x) == other.settings.get(x) for x in ("seed", "members", "dtype"))
@@ -81,15 +81,15 @@ def _recall(problem: Any, run: "Run", path: str) -> list[dict[str, Any]]:
     """Return, for each member, the fraction right of each class, and the classes that it never names."""
     from mcgc_datasets import load
 
-    from mcgc import training
+    from mcgc import train
     from mcgc.arrays import HOST, to_host
-    from mcgc.comparison import recall
+    from mcgc.paper.comparison import recall
     from mcgc_cli.options import settings_of
 
     data = load(problem.name, path)
     if data.sha256 != run.dataset.get("sha256"):
         raise InputError(f"{path} is not the dataset that the run was trained on: give that one as --data")
-    task = training.bind(settings_of(problem, {"members": 1}, run), data, HOST, problem)
+    task = train.bind(settings_of(problem, {"members": 1}, run), data, HOST, problem)
     found = []
     for theta in run.theta:
         counts = to_host(problem.confusion(theta, task.test)).tolist()

@@ -82,8 +82,8 @@ def validate(file: str, problem: str | None, json: bool) -> None:
     """
     from mcgc_datasets import load, problem_of
 
-    from mcgc import problems
     from mcgc.hdf5 import check_file
+    from mcgc.train import problems
 
     check_file(file, f"dataset file {file!r}")
     if problem is not None:
@@ -103,7 +103,8 @@ def validate(file: str, problem: str | None, json: bool) -> None:
 
 def _write(problem: str, output: str | None, force: bool, json: bool, write: Callable[[], "Data"]) -> None:
     """Write a dataset with `write` and describe it."""
-    from mcgc import files, problems
+    from mcgc import files
+    from mcgc.train import problems
 
     problems.get(problem)  # before anything of the user's is touched
     if output is not None:

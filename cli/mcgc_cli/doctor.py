@@ -39,10 +39,10 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     if problem is not None or any(value is not None for value in run.values()):
         raise click.UsageError("--dataset, --members, --batch-size and --device go with --problem, which goes alone")
     # imported here, since help should not wait for it
-    from mcgc.acceptance import acceptance
+    from mcgc.checks.device import acceptance
+    from mcgc.checks.kernels import agreements
     from mcgc.devices import select_device
-    from mcgc.kernels.agreement import agreements
-    from mcgc.runs import versions
+    from mcgc.train.run_file import versions
 
     try:
         devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
@@ -79,10 +79,10 @@ def _memory(
     """Return the memory of a run, in bytes."""
     from mcgc_datasets import load
 
-    from mcgc import problems
     from mcgc.arrays import Device
     from mcgc.devices import select_device
-    from mcgc.memory import predict
+    from mcgc.train import problems
+    from mcgc.train._memory import predict
 
     problem = problems.get(name)
     settings = settings_of(problem, {"members": members, "batch_size": batch_size})
@@ -105,7 +105,7 @@ def _memory(
 
 
 def _memory_text(result: dict[str, Any]) -> str:
-    from mcgc.memory import PARTS, amount
+    from mcgc.train._memory import PARTS, amount
 
     members, turns = result["members"], "one after the other" if result["at_once"] == 1 else "all at once"
     of = "1 member" if members == 1 else f"{members} members {turns}"
@@ -139,7 +139,7 @@ def _datasets() -> dict[str, Any]:
     """Return the directory of the cached datasets, and the size in bytes of each, or None."""
     from mcgc_datasets.registry import cached
 
-    from mcgc import problems
+    from mcgc.train import problems
 
     paths = {name: cached(name) for name in problems.names()}
     sizes = {name: path.stat().st_size if path.is_file() else None for name, path in paths.items()}

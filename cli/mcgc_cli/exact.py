@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mcgc import runs, studies
 from mcgc.errors import InputError
+from mcgc.paper import studies
+from mcgc.train import run_file
 from mcgc_cli import landscapes
 from mcgc_cli.summary import as_table
 
@@ -120,7 +121,7 @@ def reproduce(name: str, members: int) -> tuple[dict[str, Any], "Figure"]:
     """Run a study; return its results and its figure."""
     study, began = _STUDIES[name], time.perf_counter()
     found = study.run(members)
-    took = {"seconds": time.perf_counter() - began, "versions": runs.versions()}
+    took = {"seconds": time.perf_counter() - began, "versions": run_file.versions()}
     return {"study": name, **took, "results": study.numbers(found)}, study.draw(found)
 
 

@@ -95,11 +95,12 @@ def fit(
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load
 
-    from mcgc import files, problems, runs
+    from mcgc import files
     from mcgc.hdf5 import check_file
+    from mcgc.train import problems, run_file
     from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
-    from mcgc_cli.train import train
+    from mcgc_cli.train import train_and_save
 
     ctx.meta["debug"] = debug
     if resume is not None and (output is not None or force):
@@ -112,7 +113,7 @@ def fit(
         if resume is not None:
             check_file(resume, f"run file {resume!r}")
             stack.enter_context(locked(resume, say))  # before it is read, since another process may be about to save
-            old, force = runs.load(resume), True
+            old, force = run_file.load(resume), True
             problem, dataset, device = resumed(old, problem, dataset, device)
         if problem is None:
             raise click.UsageError("Missing option '--problem'.")
@@ -137,7 +138,7 @@ def fit(
         heed = stack.enter_context(noted())
         show = stack.enter_context(progress(settings.epochs, quiet))
         again = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
-        train(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
+        train_and_save(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
     _report(settings, saver.records, place.name, saver.path, json)
 
 

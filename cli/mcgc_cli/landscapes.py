@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from mcgc import studies, surfaces
 from mcgc.arrays import HOST
+from mcgc.paper import studies, test_functions
 from mcgc_cli.pictures import COLOURS, new, plain
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def schemes(found: tuple) -> "Figure":
     """Draw the paths of Algorithm 1 and of Algorithm 2 on g over θ and λ (figure 3)."""
     xp = HOST.namespace
     first, second = found
-    corners = [(first[0].lam, surfaces.get("quartic").start[0])]
+    corners = [(first[0].lam, test_functions.get("quartic").start[0])]
     for point in first:
         corners += [(point.lam, corners[-1][1]), (point.lam, float(point.theta[0]))]
     parts = [(i / 20, a, b) for a, b in pairwise(corners) for i in range(21)]
@@ -53,7 +53,7 @@ def schemes(found: tuple) -> "Figure":
         "(b) Algorithm 2: λ a variable": (second.lam, second.theta[:, 0]),
     }
     figure = new(10, 4.6)
-    g: Any = surfaces.get("quartic").smoothed
+    g: Any = test_functions.get("quartic").smoothed
     theta, lams = xp.linspace(-1.1, 1.5, 53), xp.linspace(0.0, 0.5, 26)
     heights = xp.stack([g(theta[:, None], float(lam)) for lam in lams])
     for number, (title, (lam, x)) in enumerate(paths.items(), start=1):
@@ -79,7 +79,7 @@ def saddles(found: Mapping) -> "Figure":
     for name, row in zip(("bad-saddle", "good-saddle"), panels, strict=True):
         paths = {beta: path for (surface, beta), path in found.items() if surface == name}
         for axes, (beta, path) in zip(row, paths.items(), strict=False):
-            contours(axes, surfaces.get(name), (-4.0, 4.0))
+            contours(axes, test_functions.get(name), (-4.0, 4.0))
             shown = trace(axes, path)
             axes.set_title(f"{name.replace('-', ' ')}, β = {beta:g}", fontsize=10)
         figure.colorbar(shown, ax=row[1], label="λ")

@@ -63,9 +63,10 @@ def _option(flag: str, kind: Any, text: str) -> Any:
 def minimize(surface: str, dimension: int | None, start: str | None, json: bool, **given: Any) -> None:
     """Minimise a test function by continuation, for example rastrigin."""
     # imported here, since help and mistakes of spelling should not wait for it
-    from mcgc import minimize, surfaces
+    from mcgc import minimize
+    from mcgc.paper import test_functions
 
-    chosen = surfaces.get(surface, dimension)
+    chosen = test_functions.get(surface, dimension)
     try:
         found = minimize(
             chosen.function,

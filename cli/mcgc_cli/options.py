@@ -11,9 +11,8 @@ from mcgc_cli.values import DEVICE, choice
 
 if TYPE_CHECKING:
     from mcgc.arrays import Device
-    from mcgc.problems import Problem
-    from mcgc.runs import Run
-    from mcgc.settings import Settings
+    from mcgc.train import Problem, Settings
+    from mcgc.train.run_file import Run
 
 workers_option = click.option(
     "--workers",
@@ -122,8 +121,8 @@ class RecipeOption(GroupedOption):
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """Return the flag and the help, with what the option may be and its default: of all problems, or of each."""
-        from mcgc import problems
-        from mcgc.settings import CHOICES, OF_SOME
+        from mcgc.train import problems
+        from mcgc.train.settings import CHOICES, OF_SOME
 
         flag, text = super().get_help_record(ctx) or ("", "")
         field = str(self.name)
@@ -173,7 +172,7 @@ def settings_of(
     import re
 
     from mcgc.errors import InputError
-    from mcgc.settings import Settings, validate
+    from mcgc.train import Settings, validate
 
     options = {field: value for field, value in given.items() if value is not None}
     try:

@@ -13,7 +13,7 @@ MOST_LINES = 30
 
 
 class Show(Protocol):
-    """Shows a record of `mcgc.training`: the epoch of all, if not its own, and of which run, if there are several."""
+    """Shows a record of `mcgc.train`: the epoch of all, if not its own, and of which run, if there are several."""
 
     def __call__(self, record: Any, epoch: int | None = None, run: str = "") -> None:
         """Show `record`."""

@@ -56,7 +56,8 @@ def reproduce(
 ) -> None:
     """Run a study of the paper: figure-1 to figure-7, or test-functions."""
     # imported here, since help and mistakes of spelling should not wait for it
-    from mcgc import ensembles, files
+    from mcgc import files
+    from mcgc.paper import ensembles
     from mcgc_cli import arms, exact, pictures
 
     ctx.meta["debug"] = debug

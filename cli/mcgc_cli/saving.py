@@ -8,13 +8,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from mcgc import runs
 from mcgc.arrays import Device, is_array, to_host
 from mcgc.autodiff.pytree import flatten
 from mcgc.errors import InputError, OutputError
-from mcgc.resume import differences, pack, records
-from mcgc.runs import Run, columns, save
-from mcgc.settings import Settings
+from mcgc.train import Settings, run_file
+from mcgc.train._packing import differences, pack, records
+from mcgc.train.run_file import Run, columns, save
 from mcgc_cli.sentences import FAILURE, Stopped
 
 SECONDS = 2.0  # between two saves, at least
@@ -72,7 +71,7 @@ class Saver:
 
 def begun(path: str, overwrite: bool, every: int, settings: Settings, data: Any, place: Device) -> Saver:
     """Return what saves a run that begins."""
-    start = Run(settings._asdict(), runs.versions(), dataset_of(data), place.name, False, {}, ())
+    start = Run(settings._asdict(), run_file.versions(), dataset_of(data), place.name, False, {}, ())
     return Saver(path, overwrite, every, start)
 
 

@@ -95,7 +95,7 @@ def warn(result: dict[str, Any]) -> None:
 
 def result_of(settings: Any, records: Sequence[Any], device: str, output: str) -> dict[str, Any]:
     """Return what the command reports of a run: lists have one entry a member, and are those of its best epoch."""
-    from mcgc.comparison import best_records
+    from mcgc.paper.comparison import best_records
 
     chosen, last = best_records(records), records[-1]
     evaluations = [count for record in records for count in record.function_evaluations]

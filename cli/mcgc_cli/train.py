@@ -4,20 +4,20 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from mcgc import training
+from mcgc import train
 from mcgc.arrays import Device
 from mcgc.errors import McgcError
 from mcgc.kernels import when_compiling
-from mcgc.resume import unpack
-from mcgc.settings import Settings
-from mcgc.together import advance_on
-from mcgc.workers import workers as processes
+from mcgc.train import Settings
+from mcgc.train._packing import unpack
+from mcgc.train._processes import workers as processes
+from mcgc.train._stacked import advance_on
 from mcgc_cli.saving import Saver
 from mcgc_cli.sentences import FAILURE, INTERRUPTED, Stopped
 from mcgc_cli.signals import Interrupted
 
 
-def train(
+def train_and_save(
     saver: Saver,
     settings: Settings,
     data: Any,
@@ -37,15 +37,15 @@ def train(
     interrupt and for every error but a bug.
     """
     when_compiling(lambda: say("compiling the kernels, once"))
-    task = training.bind(settings, data, place)
+    task = train.bind(settings, data, place)
     saver.scale(task.scaling)
-    members = training.draw(task) if not saver.states else unpack(saver.states[0], training.draw(task), place)
+    members = train.draw(task) if not saver.states else unpack(saver.states[0], train.draw(task), place)
     advance_all = advance_on(place, heed)
     with ExitStack() as stack:
         if workers > 1:
             advance_all = stack.enter_context(processes(workers, settings, data, pause=heed, say=say))
         try:
-            for record, after in training.epochs(task, members, saver.epoch, advance_all):
+            for record, after in train.epochs(task, members, saver.epoch, advance_all):
                 saver.take(record, after)
                 show(record)
                 heed()

@@ -32,26 +32,26 @@ class Name(click.ParamType):
 
 
 def _problems(ctx: click.Context) -> Iterable[str]:
-    from mcgc import problems
+    from mcgc.train import problems
 
     return problems.names()
 
 
 def _recipes(ctx: click.Context) -> Iterable[str]:
-    from mcgc import problems
+    from mcgc.train import problems
 
     chosen = [name for name in problems.names() if ctx.params.get("problem") in (None, name)]
     return dict.fromkeys(recipe for name in chosen for recipe in problems.get(name).recipes())
 
 
 def _surfaces(ctx: click.Context) -> Iterable[str]:
-    from mcgc import surfaces
+    from mcgc.paper import test_functions
 
-    return surfaces.names()
+    return test_functions.names()
 
 
 def _studies(ctx: click.Context) -> Iterable[str]:
-    from mcgc import ensembles
+    from mcgc.paper import ensembles
     from mcgc_cli import exact
 
     return sorted([*exact.names(), *ensembles.names()])
@@ -66,7 +66,7 @@ def choice(field: str) -> Any:
     """Return the type of an option that sets `field` of the settings to one of a few names."""
 
     def known(ctx: click.Context) -> Iterable[str]:
-        from mcgc.settings import CHOICES
+        from mcgc.train.settings import CHOICES
 
         return CHOICES.get(field, ())
 

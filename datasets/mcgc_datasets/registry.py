@@ -20,7 +20,7 @@ from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
 from mcgc_datasets.series import SIZES, Arrays, SeriesData, read_series, series_image
 
 if TYPE_CHECKING:
-    from mcgc.problems import Problem
+    from mcgc.train import Problem
 
 Data = SeriesData | MnistData
 

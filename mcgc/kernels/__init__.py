@@ -1,7 +1,7 @@
 """The few loops that matter, each with one meaning and several bodies.
 
-`generic` is the meaning, in plain array-API code; `cpu` holds Numba bodies for NumPy arrays, and `cuda` those for CuPy
-arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
+`reference` is the meaning, in plain array-API code. `cpu` holds Numba bodies for NumPy arrays, and `cuda` those for
+CuPy arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from mcgc.arrays import Array, is_cupy, is_host
-from mcgc.kernels import generic
+from mcgc.kernels import reference
 
 _found: dict[tuple, ModuleType] = {}  # by type and dtype: to choose anew costs microseconds a call
 
@@ -44,12 +44,12 @@ def _choose(array: Array) -> ModuleType:
 
             from mcgc.kernels import cpu
 
-            return generic if config.DISABLE_JIT else cpu  # in Python the loops would take a thousand times as long
+            return reference if config.DISABLE_JIT else cpu  # in Python the loops would take a thousand times as long
         if is_cupy(array) and _has_numba_cuda():
             from mcgc.kernels import cuda
 
             return cuda
-    return generic
+    return reference
 
 
 @cache

@@ -12,7 +12,7 @@ from numba.extending import overload, register_jitable
 
 from mcgc import random
 from mcgc.arrays import check_alike
-from mcgc.kernels import buffers, generic, scalar
+from mcgc.kernels import buffers, reference, scalar
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.random import LANES, ROUNDS, TILE, Key, Keys
@@ -118,7 +118,7 @@ def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
 
 def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
     """Compute `generic.perturb` without storing the noise, members one after the other."""
-    generic.check_noise(theta, key, scale)
+    reference.check_noise(theta, key, scale)
     if not isinstance(key, Key):
         scales = np.broadcast_to(scale, len(key))
         moved, sqnorms = zip(*(perturb(*each) for each in zip(theta, scales, key, strict=True)), strict=True)
@@ -131,7 +131,7 @@ def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
 
 def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     """Compute `generic.noise_dot` without storing the noise, members one after the other."""
-    generic.check_noise(gradient, key)
+    reference.check_noise(gradient, key)
     if not isinstance(key, Key):
         return np.stack([noise_dot(*each) for each in zip(gradient, key, strict=True)])
     return gradient.dtype.type(_noise_dot(laid_out(gradient), *_key_words(key)))
@@ -153,9 +153,9 @@ def adam(
     A number by itself, and a learning rate that is an array, are left to `generic.adam`.
     """
     if theta.ndim == 0 or not isinstance(learning_rate, _NUMBERS):
-        return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
+        return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
-    constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
+    constants = reference.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
     new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
     flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]

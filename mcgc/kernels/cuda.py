@@ -22,7 +22,7 @@ from numba.cuda.types import float32
 
 from mcgc import random
 from mcgc.arrays import Array, check_alike, device_of, is_host, namespace_of
-from mcgc.kernels import generic, scalar
+from mcgc.kernels import reference, scalar
 from mcgc.kernels.compiled import kept
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
@@ -242,7 +242,7 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
 
 def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tuple[Array, Array]:
     """Compute `generic.perturb` without storing the noise; `scale` is read on the device."""
-    generic.check_noise(theta, key, scale)
+    reference.check_noise(theta, key, scale)
     xp, rows = namespace_of(theta), 1 if isinstance(key, Key) else len(key)
     if isinstance(scale, int | float):
         scale = xp.full((rows,), scale, dtype=theta.dtype, device=device_of(theta))
@@ -254,7 +254,7 @@ def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tup
 
 def noise_dot(gradient: Array, key: Key | Sequence[Key]) -> Array:
     """Compute `generic.noise_dot` without storing the noise."""
-    generic.check_noise(gradient, key)
+    reference.check_noise(gradient, key)
     return _sums(_noise_dot, key, gradient, gradient.ravel())
 
 
@@ -271,9 +271,9 @@ def adam(
 ) -> tuple[Array, Array, Array]:
     """Compute `generic.adam` in one pass; a learning rate that is an array is left to that."""
     if not isinstance(learning_rate, int | float | np.number):
-        return generic.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
+        return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
-    constants = generic.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
+    constants = reference.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     m = theta.size
     new = [_empty((m,), theta) for _ in range(3)]
     if m > 0:

@@ -1,7 +1,17 @@
 """Ordinary differential equations: explicit Runge–Kutta solvers with dense output and three adjoints."""
 
-from mcgc.ode.plan import Stats
-from mcgc.ode.solve import ADJOINTS, Solution, solve
-from mcgc.ode.tableaux import TABLEAUX, Tableau
+from mcgc.ode._dense_field import DenseField, solve_members
+from mcgc.ode._integrate import Stats
+from mcgc.ode._solve import ADJOINTS, Solution, solve
+from mcgc.ode._tableaux import TABLEAUX, Tableau
 
-__all__ = ["ADJOINTS", "TABLEAUX", "Solution", "Stats", "Tableau", "solve"]
+__all__ = [
+    "ADJOINTS",
+    "TABLEAUX",
+    "DenseField",
+    "Solution",
+    "Stats",
+    "Tableau",
+    "solve",
+    "solve_members",
+]

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from bench import drives
-from mcgc import schedules
-from mcgc.estimators import ESTIMATORS
+from mcgc.continuation import ESTIMATORS, annealing
 
 
 @pytest.mark.parametrize(("problem", "count"), [("mnist", 51), ("lorenz", 49)])
@@ -21,9 +20,9 @@ def test_variants_take_equally_many_gradients(problem, count):
         assert settings.continuation == (variant.estimator != "none")
 
 
-@pytest.mark.parametrize("schedule", schedules.SCHEDULES)
+@pytest.mark.parametrize("schedule", annealing.SCHEDULES)
 def test_a_schedule_ends_where_it_is_said_to(schedule):
-    optimizer, log_lam = schedules.SCHEDULES[schedule](drives.gamma_of(schedule, 3.0, 40)), np.asarray(-10.0)
+    optimizer, log_lam = annealing.SCHEDULES[schedule](drives.gamma_of(schedule, 3.0, 40)), np.asarray(-10.0)
     state = optimizer.init(log_lam)
     for _ in range(40):
         log_lam, state = optimizer.update(log_lam, state, log_lam)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcgc.estimators import ESTIMATORS
+from mcgc.continuation import ESTIMATORS
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 from mcgc_cli import main
 
-from mcgc import members, training
+from mcgc import train
 from mcgc.arrays import HOST, to_device
 from mcgc.continuation import State
 from mcgc.random import Key
+from mcgc.train import _epoch
 
 
 @pytest.fixture
@@ -60,14 +61,14 @@ def record(settings, epoch, loss=None):
     counts = tuple(10 for _ in members)
     none, steps, zero, kept, half = (tuple(value for _ in members) for value in (None, 7 * epoch, 0, False, 0.5))
     scores = (losses, losses, none, losses, none, path, path, path)
-    return training.Record(epoch, 0, *scores, counts, counts, counts, steps, zero, kept, half, 0.5)
+    return train.Record(epoch, 0, *scores, counts, counts, counts, steps, zero, kept, half, 0.5)
 
 
 def member(epoch):
     """Return a member whose four parameters, φ, and number of steps tell the epoch."""
     theta, log_lam = (to_device(x, HOST, "float32") for x in ([float(epoch)] * 4, -10.0 - epoch))
     state = State(theta, log_lam, (), (), 7 * epoch)
-    return members.Member(state, Key(2**64 - 1), Key(1), state)
+    return _epoch.Member(state, Key(2**64 - 1), Key(1), state)
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def fake_fit(monkeypatch, data):
             yield record(settings, epoch, begin.losses.get(epoch)), [member(epoch)] * settings.members
 
     begin.calls, begin.fail, begin.after, begin.losses = [], {}, {}, {}
-    monkeypatch.setattr(training, "bind", begin)
-    monkeypatch.setattr(training, "draw", lambda task: [member(0)] * task.settings.members)
-    monkeypatch.setattr(training, "epochs", epochs)
+    monkeypatch.setattr(train, "bind", begin)
+    monkeypatch.setattr(train, "draw", lambda task: [member(0)] * task.settings.members)
+    monkeypatch.setattr(train, "epochs", epochs)
     return begin

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from mcgc_datasets import mnist_image, write_series
 
-from mcgc import estimators, reference
-from mcgc.kernels import cpu_solve
+from mcgc.checks import engine
+from mcgc.continuation import estimators
+from mcgc.ode import _compiled
 
 COLUMNS = ["loss", "grad_theta", "grad_log_lam", "theta", "log_lam"]
 
@@ -28,10 +29,10 @@ def fake(monkeypatch, data):
 
     def compare(problem, settings, series, steps):
         calls.append((problem.name, settings, series.source, steps))
-        return [reference.Difference(1, 1e-12, 2e-12, 3e-12, 4e-12, 5e-12), *compare.found]
+        return [engine.Difference(1, 1e-12, 2e-12, 3e-12, 4e-12, 5e-12), *compare.found]
 
     compare.found, compare.calls = [], calls
-    monkeypatch.setattr(reference, "compare", compare)
+    monkeypatch.setattr(engine, "compare", compare)
     return compare
 
 
@@ -48,13 +49,13 @@ def test_engine_and_autograd_agree(mcgc):
 
 
 def test_a_derivative_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):
-    right = cpu_solve.pull_dense
+    right = _compiled.pull_dense
 
     def wrong(*args):
         theta_bar, *others = right(*args)
         return (theta_bar * (1 + 1e-6), *others)
 
-    monkeypatch.setattr(cpu_solve, "pull_dense", wrong)
+    monkeypatch.setattr(_compiled, "pull_dense", wrong)
     result = mcgc("check", "--problem", "lorenz", "--dataset", "data.h5", "--steps", 1)
     assert result.exit_code == 1
     assert "1.0e-06" in result.stdout
@@ -73,7 +74,7 @@ def test_an_estimator_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):
 
 
 def test_the_largest_difference_of_all_steps_counts_and_a_nan_most(mcgc, fake):
-    fake.found = [reference.Difference(2, 1e-9, 2e-8, 0.0, float("nan"), 0.0), reference.Difference(3, *[1e-11] * 5)]
+    fake.found = [engine.Difference(2, 1e-9, 2e-8, 0.0, float("nan"), 0.0), engine.Difference(3, *[1e-11] * 5)]
     result = mcgc("check", "--problem", "lorenz", "--json")
     assert result.exit_code == 1
     found = json.loads(result.stdout)

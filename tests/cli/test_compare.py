@@ -11,8 +11,8 @@ import pytest
 from mcgc_cli import summary
 from mcgc_datasets import mnist_image, write_series
 
-from mcgc import runs
-from mcgc.comparison import interval
+from mcgc.paper.comparison import interval
+from mcgc.train import run_file
 
 SERIES = "fit --problem lotka-volterra --dataset data.h5 --rtol 1e-2 --atol 1e-2 --epochs 2 --quiet --device cpu"
 
@@ -32,12 +32,12 @@ def test_the_numbers_are_those_of_the_run_files(mcgc, three):
     result = json.loads(done.stdout)
     assert result["problem"] == "lotka-volterra"
     for path, found in result["runs"].items():
-        epochs = runs.load(path).epochs
+        epochs = run_file.load(path).epochs
         for when, values in (("final", epochs["test_loss"][-1]), ("best", epochs["test_loss"].min(axis=0))):
             assert found[when]["test_loss"]["members"] == values.tolist()
             assert found[when]["test_loss"]["sd"] == pytest.approx(statistics.stdev(values.tolist()), rel=1e-12)
     assert {path: it["paired"] for path, it in result["differences"].items()} == {"b.h5": True, "c.h5": False}
-    ours, theirs = (runs.load(path).epochs["train_loss"][-1].tolist() for path in ("a.h5", "b.h5"))
+    ours, theirs = (run_file.load(path).epochs["train_loss"][-1].tolist() for path in ("a.h5", "b.h5"))
     assert result["differences"]["b.h5"]["final"]["train_loss"] == interval(ours, theirs, True)._asdict()
 
 

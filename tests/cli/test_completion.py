@@ -12,8 +12,9 @@ from mcgc_cli import main
 from mcgc_cli.options import ROWS
 from mcgc_cli.values import Name, Place
 
-from mcgc import problems, surfaces
-from mcgc.settings import CHOICES
+from mcgc.paper import test_functions
+from mcgc.train import problems
+from mcgc.train.settings import CHOICES
 
 COMMAND = (sys.executable, "-c", "from mcgc_cli import main; main(prog_name='mcgc')")
 
@@ -51,7 +52,7 @@ ASKED = {
     "mcgc fit --solver dop": ["dopri5", "dopri8"],
     "mcgc reproduce figure-7 --estimator path": ["pathwise"],
     "mcgc minimize ras": ["rastrigin"],
-    "mcgc minimize ": surfaces.names(),
+    "mcgc minimize ": test_functions.names(),
     "mcgc reproduce test": ["test-functions"],
     "mcgc reproduce figure-5 --device c": ["cpu", "cuda"],
     "mcgc check --estimator path": ["pathwise"],

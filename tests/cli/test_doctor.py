@@ -11,9 +11,12 @@ from mcgc_cli.doctor import EXAMPLES
 from mcgc_datasets import lorenz, lotka_volterra, write_series
 
 import mcgc as library
-from mcgc import acceptance, arrays, devices, memory, problems
-from mcgc.kernels import agreement, cpu, generic
-from mcgc.kernels.agreement import CASES
+from mcgc import arrays, devices
+from mcgc.checks import device
+from mcgc.checks import kernels as agreement
+from mcgc.checks.kernels import CASES
+from mcgc.kernels import cpu, reference
+from mcgc.train import _memory, problems
 
 
 @pytest.fixture(autouse=True)
@@ -83,8 +86,8 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
 def one_case(monkeypatch):
     """Leave one kernel and one problem to compare."""
     monkeypatch.setattr(agreement, "CASES", {"perturb": CASES["perturb"]})
-    monkeypatch.setattr(acceptance, "CASES", {})
-    monkeypatch.setattr(acceptance, "STEPS_ALLOWED", {"lotka-volterra": 1024.0})
+    monkeypatch.setattr(device, "CASES", {})
+    monkeypatch.setattr(device, "STEPS_ALLOWED", {"lotka-volterra": 1024.0})
 
 
 @pytest.mark.usefixtures("one_case")
@@ -100,8 +103,8 @@ def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeyp
         ("perturb", "cpu"),
         *((name, "cuda:0") for name in ["perturb", *steps]),
     ]
-    right = generic.perturb
-    monkeypatch.setattr(generic, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
+    right = reference.perturb
+    monkeypatch.setattr(reference, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
     result = mcgc("doctor", "--gpu")
     assert result.exit_code == 1
     assert "not to be trusted on this machine: perturb in float32 on c" in result.stderr
@@ -123,7 +126,7 @@ def test_the_memory_of_a_run_is_told_by_its_parts(mcgc, cache):
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     settings = problems.get("mnist").recipe._replace(members=10, batch_size=500)
-    expected = memory.predict(problems.get("mnist"), settings, 60_000, 1, arrays.Device("cuda:1", None, None))
+    expected = _memory.predict(problems.get("mnist"), settings, 60_000, 1, arrays.Device("cuda:1", None, None))
     assert found == {
         "problem": "mnist",
         "device": "cuda:1",
@@ -145,9 +148,9 @@ def test_the_memory_of_a_run_on_data_of_one_s_own_is_a_table(mcgc, device, how):
     assert first == f"lorenz on {device}, 9 examples in batches of 4, 3 members {how}"
     problem, place = problems.get("lorenz"), arrays.HOST._replace(name=device)
     place = arrays.HOST if device == "cpu" else place
-    expected = memory.predict(problem, problem.recipe._replace(members=3), 9, 7, place)
-    told = [[part, *memory.amount(size).split()] for part, size in zip(memory.PARTS, expected, strict=False)]
-    assert [row.split() for row in rows] == [*told, ["total", *memory.amount(expected.total).split()]]
+    expected = _memory.predict(problem, problem.recipe._replace(members=3), 9, 7, place)
+    told = [[part, *_memory.amount(size).split()] for part, size in zip(_memory.PARTS, expected, strict=False)]
+    assert [row.split() for row in rows] == [*told, ["total", *_memory.amount(expected.total).split()]]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from mcgc_datasets import download, registry, write_series
 
-from mcgc import devices, problems, runs, together
+from mcgc import devices
 from mcgc.errors import SolveError
+from mcgc.train import _stacked, problems, run_file
 
 RECIPE = problems.get("lorenz").recipe_of()
 SAVED = "the epochs so far are saved in lorenz-seed0.h5: mcgc fit --resume lorenz-seed0.h5 goes on"
@@ -180,7 +181,7 @@ def test_mnist_without_a_network_is_one_sentence_with_the_ways_out(mcgc, monkeyp
 def test_the_dataset_given_is_the_one_loaded(mcgc, fake_fit, data):
     mcgc("fit", "--problem", "lorenz", "--dataset", "mine.h5", "-o", "new.h5")
     assert data == [("lorenz", "mine.h5")]
-    assert runs.load("new.h5").dataset == {"source": os.path.abspath("mine.h5"), "sha256": "ab" * 32}
+    assert run_file.load("new.h5").dataset == {"source": os.path.abspath("mine.h5"), "sha256": "ab" * 32}
 
 
 def test_json_is_one_line_with_the_result_alone(mcgc, fake_fit):
@@ -238,11 +239,11 @@ def test_stderr_has_the_device_first_and_few_lines_with_the_first_and_last_epoch
 
 def test_the_run_file_holds_the_run(mcgc, fake_fit):
     mcgc("fit", "--problem", "lorenz", "--epochs", 3, "--members", 2, "-o", "new.h5", "--seed", 2**64 - 1)
-    run = runs.load("new.h5")
+    run = run_file.load("new.h5")
     assert run.settings == RECIPE._replace(epochs=3, members=2, seed=2**64 - 1)._asdict()
     assert run.finished
     assert run.device == "cpu"
-    assert run.versions == runs.versions()
+    assert run.versions == run_file.versions()
     assert run.epochs["train_loss"].tolist() == [[100, 101], [50, 51], [100 / 3, 100 / 3 + 1]]
     assert run.theta.tolist() == [[3.0] * 4] * 2
     assert run.log_lam.tolist() == [-13.0, -13.0]
@@ -257,7 +258,7 @@ def test_the_default_output_is_the_first_free_name(mcgc, fake_fit):
 def test_force_replaces_the_output(mcgc, fake_fit, tmp_path):
     (tmp_path / "have.h5").touch()
     assert mcgc("fit", "--problem", "lorenz", "--epochs", 1, "-o", "have.h5", "--force").exit_code == 0
-    assert runs.load("have.h5").finished
+    assert run_file.load("have.h5").finished
 
 
 def test_the_result_is_the_best_epoch_and_a_bad_end_is_said(mcgc, fake_fit):
@@ -278,7 +279,7 @@ def test_a_file_made_meanwhile_is_kept_and_the_run_saved_beside_it(mcgc, fake_fi
     result = mcgc("fit", "--problem", "lorenz", "--epochs", 1, "-o", "new.h5", "--json")
     assert json.loads(result.stdout)["output"] == "new-2.h5"
     assert (tmp_path / "new.h5").read_text() == "precious"
-    assert runs.load("new-2.h5").finished
+    assert run_file.load("new-2.h5").finished
 
 
 @pytest.mark.parametrize(
@@ -294,7 +295,7 @@ def test_a_run_that_stops_is_saved_up_to_there(mcgc, fake_fit, failure, status, 
     assert result.exit_code == status
     assert result.stdout == ""
     assert result.stderr == f"mcgc: {sentence}{SAVED}\n"
-    run = runs.load("lorenz-seed0.h5")
+    run = run_file.load("lorenz-seed0.h5")
     assert not run.finished
     assert run.epochs["epoch"].tolist() == [1, 2, 3, 4, 5]
     assert run.theta.tolist() == [[5.0] * 4]
@@ -323,18 +324,18 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
     fake_fit.fail = {2: ZeroDivisionError("bug")}
     result = mcgc("fit", "--problem", "lorenz", "--quiet")
     assert isinstance(result.exception, ZeroDivisionError)
-    assert len(runs.load("lorenz-seed0.h5").epochs["epoch"]) == 2
+    assert len(run_file.load("lorenz-seed0.h5").epochs["epoch"]) == 2
 
 
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
     monkeypatch.setattr(devices, "select_device", lambda name, *run: (strict, "running on a device that is none"))
-    shapes, run_epoch = set(), together.run_epoch
+    shapes, run_epoch = set(), _stacked.run_epoch
 
     def noted(study, member, *args, **options):
         shapes.add(member.state.theta.shape)
         return run_epoch(study, member, *args, **options)
 
-    monkeypatch.setattr(together, "run_epoch", noted)
+    monkeypatch.setattr(_stacked, "run_epoch", noted)
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     options = "--dataset data.h5 --rtol 1e-2 --atol 1e-2 --members 3 --warmup-epochs 1 --device cuda"
@@ -346,7 +347,7 @@ def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_sam
     ):
         assert mcgc(*args).exit_code == 0
     assert shapes == {(3, 8002)}
-    whole, parts = (runs.load(path) for path in ("whole.h5", "parts.h5"))
+    whole, parts = (run_file.load(path) for path in ("whole.h5", "parts.h5"))
     assert whole.epochs["train_loss"].tolist() == parts.epochs["train_loss"].tolist()
     for name, array in whole.states[0].items():
         np.testing.assert_array_equal(array, parts.states[0][name])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from mcgc_datasets import write_series
 
-from mcgc import arrays, devices, members, memory, problems, runs, together
+from mcgc import arrays, devices
+from mcgc.train import _epoch, _memory, _stacked, problems, run_file
 
 
 class OutOfMemoryError(MemoryError):
@@ -24,14 +25,14 @@ def command():
 
 
 def failing(monkeypatch, epoch, error):
-    run_epoch = members.run_epoch
+    run_epoch = _epoch.run_epoch
 
     def short(study, member, at, *args, **options):
         if at == epoch:
             raise error
         return run_epoch(study, member, at, *args, **options)
 
-    for module in (members, together):
+    for module in (_epoch, _stacked):
         monkeypatch.setattr(module, "run_epoch", short)
 
 
@@ -48,15 +49,15 @@ def test_the_epochs_so_far_are_saved_and_the_sentence_names_the_memory_and_the_o
     failing(monkeypatch, 3, error)
     result = mcgc(*command, "--device", name)
     assert result.exit_code == 1
-    predicted = memory.predict(PROBLEM, PROBLEM.recipe._replace(members=2), 6, 4, place)
+    predicted = _memory.predict(PROBLEM, PROBLEM.recipe._replace(members=2), 6, 4, place)
     assert result.stderr == (
-        f"mcgc: out of memory on {place.name}, where the run takes about {memory.amount(predicted.total)}: "
-        f"{memory.remedy(predicted, PROBLEM.recipe._replace(members=2))}; "
+        f"mcgc: out of memory on {place.name}, where the run takes about {_memory.amount(predicted.total)}: "
+        f"{_memory.remedy(predicted, PROBLEM.recipe._replace(members=2))}; "
         "the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on\n"
     )
     assert "--batch-size, now 4" in result.stderr
     assert ("or --members, now 2" in result.stderr) == (name == "cuda")
-    assert runs.load("run.h5").epochs["epoch"].tolist() == [1, 2]
+    assert run_file.load("run.h5").epochs["epoch"].tolist() == [1, 2]
 
 
 def test_in_the_first_epoch_nothing_is_saved(mcgc, command, monkeypatch, tmp_path):

@@ -6,13 +6,14 @@ import re
 
 import pytest
 
-from mcgc import minimize, surfaces
+from mcgc import minimize
+from mcgc.paper import test_functions
 
 
 def test_the_result_is_what_the_library_finds(mcgc):
     result = mcgc("minimize", "levy", "--iterations", 80, "--seed", 3, "--json")
     assert result.exit_code == 0, result.stderr
-    levy = surfaces.get("levy")
+    levy = test_functions.get("levy")
     expected = minimize(levy.function, levy.start, maxiter=80, seed=3, batched=True)
     found = json.loads(result.stdout)
     assert found["x"] == expected.x.tolist()
@@ -29,7 +30,7 @@ def test_every_option_reaches_the_library(mcgc):
     more = "--lr-lam 0.2 --beta 0.5 --tol 0.001 --dimension 3 --start 1,2,-1"
     found = json.loads(mcgc("minimize", "rastrigin", *options.split(), *more.split(), "--json").stdout)
     expected = minimize(
-        surfaces.get("rastrigin", 3).function,
+        test_functions.get("rastrigin", 3).function,
         [1.0, 2.0, -1.0],
         maxiter=50,
         warmup=5,

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from mcgc_datasets import write_series
 
-from mcgc import problems, runs
 from mcgc.errors import InputError
-from mcgc.predictions import predict
+from mcgc.train import predict, problems, run_file
 
 SOURCE = """
 import numpy as np
-from mcgc.problems import neural_ode
-from mcgc.settings import Settings
+from mcgc.train.problems import neural_ode
+from mcgc.train import Settings
 
 recipe = Settings("decay", 1e-2, -8.0, 1e-2, 1e-1, epochs=2, batch_size=3, estimator="antithetic", rtol=1e-3, atol=1e-3)
 decay = neural_ode(recipe, (2, 6, 1), activation="tanh", summary="exponential decay")
@@ -56,7 +55,7 @@ def test_a_problem_of_a_file_is_trained_and_gone_on_with_from_anywhere(mcgc, own
     monkeypatch.chdir(tmp_path / "other")
     done = mcgc("fit", "--resume", "../decay-seed0.h5", "--epochs", 3, "--quiet")
     assert done.exit_code == 0, done.stderr
-    run = runs.load("../decay-seed0.h5")
+    run = run_file.load("../decay-seed0.h5")
     assert run.epoch == 3
     assert predict(run, [[1.0]], [0.0, 0.5], [[1.0]]).shape == (2, 1, 2, 1)
 
@@ -64,7 +63,7 @@ def test_a_problem_of_a_file_is_trained_and_gone_on_with_from_anywhere(mcgc, own
 def test_a_problem_may_bring_its_data(mcgc, own):
     done = mcgc("fit", "--problem", "mine.py:by_itself", "--quiet", "--json")
     assert done.exit_code == 0, done.stderr
-    assert runs.load("decay-seed0.h5").dataset["source"] == "built in memory"
+    assert run_file.load("decay-seed0.h5").dataset["source"] == "built in memory"
     assert mcgc("fit", "--resume", "decay-seed0.h5", "--epochs", 3, "--quiet").exit_code == 0
 
 
@@ -73,7 +72,7 @@ def test_a_problem_may_bring_its_data(mcgc, own):
     [
         ("none.py:decay", "none.py' does not exist: check the path"),
         ("mine.py:deca", "unknown problem 'deca': choose one of decay, by_itself; did you mean 'decay'?"),
-        ("mine.py:nothing", "'nothing' of .* is a int, not a mcgc.problems.Problem"),
+        ("mine.py:nothing", "'nothing' of .* is a int, not a mcgc.train.Problem"),
         ("broken.py:x", r"broken.py' cannot be run \(ZeroDivisionError: division by zero\): mend it"),
         ("mine.py:decay", "the problem 'decay' has no data of its own: give a file with --dataset"),
     ],

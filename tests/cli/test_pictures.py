@@ -7,8 +7,8 @@ import pytest
 from matplotlib.text import Text
 from mcgc_cli import landscapes, pictures
 
-from mcgc import studies
 from mcgc.errors import InputError, OutputError
+from mcgc.paper import studies
 
 RNG = np.random.default_rng(0)
 

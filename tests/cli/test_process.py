@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mcgc_datasets import mnist_image, write_series
 
-from mcgc import runs
+from mcgc.train import run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli")
 
@@ -119,7 +119,7 @@ def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick,
     path = tmp_path / "run.h5"
     saved = f"the epochs so far are saved in {path}: mcgc fit --resume {path} goes on"
     assert err.splitlines()[-1] == f"mcgc: interrupted, {saved}"
-    run = runs.load(tmp_path / "run.h5")
+    run = run_file.load(tmp_path / "run.h5")
     assert not run.finished
     assert run.epochs["epoch"].tolist() == list(range(1, len(run.epochs["epoch"]) + 1))
 
@@ -127,7 +127,7 @@ def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick,
 def test_a_run_reports_what_its_file_holds_and_the_same_seed_gives_the_same_bits(quick, mcgc):
     first = mcgc(*quick, "--epochs", 2, "--members", 2, "--warmup-epochs", 1, "--json")
     assert first.exit_code == 0, first.stderr
-    result, run = json.loads(first.stdout), runs.load("run.h5")
+    result, run = json.loads(first.stdout), run_file.load("run.h5")
     assert result["steps"] == 4  # 5 series to train on, in minibatches of 4, for 2 epochs
     assert result["last"]["train_loss"] == run.epochs["train_loss"][-1].tolist()
     assert result["train_loss"] == run.epochs["train_loss"].min(axis=0).tolist() == run.states[0]["lowest"].tolist()
@@ -139,7 +139,7 @@ def test_a_run_reports_what_its_file_holds_and_the_same_seed_gives_the_same_bits
     assert run.finished
 
     assert mcgc(*quick, "--epochs", 2, "--members", 2, "--warmup-epochs", 1, "--force").exit_code == 0
-    np.testing.assert_array_equal(runs.load("run.h5").theta, run.theta)
+    np.testing.assert_array_equal(run_file.load("run.h5").theta, run.theta)
 
 
 def test_the_recipe_s_net_learns_genuine_digits(mcgc, tmp_path):
@@ -152,7 +152,7 @@ def test_the_recipe_s_net_learns_genuine_digits(mcgc, tmp_path):
     options = ["--epochs", 4, "--lr", 5e-4, "--batch-size", 50, "--device", "cpu", "--quiet", "--json"]
     found = mcgc("fit", "--problem", "mnist", "--dataset", "digits.h5", *options, "-o", "run.h5")
     assert found.exit_code == 0, found.stderr
-    result, epochs = json.loads(found.stdout), runs.load("run.h5").epochs
+    result, epochs = json.loads(found.stdout), run_file.load("run.h5").epochs
     assert result["steps"] == 4 * 90
     assert result["function_evaluations"] is None
     assert result["test_accuracy"] == epochs["test_accuracy"][-1].tolist()

@@ -6,7 +6,7 @@ import sys
 import pytest
 from mcgc_cli.progress import describe, progress
 
-from mcgc.training import Record
+from mcgc.train import Record
 
 
 def record(epoch, log_lam=(-1.0, -3.0)):

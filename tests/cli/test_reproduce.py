@@ -15,8 +15,9 @@ from mcgc_cli import exact
 from mcgc_cli.options import device_of
 from mcgc_datasets import mnist_image, write_series
 
-from mcgc import arrays, devices, problems, runs
-from mcgc.ensembles import ARMS
+from mcgc import arrays, devices
+from mcgc.paper.ensembles import ARMS
+from mcgc.train import problems, run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli", "reproduce", "figure-6")
 
@@ -45,14 +46,16 @@ def test_the_results_are_the_numbers_of_the_run_files(mcgc, arguments):
     assert results["changed"] == {name: {"study": old, "here": new} for name, (old, new) in changed.items()}
     assert results["paper"] == {"train_loss": {"with": [0.005, 0.01], "without": 0.02}}
     for arm, found in results["arms"].items():
-        run = runs.load(f"there/{arm}.h5")
+        run = run_file.load(f"there/{arm}.h5")
         assert run.settings["continuation"] == (arm == "with")
         assert (found["epochs"], found["members"]) == (3, 2)
         for name in ("train_loss", "test_loss"):
             for when, values in (("final", run.epochs[name][-1]), ("best", run.epochs[name].min(axis=0))):
                 assert found[when][name].pop("members") == values.tolist()
                 assert found[when][name] == pytest.approx(spread(values.tolist()), rel=1e-12)
-    assert results["seconds"] == sum(runs.load(f"there/{arm}.h5").epochs["seconds"].sum() for arm in results["arms"])
+    assert results["seconds"] == sum(
+        run_file.load(f"there/{arm}.h5").epochs["seconds"].sum() for arm in results["arms"]
+    )
 
 
 def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, contents):
@@ -63,8 +66,8 @@ def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, c
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert runs.load("there/with.h5").finished
-    assert not runs.load("there/without.h5").finished
+    assert run_file.load("there/with.h5").finished
+    assert not run_file.load("there/without.h5").finished
     again = err.splitlines()[-1].partition("are saved in there/without.h5: mcgc ")[2].removesuffix(" goes on")
     assert again.endswith("--resume")
     before = os.stat("there/with.h5").st_mtime_ns
@@ -108,7 +111,7 @@ def test_digits_have_their_accuracy_beside_the_paper_s(mcgc, tmp_path):
     done = mcgc("reproduce", "figure-5", "--data", "digits.h5", "--epochs", 1, "--members", 1, "--quiet")
     assert done.exit_code == 0, done.stderr
     (row,) = [line for line in done.stdout.splitlines() if "92.00%" in line]
-    fraction = runs.load("figure-5/with.h5").epochs["test_accuracy"][-1, 0]
+    fraction = run_file.load("figure-5/with.h5").epochs["test_accuracy"][-1, 0]
     assert row.split() == [
         "with",
         "test",
@@ -130,10 +133,10 @@ def test_what_differs_from_the_study_in_the_directory_is_told_before_anything_is
     assert other.exit_code == 2
     assert "the seed was 0 and is 1: undo that, or choose another directory with --out" in other.stderr
     assert refused.stderr.count("\n") == other.stderr.count("\n") == 1
-    assert runs.load("there/with.h5").epoch == 1
+    assert run_file.load("there/with.h5").epoch == 1
     longer = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
     assert longer.exit_code == 0
-    assert runs.load("there/without.h5").epoch == 2
+    assert run_file.load("there/without.h5").epoch == 2
 
 
 def test_an_arm_that_cannot_go_on_is_told_before_the_other_is_trained(mcgc, arguments):
@@ -143,13 +146,13 @@ def test_an_arm_that_cannot_go_on_is_told_before_the_other_is_trained(mcgc, argu
     refused = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
     assert refused.exit_code == 2
     assert "it is damaged, or of another run" in refused.stderr
-    assert runs.load("there/with.h5").epoch == 1
+    assert run_file.load("there/with.h5").epoch == 1
 
 
 def test_finished_arms_are_drawn_again_with_other_versions_and_keep_their_own(mcgc, arguments, monkeypatch):
     assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
-    before = runs.versions()
-    monkeypatch.setattr(runs, "versions", lambda: {**before, "numpy": "9.9"})
+    before = run_file.versions()
+    monkeypatch.setattr(run_file, "versions", lambda: {**before, "numpy": "9.9"})
     done = mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet", "--resume", "--json")
     assert done.exit_code == 0, done.stderr
     assert {arm: it["versions"] for arm, it in json.loads(done.stdout)["arms"].items()} == dict.fromkeys(ARMS, before)
@@ -198,7 +201,7 @@ def test_the_exact_studies_write_their_numbers_and_their_picture(mcgc, name):
     assert sorted(os.listdir(name)) == [f"{name}.png", f"{name}.svg", "results.json"]
     with open(f"{name}/results.json", encoding="utf-8") as file:
         results = json.load(file)
-    assert results["versions"] == runs.versions()
+    assert results["versions"] == run_file.versions()
     table = exact.as_text(results)
     assert done.stdout.startswith(table)
 

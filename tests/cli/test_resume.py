@@ -18,8 +18,8 @@ from mcgc_cli import lock, saving
 from mcgc_cli.lock import locked
 from mcgc_datasets import write_series
 
-from mcgc import problems, runs
 from mcgc.errors import InputError, OutputError
+from mcgc.train import problems, run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli", "fit")
 EPOCHS = 30
@@ -53,7 +53,7 @@ def command(*args, **how):
 def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(arguments, number, count, contents):
     assert command(*arguments, "-o", "whole.h5").returncode == 0
     whole, rng = contents("whole.h5"), random.Random(count)
-    span = runs.load("whole.h5").epochs["seconds"].sum()
+    span = run_file.load("whole.h5").epochs["seconds"].sum()
     same = stopped = lost = 0
     for i in range(count):
         path = f"run{i}.h5"
@@ -64,7 +64,7 @@ def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(argum
             time.sleep(rng.uniform(0, span))
             process.send_signal(number)
         try:
-            stopped += not runs.load(path).finished
+            stopped += not run_file.load(path).finished
         except InputError:
             lost += 1
         assert command("--resume", path).returncode == 0
@@ -99,9 +99,9 @@ def test_a_signal_saves_the_last_epoch_and_says_how_to_go_on(long_run, number, s
     assert (process.returncode, out) == (status, "")
     sentence = "mcgc: interrupted, the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on"
     assert err.splitlines()[-1] == sentence
-    epoch = runs.load("run.h5").epoch
+    epoch = run_file.load("run.h5").epoch
     assert command("--resume", "run.h5", "--epochs", str(epoch + 1), "--quiet").returncode == 0
-    assert runs.load("run.h5").epoch == epoch + 1
+    assert run_file.load("run.h5").epoch == epoch + 1
 
 
 def test_a_second_process_on_the_same_output_is_refused(long_run):
@@ -113,7 +113,7 @@ def test_a_second_process_on_the_same_output_is_refused(long_run):
         assert found.returncode == 2
         assert f"'run.h5' is being written by process {process.pid} on {socket.gethostname()}" in found.stderr
         assert found.stderr.count("\n") == 1
-    taken = command("--resume", "run.h5", "--epochs", str(runs.load("run.h5").epoch))
+    taken = command("--resume", "run.h5", "--epochs", str(run_file.load("run.h5").epoch))
     assert taken.returncode == 0
     assert f"taking over run.h5: process {process.pid}, which was writing it, is gone" in taken.stderr
 
@@ -126,7 +126,7 @@ def test_a_lock_of_another_host_is_not_taken_over(tmp_path):
 
 def test_a_disk_that_fills_up_costs_one_sentence_and_no_epoch_that_was_saved(arguments):
     assert command(*arguments, "--epochs", "2", "-o", "run.h5").returncode == 0
-    before, size = runs.load("run.h5"), os.path.getsize("run.h5")
+    before, size = run_file.load("run.h5"), os.path.getsize("run.h5")
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
@@ -135,7 +135,7 @@ def test_a_disk_that_fills_up_costs_one_sentence_and_no_epoch_that_was_saved(arg
     assert found.returncode == 1
     assert "cannot be written (File too large): make room there; the epochs up to 2 are still there" in found.stderr
     assert found.stderr.count("\n") == 1
-    assert runs.load("run.h5").epoch == before.epoch
+    assert run_file.load("run.h5").epoch == before.epoch
     assert sorted(os.listdir()) == ["data.h5", "run.h5"]
     assert command("--resume", "run.h5", "--epochs", "4").returncode == 0
 
@@ -167,7 +167,7 @@ def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_f
     )
     mcgc("fit", "--problem", "lorenz", "--epochs", 5, "--beta", 0.5, "--members", 2, "-o", "whole.h5")
     assert contents("run.h5") == contents("whole.h5")
-    assert runs.load("run.h5").finished
+    assert run_file.load("run.h5").finished
 
 
 def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc, fake_fit, monkeypatch):
@@ -184,7 +184,7 @@ def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc
     fake_fit.after = {done: partial(trained.append, done + 1) for done in range(5)}
     assert mcgc("fit", "--resume", "run.h5", "--quiet").exit_code == 0
     assert trained == [5]
-    assert runs.load("run.h5").epoch == 5
+    assert run_file.load("run.h5").epoch == 5
 
 
 def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
@@ -194,7 +194,7 @@ def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
     assert result.stderr == "run.h5 is finished, all 3 epochs of it: give --epochs to go on\n"
     assert "3 epochs, 1.5 s" in result.stdout
     assert mcgc("fit", "--resume", "run.h5", "--epochs", 5).exit_code == 0
-    assert runs.load("run.h5").epoch == 5
+    assert run_file.load("run.h5").epoch == 5
 
 
 @pytest.mark.parametrize(
@@ -212,25 +212,25 @@ def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
 )
 def test_what_cannot_go_on_as_the_same_run_is_refused(mcgc, fake_fit, data, args, sentence):
     stopped(mcgc, fake_fit)
-    before = runs.load("run.h5")
+    before = run_file.load("run.h5")
     result = mcgc("fit", "--resume", "run.h5", "--quiet", *args.split())
     assert result.exit_code == 2
     assert sentence in result.stderr
     assert result.stderr.count("\n") == 1
-    assert runs.load("run.h5").settings == before.settings
+    assert run_file.load("run.h5").settings == before.settings
     assert os.listdir() == ["run.h5"]
 
 
 def test_versions_that_change_results_are_named_and_what_is_allowed_is_recorded(mcgc, fake_fit, monkeypatch):
     stopped(mcgc, fake_fit)
-    monkeypatch.setattr(runs, "versions", lambda: {**before, "numba": "9.9"})
-    before = runs.load("run.h5").versions
+    monkeypatch.setattr(run_file, "versions", lambda: {**before, "numba": "9.9"})
+    before = run_file.load("run.h5").versions
     result = mcgc("fit", "--resume", "run.h5", "--quiet")
     assert result.exit_code == 2
     change = f"the version of numba was {before['numba']} and is 9.9"
     assert change in result.stderr
     assert mcgc("fit", "--resume", "run.h5", "--allow-changed", "--beta", 0.25).exit_code == 0
-    run = runs.load("run.h5")
+    run = run_file.load("run.h5")
     assert run.changes == ["after epoch 3, the beta was 0.01 and is 0.25", f"after epoch 3, {change}"]
     assert run.settings["beta"] == 0.25
 
@@ -247,7 +247,7 @@ def test_what_is_no_run_file_is_refused_in_one_sentence(mcgc, name, arguments, t
 
 
 def test_a_run_is_saved_as_it_goes_but_not_too_often(mcgc, fake_fit, monkeypatch):
-    saves, save, clock = [], runs.save, iter(range(0, 1000, 2))
+    saves, save, clock = [], run_file.save, iter(range(0, 1000, 2))
     monkeypatch.setattr(saving, "save", lambda path, run, force: (saves.append(run.epoch), save(path, run, force)))
     monkeypatch.setattr(saving.time, "monotonic", lambda: next(clock))
     mcgc("fit", "--problem", "lorenz", "--epochs", 10, "-o", "run.h5", "--quiet", "--checkpoint-every", 4)

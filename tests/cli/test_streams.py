@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mcgc_datasets import write_series
 
-from mcgc import runs
+from mcgc.train import run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli")
 OPTIONS = ("--epochs", "2", "--rtol", "1e-2", "--atol", "1e-2", "-o", "run.h5")
@@ -69,7 +69,7 @@ def test_a_reader_that_has_gone_is_a_failure_without_a_word():
 @pytest.mark.parametrize(("words", "status"), [("2> /dev/full", 0), ("2>&-", 0), ("2>&- >&- <&-", 1)])
 def test_a_run_whose_progress_cannot_be_shown_is_saved_whole(fit, words, status):
     assert shell(words, fit).returncode == status
-    assert runs.load("run.h5").finished
+    assert run_file.load("run.h5").finished
 
 
 def test_a_mistake_that_cannot_be_told_has_the_same_status():
@@ -78,7 +78,7 @@ def test_a_mistake_that_cannot_be_told_has_the_same_status():
 
 def test_a_run_whose_output_cannot_be_printed_is_saved_whole(fit):
     assert shell("> /dev/full", fit).returncode == 1
-    assert runs.load("run.h5").finished
+    assert run_file.load("run.h5").finished
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8", "utf-16"])
@@ -141,7 +141,7 @@ def test_a_hang_up_saves_the_run(fit):
         process.send_signal(signal.SIGHUP)  # a shell sends one, too
         process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGHUP
-    assert runs.load("run.h5").epoch >= 1
+    assert run_file.load("run.h5").epoch >= 1
 
 
 def test_a_hang_up_that_is_to_be_ignored_is_ignored(fit):
@@ -151,7 +151,7 @@ def test_a_hang_up_that_is_to_be_ignored_is_ignored(fit):
             pass
         process.send_signal(signal.SIGHUP)  # bash waits for the command, or has become it
         process.communicate(timeout=60)
-    assert runs.load("run.h5").finished
+    assert run_file.load("run.h5").finished
 
 
 WITHOUT_POSIX = """
@@ -189,7 +189,7 @@ def test_without_what_windows_lacks_a_run_is_trained_and_gone_on_with(fit):
         done = subprocess.run([*run, *args], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert "taking over" not in done.stderr
-    assert runs.load("run.h5").epoch == 3
+    assert run_file.load("run.h5").epoch == 3
 
 
 def test_without_what_windows_lacks_two_processes_do_not_write_one_output(fit):

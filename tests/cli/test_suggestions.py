@@ -4,7 +4,7 @@ import pytest
 from mcgc_cli import main
 from mcgc_cli.suggestions import SYNONYMS
 
-from mcgc import surfaces
+from mcgc.paper import test_functions
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_an_argument_given_as_an_option_is_answered_with_the_usage(mcgc):
 def test_a_name_that_is_missing_is_asked_for_with_the_list(mcgc):
     found = mcgc("completion")
     assert (found.exit_code, found.stderr) == (2, "mcgc: Missing argument 'SHELL'. Choose one of bash, zsh, fish.\n")
-    assert f"Choose one of {', '.join(surfaces.names())}." in mcgc("minimize").stderr
+    assert f"Choose one of {', '.join(test_functions.names())}." in mcgc("minimize").stderr
 
 
 def test_an_option_like_none_is_not_guessed(mcgc):

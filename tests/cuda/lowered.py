@@ -19,7 +19,7 @@ from numba.cuda import compiler, dispatcher, types
 from numba.cuda.typing.typeof import typeof
 
 from mcgc.kernels import cuda as kernels
-from mcgc.kernels import generic
+from mcgc.kernels import reference
 from mcgc.random import Key, normal, split
 
 llvm.initialize_native_target()
@@ -141,14 +141,14 @@ def test_compiled_kernels_give_the_numbers_of_their_meaning(launch, monkeypatch,
         perturbed, sqnorms = kernels.perturb(theta, scales, keys)
         dots = kernels.noise_dot(theta, keys)
         for i, key in enumerate(keys):
-            ours, meaning = (perturbed[i], sqnorms[i], dots[i]), generic.perturb(theta[i], scales[i], key)
+            ours, meaning = (perturbed[i], sqnorms[i], dots[i]), reference.perturb(theta[i], scales[i], key)
             np.testing.assert_allclose(ours[0], meaning[0], rtol=4 * ulp, atol=8 * ulp)
             np.testing.assert_allclose(ours[1], meaning[1], rtol=16 * ulp)
             eps = normal(key, (m,), dtype)
             terms = np.sum(np.abs(eps * theta[i]))
-            np.testing.assert_allclose(ours[2], generic.noise_dot(theta[i], key), atol=16 * ulp * max(terms, 1))
+            np.testing.assert_allclose(ours[2], reference.noise_dot(theta[i], key), atol=16 * ulp * max(terms, 1))
         arrays = (*rng.normal(size=(3, m)).astype(dtype), rng.random(m).astype(dtype))
-        new = (body.adam(*arrays, 7, 0.01, 0.9, 0.999, 1e-8) for body in (kernels, generic))
+        new = (body.adam(*arrays, 7, 0.01, 0.9, 0.999, 1e-8) for body in (kernels, reference))
         for ours, meaning in zip(*new, strict=True):
             np.testing.assert_allclose(ours, meaning, rtol=4 * ulp, atol=4 * ulp)
 

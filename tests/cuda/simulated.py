@@ -8,7 +8,7 @@ from numba import config, cuda
 
 from mcgc.errors import InputError
 from mcgc.kernels import cuda as kernels
-from mcgc.kernels import generic
+from mcgc.kernels import reference
 from mcgc.random import TILE, Key, bits, normal, philox, split, words
 
 # what a thread that adds or multiplies in 32 bits means to do
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered in scalar:R
 
 SIZES = [0, 1, 2, 3, 5, 63, 65, 257, 1000]
 ULPS, NEAR_ZERO = 4, {"float32": 5e-7, "float64": 1e-15}  # between two bodies, as those of the CPU are held to
-SUMS = 16  # ulps of the largest number that sums may differ by, as mcgc.kernels.agreement has it
+SUMS = 16  # ulps of the largest number that sums may differ by, as mcgc.checks.kernels has it
 GUARD = 17.0
 SETTINGS = (7, 0.01, 0.9, 0.999, 1e-8)
 
@@ -98,11 +98,11 @@ def test_words_past_32_bits_of_the_counter_are_those_of_philox(guards):
 @pytest.mark.parametrize("n", SIZES)
 def test_perturb_and_noise_dot_agree_with_their_meaning_at_every_size(n, dtype):
     theta, scale, key = parameters(n, dtype), np.asarray(0.3, dtype), Key(n)
-    ours, theirs = (body.perturb(theta, scale, key) for body in (kernels, generic))
+    ours, theirs = (body.perturb(theta, scale, key) for body in (kernels, reference))
     eps = normal(key, (n,), dtype)
     assert_close(ours[0], theirs[0], dtype)
     assert_sum(ours[1], theirs[1], eps * eps)
-    assert_sum(kernels.noise_dot(theta, key), generic.noise_dot(theta, key), eps * theta)
+    assert_sum(kernels.noise_dot(theta, key), reference.noise_dot(theta, key), eps * theta)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -118,7 +118,7 @@ def test_a_member_has_the_bits_that_it_has_alone(m, dtype):
         np.testing.assert_array_equal(perturbed[i], alone[0])
         np.testing.assert_array_equal(sqnorms[i], alone[1])
         np.testing.assert_array_equal(dots[i], kernels.noise_dot(theta[i], key))
-        meaning = generic.perturb(theta[i], scales[i], key)
+        meaning = reference.perturb(theta[i], scales[i], key)
         assert_close(perturbed[i], meaning[0], dtype)
         assert_sum(sqnorms[i], meaning[1], meaning[1])
 
@@ -128,7 +128,7 @@ def test_a_member_has_the_bits_that_it_has_alone(m, dtype):
 def test_adam_agrees_with_its_meaning(shape, dtype):
     theta, gradient, mean = (parameters(shape, dtype, seed) for seed in range(3))
     arrays = (theta, gradient, mean, between_guards(mean * mean))
-    for ours, theirs in zip(kernels.adam(*arrays, *SETTINGS), generic.adam(*arrays, *SETTINGS), strict=True):
+    for ours, theirs in zip(kernels.adam(*arrays, *SETTINGS), reference.adam(*arrays, *SETTINGS), strict=True):
         assert_close(ours, np.asarray(theirs), dtype)
 
 

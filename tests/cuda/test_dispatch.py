@@ -13,10 +13,9 @@ from mcgc import arrays, nets
 from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, to_host
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
-from mcgc.fields import DenseField
-from mcgc.kernels import generic, kernels_for
-from mcgc.ode.plan import Method
-from mcgc.ode.tableaux import TABLEAUX
+from mcgc.kernels import kernels_for, reference
+from mcgc.ode import TABLEAUX, DenseField
+from mcgc.ode._integrate import Method
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[test-cuda]'", exc_type=ImportError)
 
@@ -58,8 +57,8 @@ def test_a_cupy_array_is_an_array_of_the_namespace_that_wraps_cupy(reads):
 @pytest.mark.parametrize("shape", [(), (5,), (3, 5)])
 def test_cupy_arrays_get_the_cuda_bodies_where_there_are_any(shape, dtype, reads):
     there = find_spec("numba_cuda") is not None
-    assert kernels_for(phantom(shape, dtype)).__name__ == ("mcgc.kernels.cuda" if there else "mcgc.kernels.generic")
-    assert kernels_for(phantom(shape, "int64")) is generic
+    assert kernels_for(phantom(shape, dtype)).__name__ == ("mcgc.kernels.cuda" if there else "mcgc.kernels.reference")
+    assert kernels_for(phantom(shape, "int64")) is reference
     assert reads == []
 
 

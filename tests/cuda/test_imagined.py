@@ -16,9 +16,8 @@ from small import IMAGES, decays, net, ode
 from mcgc import arrays, nets
 from mcgc.arrays import Device
 from mcgc.autodiff import Traced, tree_map, vjp
-from mcgc.continuation import continuation, descent
-from mcgc.estimators import ESTIMATORS
-from mcgc.kernels import generic, kernels_for
+from mcgc.continuation import ESTIMATORS, continuation, descent
+from mcgc.kernels import kernels_for, reference
 from mcgc.optim import adam
 from mcgc.random import Key
 
@@ -120,9 +119,9 @@ def seen(monkeypatch):
         kind, "__matmul__", lambda x, y: ((type(y) is Traced or seen.products.append((x, y))) and None) or product(x, y)
     )
     bodies = kernels_for(phantom((3,), "float32"))
-    if bodies is not generic:  # whose launches need a driver
+    if bodies is not reference:  # whose launches need a driver
         for name in ("perturb", "noise_dot", "adam"):
-            meaning = getattr(generic, name)
+            meaning = getattr(reference, name)
             noted = lambda *args, name=name, meaning=meaning: seen.kernels.append(name) or meaning(*args)
             monkeypatch.setattr(bodies, name, noted)
     return seen

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from small import IMAGES, bound, decays, net, ode
 
-from mcgc import arrays, losses, members, minimize, nets, optim, schedules, smoothing, surfaces, training
+from mcgc import arrays, losses, minimize, nets, optim, train
 from mcgc.arrays import Device, to_device, to_host
 from mcgc.autodiff import checkpoint, debug_nonfinite, hessian, hvp, ops, tree_map, vjp
-from mcgc.continuation import continuation
-from mcgc.estimators import ESTIMATORS
+from mcgc.continuation import ESTIMATORS, annealing, continuation, smoothing
 from mcgc.ode import TABLEAUX, solve
+from mcgc.paper import test_functions
 from mcgc.random import Key, fold_in, normal, permutation, uniform
-from mcgc.together import together
+from mcgc.train import _epoch
+from mcgc.train._stacked import together
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[test-cuda]'", exc_type=ImportError)
 
@@ -154,14 +155,14 @@ SERIES, NET, ODE = decays(5), net(5, epochs=1), ode(6)
 QUICK = {"rtol": 1e-2, "atol": 1e-2}
 
 
-@pytest.mark.parametrize("advance_all", [members.in_turn(), together()], ids=["in_turn", "together"])
+@pytest.mark.parametrize("advance_all", [_epoch.in_turn(), together()], ids=["in_turn", "together"])
 @pytest.mark.parametrize("continued", [True, False])
 def test_training(noted, continued, advance_all):
     for problem, data, options in ((NET, IMAGES, {}), (ODE, SERIES, QUICK)):
         for estimator in ESTIMATORS if continued else ["score"]:
             recipe = problem.recipe._replace(continuation=continued, estimator=estimator, members=2, **options)
             study, members = bound(recipe, data, noted.device, problem)
-            ((record, _),) = training.epochs(study, members, advance_all=advance_all)
+            ((record, _),) = train.epochs(study, members, advance_all=advance_all)
             assert np.isfinite(record.train_loss).all()
     assert_all_is_there(noted, {"asarray", "stack", "sum", "exp", "mean", "isfinite", "clip", "full", "uint64"})
 
@@ -181,9 +182,9 @@ def test_steps_on_functions_of_every_kind_with_every_optimiser(noted):
     theta, key = to_device([0.5, -1.0], noted.device, "float32"), Key(0)
     bowl = lambda theta, batch: ops.sum(ops.square(theta), axis=-1)
     rates = {name: getattr(optim, name)(0.1) for name in ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")}
-    paths = [schedules.decay(1.0), schedules.geometric(0.9), schedules.projected(optim.sgd(0.1))]
+    paths = [annealing.decay(1.0), annealing.geometric(0.9), annealing.projected(optim.sgd(0.1))]
     for optimizer in (*rates.values(), optim.clip_by_global_norm(1.0, optim.sgd(0.1))):
-        for path in (*paths, schedules.bounded(optim.adam(0.1), 0.9)):
+        for path in (*paths, annealing.bounded(optim.adam(0.1), 0.9)):
             for options in ({"scaled": True, "gap": True}, {"gradient": "score", "batched": True}):
                 method = continuation(bowl, optimizer, path, log_lam0=0.0, num_samples=2, **options)
                 state, _ = method.step(method.init(theta), None, key)
@@ -210,8 +211,8 @@ def test_nets_losses_surfaces_random_numbers_and_higher_derivatives(noted):
             hvp(lambda theta, loss=loss, net=net: loss(net(theta), labels), theta, theta)
     losses.accuracy(target, labels)
     point = to_device([0.5, -1.0], device)
-    for name in surfaces.names():
-        surface = surfaces.get(name)
+    for name in test_functions.names():
+        surface = test_functions.get(name)
         at = to_device(surface.start, device, "float64")
         hessian(checkpoint(surface.function))(at)
         if surface.smoothed is not None:

@@ -9,9 +9,9 @@ import pytest
 from mcgc_datasets import read_series, write_series
 from mcgc_datasets.series import SIZES, series_image
 
-from mcgc import problems
 from mcgc.arrays import to_device
 from mcgc.errors import DatasetError, OutputError
+from mcgc.train import problems
 
 TIMES = np.array([0.0, 0.5, 2.0, 3.0])
 PARAMETERS = np.arange(10.0).reshape(5, 2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mcgc.arrays import to_device, to_host
-from mcgc.kernels import generic, kernels_for
+from mcgc.kernels import kernels_for, reference
 from mcgc.random import Key, normal, split
 
 SIZES = [1, 3, 255, 257, 111_160, 1_100_003]  # the last is more than all threads of a launch make at once
@@ -22,13 +22,13 @@ def test_a_vector_of_any_size_is_moved_by_the_noise_of_the_host(away, m, dtype):
     theta, there = parameters((m,), dtype, away)
     kernels = kernels_for(there)
     moved, sqnorm = kernels.perturb(there, 0.5, Key(1))
-    expected, norm = generic.perturb(theta, theta.dtype.type(0.5), Key(1))
+    expected, norm = reference.perturb(theta, theta.dtype.type(0.5), Key(1))
     unit = np.finfo(dtype).eps
     np.testing.assert_allclose(to_host(moved), expected, rtol=16 * unit, atol=16 * unit)
     np.testing.assert_allclose(to_host(sqnorm), norm, rtol=64 * unit)
     eps = (expected - theta) / theta.dtype.type(0.5)
     bound = 64 * unit * float(np.sum(abs(eps * theta), dtype="float64"))
-    assert abs(float(to_host(kernels.noise_dot(there, Key(1)))) - float(generic.noise_dot(theta, Key(1)))) <= bound
+    assert abs(float(to_host(kernels.noise_dot(there, Key(1)))) - float(reference.noise_dot(theta, Key(1)))) <= bound
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

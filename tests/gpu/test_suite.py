@@ -13,9 +13,9 @@ from mcgc.errors import DeviceError
 ROOT = Path(__file__).parents[2]
 HOLDS = {  # files of the suite, and at least how many tests of each it has
     "tests/mcgc/autodiff/ops/test_table.py": 250,
-    "tests/mcgc/kernels/test_agreement.py": 1,
+    "tests/mcgc/checks/test_kernels.py": 1,
     "tests/mcgc/ode/test_solve.py": 8,
-    "tests/mcgc/test_acceptance.py": 2,
+    "tests/mcgc/checks/test_device.py": 2,
     "tests/mcgc/test_transfers.py": 40,
     "tests/gpu/test_launches.py": 15,
 }
@@ -41,7 +41,7 @@ def test_without_a_gpu_all_is_skipped_for_one_reason_said_once():
         reason = str(lacking)
     else:
         pytest.skip("there is a GPU here")
-    found = run("tests/gpu", "tests/mcgc/kernels/test_agreement.py")
+    found = run("tests/gpu", "tests/mcgc/checks/test_kernels.py")
     assert found.returncode == 0, found.stdout
     assert re.search(r"^\d+ skipped, \d+ deselected", found.stdout, re.M)
     assert found.stdout.count(f"no test ran on a GPU: {reason}\n") == found.stdout.count(reason) == 1

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import mcgc.kernels
-from mcgc import devices, problems
+from mcgc import devices
 from mcgc.arrays import HOST
 from mcgc.devices import select_device, slow_on_gpu
 from mcgc.errors import DeviceError
 from mcgc.random import normal
+from mcgc.train import problems
 
 
 def test_the_cpu_is_taken_by_name():

@@ -4,12 +4,13 @@ import mcgc_datasets
 import numpy as np
 import pytest
 
-from mcgc import ensembles, nets, ode, problems, surfaces
+from mcgc import nets, ode
+from mcgc.continuation import estimate
 from mcgc.devices import select_device
 from mcgc.errors import InputError, similar, unknown
-from mcgc.estimators import estimate
+from mcgc.paper import ensembles, test_functions
 from mcgc.random import Key
-from mcgc.settings import validate
+from mcgc.train import problems, validate
 
 LORENZ = problems.get("lorenz")
 
@@ -22,7 +23,7 @@ CALLS = {
     "lorenz": lambda: problems.get("lornz"),
     "lotka-volterra": lambda: mcgc_datasets.load("lotka_volterra"),
     "mnist": lambda: problems.get("MNIST"),
-    "rastrigin": lambda: surfaces.get("rastrign"),
+    "rastrigin": lambda: test_functions.get("rastrign"),
     "figure-5": lambda: ensembles.get("figure5"),
     "cpu": lambda: select_device("cpuu"),
     "relu": lambda: nets.apply(np.zeros(2), np.zeros(1), (1, 1), "rellu"),
@@ -52,5 +53,5 @@ def test_a_name_like_none_of_them_is_answered_with_the_list_alone(name):
 
 
 def test_settings_that_are_right_are_compared_with_nothing(monkeypatch):
-    monkeypatch.setattr("mcgc.settings.similar", None)
+    monkeypatch.setattr("mcgc.train.settings.similar", None)
     assert validate(LORENZ.recipe, LORENZ.options) == LORENZ.recipe

@@ -4,23 +4,19 @@ On the second device of array-api-strict an implicit transfer raises; an explici
 GPU either is `get`. They are counted here below everything in the library that could call them.
 """
 
-import sys
-
 import numpy as np
 import pytest
 from small import IMAGES, bound, decays, net, ode
 
-from mcgc import nets, optim, schedules, smoothing
+from mcgc import nets, optim
 from mcgc.arrays import is_cupy, to_device, to_host
 from mcgc.autodiff import ops, vjp
-from mcgc.continuation import continuation, descent
-from mcgc.estimators import ESTIMATORS
-from mcgc.fields import DenseField, solve_members
-from mcgc.members import advance, in_turn
-from mcgc.ode import adjoint, solve
-from mcgc.ode.plan import march
+from mcgc.continuation import ESTIMATORS, annealing, continuation, descent, smoothing
+from mcgc.ode import DenseField, _adjoint, _solve, solve, solve_members
+from mcgc.ode._integrate import march
 from mcgc.random import Key, fold_in
-from mcgc.together import together
+from mcgc.train._epoch import advance, in_turn
+from mcgc.train._stacked import together
 
 SERIES, NET, ODE = decays(), net(5, epochs=2), ode(8)
 QUICK = {"rtol": 1e-3, "atol": 1e-3}
@@ -59,7 +55,7 @@ def test_a_step_on_a_direct_objective_reads_nothing(away, reads, estimator, opti
     method = continuation(
         lambda theta, batch: loss(theta, batch)[0],
         optim.adam(0.1),
-        schedules.bounded(optim.adam(0.1), 0.99),
+        annealing.bounded(optim.adam(0.1), 0.99),
         log_lam0=-2.0,
         estimator=estimator,
         num_samples=2,
@@ -82,9 +78,9 @@ OPTIMISERS = {
     "rmsprop": optim.rmsprop(0.1),
     "adamw": optim.adamw(0.1),
     "clipped": optim.clip_by_global_norm(1.0, optim.adam(0.1)),
-    "decay": schedules.decay(1.0),
-    "geometric": schedules.geometric(0.9),
-    "projected": schedules.projected(optim.sgd(0.1)),
+    "decay": annealing.decay(1.0),
+    "geometric": annealing.geometric(0.9),
+    "projected": annealing.projected(optim.sgd(0.1)),
 }
 
 
@@ -137,7 +133,7 @@ def test_a_solution_reads_once_a_step_and_the_derivative_of_its_steps_never(away
 @pytest.fixture
 def tries(monkeypatch):
     """Give a function to how many steps the solutions so far have tried, each of a batch together."""
-    plans, modules = [], [adjoint, sys.modules["mcgc.ode.solve"]]  # which the function of that name hides
+    plans, modules = [], [_adjoint, _solve]
 
     def noted(*args, **options):
         plans.append(march(*args, **options))

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcgc import problems, training
+from mcgc import train
+from mcgc.train import problems
 
 
 class Series(NamedTuple):
@@ -23,8 +24,8 @@ IMAGES = Labelled(np.arange(60, dtype=np.uint8).reshape(10, 2, 3), np.arange(10,
 
 def bound(*args):
     """Return the task of a run, and its members as they are drawn."""
-    task = training.bind(*args)
-    return task, training.draw(task)
+    task = train.bind(*args)
+    return task, train.draw(task)
 
 
 def decays(count=7, end=1.0):

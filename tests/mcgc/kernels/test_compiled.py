@@ -109,7 +109,7 @@ def test_nothing_but_the_one_decorator_asks_for_a_cache():
         ("tests/mcgc/kernels/test_cpu_matmul.py", "1 or 2"),
         ("tests/mcgc/kernels/test_cpu_dense.py", "nan or refuses or no_hidden"),
         ("tests/mcgc/kernels/test_kernels.py", "words or mutate or extreme or members or (agree and 257)"),
-        ("tests/mcgc/kernels/test_agreement.py", "all_kernels"),
+        ("tests/mcgc/checks/test_kernels.py", "all_kernels"),
         ("tests/mcgc/test_nets.py", "definition and numpy"),
     ],
 )
@@ -126,19 +126,19 @@ def test_without_a_compiler_a_solution_is_that_of_the_generic_code(tree):
     before = """
 import numpy as np
 from mcgc import nets, Key, vjp
-from mcgc.fields import DenseField
-from mcgc.kernels import cpu_solve
+from mcgc.ode import DenseField
+from mcgc.ode import _compiled
 from mcgc.ode import TABLEAUX, solve
-from mcgc.ode.plan import Method
+from mcgc.ode._integrate import Method
 sizes = (3, 5, 2)
 theta = 2 * nets.init(Key(0), sizes, "float64")
 y0, inputs, ts = np.ones((2, 2)), np.ones((2, 1)), np.linspace([0, 0], [1, 2], 4).T
 expected, pullback = vjp(lambda *x: solve(DenseField(sizes, "tanh"), x[1], ts, (x[0], x[2]), rtol=1e-3, atol=1e-3).ys,
     theta, y0, inputs)
 method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
-ys, *_, residuals = cpu_solve.march_dense(theta, sizes, "tanh", y0, inputs, ts, method, True)
+ys, *_, residuals = _compiled.march_dense(theta, sizes, "tanh", y0, inputs, ts, method, True)
 np.testing.assert_allclose(ys, expected, rtol=1e-13)
-for bar, other in zip(cpu_solve.pull_dense(residuals, ys), pullback(ys)):
+for bar, other in zip(_compiled.pull_dense(residuals, ys), pullback(ys)):
     np.testing.assert_allclose(bar, other, rtol=1e-10, atol=1e-12)
 """
     assert run(tree, before, NUMBA_DISABLE_JIT="1") == (RESULT, "None", [])

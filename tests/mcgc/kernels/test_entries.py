@@ -7,12 +7,12 @@ import pytest
 
 from mcgc.arrays import to_device
 from mcgc.errors import InputError
-from mcgc.kernels import cpu, generic
+from mcgc.kernels import cpu, reference
 from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
 from mcgc.kernels.cpu_losses import cross_entropy
-from mcgc.kernels.cpu_solve import march_dense, pull_dense
 from mcgc.ode import TABLEAUX
-from mcgc.ode.plan import Method
+from mcgc.ode._compiled import march_dense, pull_dense
+from mcgc.ode._integrate import Method
 from mcgc.random import Key, normal
 
 SIZES = (4, 6, 3)
@@ -134,7 +134,7 @@ def test_a_cotangent_of_another_dtype_is_taken_in_that_of_the_net():
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.parametrize("body", [cpu, generic])
+@pytest.mark.parametrize("body", [cpu, reference])
 @pytest.mark.parametrize(
     ("shape", "scale", "key", "words"),
     [
@@ -157,7 +157,7 @@ def test_keys_and_scales_that_do_not_fit_are_one_sentence(body, shape, scale, ke
 
 def test_one_scale_serves_all_members(device):
     keys, theta = (Key(1), Key(2)), to_device(np.zeros((2, 5)), device)
-    for body in (cpu, generic) if device.name == "cpu" else (generic,):
+    for body in (cpu, reference) if device.name == "cpu" else (reference,):
         moved, _ = body.perturb(theta, 0.5, keys)
         assert moved.shape == (2, 5)
 
@@ -171,7 +171,7 @@ def test_a_rate_for_each_member_is_left_to_the_meaning():
     arrays = [abs(rows(2, 5, "float64", seed)) for seed in range(4)]
     rates = np.array([[0.1], [0.2]])
     for found, expected in zip(
-        cpu.adam(*arrays, 1, rates, *OPTIONS[2:]), generic.adam(*arrays, 1, rates, *OPTIONS[2:]), strict=True
+        cpu.adam(*arrays, 1, rates, *OPTIONS[2:]), reference.adam(*arrays, 1, rates, *OPTIONS[2:]), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
 

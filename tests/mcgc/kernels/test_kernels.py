@@ -11,7 +11,7 @@ from scipy import stats
 
 import mcgc.kernels
 from mcgc.arrays import to_device, to_host
-from mcgc.kernels import cpu, generic, kernels_for
+from mcgc.kernels import cpu, kernels_for, reference
 from mcgc.random import TILE, Key, bits, normal
 
 SIZES = [0, 1, 2, 63, 64, 65, 255, 256, 257, 1000, 100_003]
@@ -34,7 +34,7 @@ def parameters(n, dtype, seed=0):
 def test_numpy_arrays_get_the_compiled_bodies_and_others_the_meaning(strict):
     assert kernels_for(np.zeros(3, np.float32)) is cpu
     assert kernels_for(np.float64(1)) is cpu
-    assert kernels_for(to_device([1.0], strict)) is generic
+    assert kernels_for(to_device([1.0], strict)) is reference
 
 
 def test_cupy_arrays_of_floats_get_the_cuda_bodies_where_numba_cuda_is_installed(monkeypatch):
@@ -42,11 +42,11 @@ def test_cupy_arrays_of_floats_get_the_cuda_bodies_where_numba_cuda_is_installed
     cuda = ModuleType("mcgc.kernels.cuda")
     monkeypatch.setattr(mcgc.kernels, "is_cupy", lambda array: array in arrays.values())
     monkeypatch.setattr(mcgc.kernels, "cuda", cuda, raising=False)
-    for installed, body in ((True, cuda), (False, generic)):
+    for installed, body in ((True, cuda), (False, reference)):
         monkeypatch.setattr(mcgc.kernels, "_has_numba_cuda", lambda installed=installed: installed)
         monkeypatch.setattr(mcgc.kernels, "_found", {})
         assert kernels_for(arrays["float32"]) is kernels_for(arrays["float64"]) is body
-        assert kernels_for(arrays["int64"]) is generic
+        assert kernels_for(arrays["int64"]) is reference
 
 
 def test_compiled_words_are_the_same_integers():
@@ -92,7 +92,7 @@ def test_compiled_noise_is_normal():
 @pytest.mark.parametrize("n", SIZES)
 def test_perturb_and_noise_dot_agree_with_their_meaning_at_every_size(n, dtype):
     theta, scale = parameters(n, dtype), np.dtype(dtype).type(0.3)
-    ours, theirs = (body.perturb(theta, scale, Key(n)) for body in (cpu, generic))
+    ours, theirs = (body.perturb(theta, scale, Key(n)) for body in (cpu, reference))
     assert_close(ours[0], theirs[0], dtype)
     tolerance = {"float32": 2e-6, "float64": 1e-13}[dtype]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=tolerance)
@@ -113,7 +113,7 @@ def test_adam_agrees_with_its_meaning_and_its_formula(shape, dtype):
     theta, gradient, mean = (np.asarray(parameters(shape, dtype, seed)) for seed in range(3))
     square = mean * mean
     options = (7, 0.01, 0.9, 0.999, 1e-8)
-    ours, theirs = (body.adam(theta, gradient, mean, square, *options) for body in (cpu, generic))
+    ours, theirs = (body.adam(theta, gradient, mean, square, *options) for body in (cpu, reference))
     t, g, m, v = (x.astype(float) for x in (theta, gradient, mean, square))
     m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
     formula = t - 0.01 * (m / (1 - 0.9**7)) / (np.sqrt(v / (1 - 0.999**7)) + 1e-8), m, v
@@ -146,11 +146,11 @@ def test_arrays_that_are_not_contiguous_are_read_as_they_are():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_meaning_runs_on_a_device_without_implicit_transfers(away, dtype):
     theta = to_device(parameters(300, dtype), away)
-    perturbed, sqnorm = generic.perturb(theta, to_device(0.5, away, dtype), Key(2))
-    expected = generic.perturb(parameters(300, dtype), np.dtype(dtype).type(0.5), Key(2))
+    perturbed, sqnorm = reference.perturb(theta, to_device(0.5, away, dtype), Key(2))
+    expected = reference.perturb(parameters(300, dtype), np.dtype(dtype).type(0.5), Key(2))
     assert_close(to_host(perturbed), expected[0], dtype)
     np.testing.assert_allclose(to_host(sqnorm), expected[1], rtol=1e-6)
-    new = generic.adam(theta, theta, theta * 0, theta * 0, 1, 0.1, 0.9, 0.999, 1e-8)
+    new = reference.adam(theta, theta, theta * 0, theta * 0, 1, 0.1, 0.9, 0.999, 1e-8)
     assert all(x.dtype == theta.dtype for x in new)
 
 
@@ -181,10 +181,10 @@ def test_members_have_noise_of_their_own_keys_in_one_call(device, dtype):
 
 def test_members_of_adam_may_have_rates_of_their_own(strict):
     theta, rates = to_device(parameters((3, 5), "float64"), strict), to_device([[0.1], [0.2], [0.3]], strict)
-    new = generic.adam(theta, theta, theta * 0, theta * 0, 1, rates, 0.9, 0.999, 1e-8)[0]
+    new = reference.adam(theta, theta, theta * 0, theta * 0, 1, rates, 0.9, 0.999, 1e-8)[0]
     for i, rate in enumerate((0.1, 0.2, 0.3)):
         row = theta[i, ...]
-        alone = generic.adam(row, row, row * 0, row * 0, 1, rate, 0.9, 0.999, 1e-8)[0]
+        alone = reference.adam(row, row, row * 0, row * 0, 1, rate, 0.9, 0.999, 1e-8)[0]
         np.testing.assert_allclose(to_host(new)[i], to_host(alone), rtol=1e-15)
 
 
@@ -193,7 +193,7 @@ def test_adam_takes_subnormal_numbers_for_zeros_and_nothing_else_does(dtype):
     limits, kind = np.finfo(dtype), np.dtype(dtype).type
     gradient = np.geomspace(limits.smallest_subnormal, 1, 1000, dtype=dtype)
     options = (3, 0.01, 0.9, 0.999, 1e-8)
-    ours, theirs = (body.adam(0 * gradient, gradient, gradient, gradient, *options) for body in (cpu, generic))
+    ours, theirs = (body.adam(0 * gradient, gradient, gradient, gradient, *options) for body in (cpu, reference))
     for a, b, unit in zip(ours, theirs, (1e8, 1, 1), strict=True):
         np.testing.assert_allclose(a, b, rtol=16 * limits.eps, atol=3 * unit * limits.smallest_normal)
         assert not ((a != 0) & (abs(a) < limits.smallest_normal)).any()

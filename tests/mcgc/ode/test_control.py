@@ -6,8 +6,9 @@ from scipy.integrate import solve_ivp
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
-from mcgc.ode import TABLEAUX, control, solve
-from mcgc.ode.step import errors, stages
+from mcgc.ode import TABLEAUX, solve
+from mcgc.ode import _control as control
+from mcgc.ode._step import errors, stages
 
 ADAPTIVE = [name for name, tableau in TABLEAUX.items() if tableau.error]
 

@@ -1,0 +1,136 @@
+"""Whether a device gives the numbers of the host: nets, solutions, training steps of every problem; and repeats them.
+
+`mcgc.checks.kernels` compares each compiled kernel by itself; here it is what they and the array library make of
+whole computations.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from types import SimpleNamespace
+from typing import Any
+
+from mcgc import losses, nets, train
+from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
+from mcgc.autodiff import hvp, ops, value_and_grad, vjp
+from mcgc.checks.kernels import Agreement, compared
+from mcgc.ode import DenseField, solve
+from mcgc.random import Key, fold_in, normal
+from mcgc.train import Problem, problems
+from mcgc.train._epoch import Member, Task, minibatches
+
+STEPS = 3
+MEMBERS = 2
+SIZES = (5, 20, 20, 3)
+ROWS = 7
+STEP_SIZE = 0.1  # where steps are of equal size
+
+Results = Sequence[Array]
+
+
+def acceptance(device: Device) -> Iterator[Agreement]:
+    """Compare `device` with the host, in float32 and float64, one computation after another.
+
+    A difference is in ulps of the largest element, as in `Agreement`; what is allowed is what the order of additions
+    may make of it in so many layers and steps, with some to spare. "repeated" computes twice on the device, to equal
+    bits; "together" compares members as one more axis with each by itself, both on the device. Equations are solved
+    in steps of equal size in float32, for there rounding has a say in what an adaptive solver does next.
+    """
+    for dtype in DTYPES:
+        for name, (case, allowed) in CASES.items():
+            on = lambda place, case=case, dtype=dtype: lambda: case(dtype, place)
+            yield compared(name, device, dtype, allowed, on(device), on(HOST))
+        for name, allowed in STEPS_ALLOWED.items():
+            run = lambda place, name=name, dtype=dtype, **how: lambda: steps(problems.get(name), dtype, place, **how)
+            again = lambda run=run: [to_host(array) for array in run(device)()]
+            yield compared(name, device, dtype, allowed, run(device), run(HOST))
+            yield compared(f"{name}, repeated", device, dtype, 0.0, run(device), again)
+            alone = lambda run=run: [to_host(array) for array in run(device, members=MEMBERS, stacked=False)()]
+            yield compared(f"{name}, together", device, dtype, allowed, run(device, members=MEMBERS), alone)
+
+
+def _net(dtype: str, device: Device) -> Results:
+    """Return a loss of two members, its gradient, and its Hessian times the gradient."""
+    thetas = [nets.init(Key(i), SIZES, dtype, device) for i in range(MEMBERS)]
+    x, y = (normal(Key(2 + i), (ROWS, n), dtype, device) for i, n in enumerate((SIZES[0], SIZES[-1])))
+    loss = lambda theta: ops.sum(losses.mse(nets.apply(theta, x, SIZES, "tanh"), y, members=1))
+    theta = ops.stack(thetas)
+    value, gradient = value_and_grad(loss)(theta)
+    return value, gradient, hvp(loss, theta, gradient)
+
+
+def _classes(dtype: str, device: Device) -> Results:
+    """Return both cross-entropies of two members, their gradients, and the accuracy."""
+    logits = 3 * normal(Key(0), (MEMBERS, ROWS, 10), dtype, device)
+    labels = device.namespace.arange(ROWS, device=device.handle)
+    found = [losses.accuracy(logits, labels, 1)]
+    for loss in (losses.cross_entropy, losses.cross_entropy_of_softmax):
+        found += value_and_grad(lambda z, loss=loss: ops.sum(loss(z, labels, 1)))(logits)
+    return found
+
+
+def _solution(dtype: str, device: Device) -> Results:
+    """Return the states of a neural ODE, the cotangents of θ and of the first states, and the steps it took."""
+    how: dict[str, Any] = {"step_size": STEP_SIZE} if dtype == "float32" else {"rtol": 1e-4, "atol": 1e-6}
+    field: Any = DenseField(SIZES, "tanh")
+    states = SIZES[-1]
+    theta, x = nets.init(Key(0), SIZES, dtype, device), normal(Key(1), (ROWS, SIZES[0]), dtype, device)
+    ts = to_device([0.0, 0.2, 0.7, 1.0], device, "float64")
+
+    def run(theta: Array, y0: Array) -> tuple:
+        solution = solve(field, y0, ts, (theta, x[:, states:]), **how)
+        return solution.ys, solution.stats
+
+    ys, pullback, stats = vjp(run, theta, x[:, :states], has_aux=True)
+    return ys, *pullback(normal(Key(2), ys.shape, dtype, device)), stats.accepted, stats.rejected
+
+
+def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacked: bool = True) -> Results:
+    """Take three training steps of the recipe on made-up data, and return what they saw and came to.
+
+    That is f and ∂g/∂φ of each step, φ, θ, and the mean of the gradients that Adam keeps; with the members in front,
+    if there are several, as one axis if `stacked`.
+    """
+    easy: dict[str, Any] = {"batch_size": 4, "warmup_epochs": 0}
+    if "solver" in problem.options:
+        easy |= {"rtol": 1e-4, "atol": 1e-4, "step_size": STEP_SIZE if dtype == "float32" else None}
+    settings = problem.recipe._replace(dtype=dtype, members=members, **easy)
+    task = train.bind(settings, _data(problem), device, problem)
+    several = train.draw(task)
+    if stacked and members > 1:
+        from mcgc.train._stacked import stacked_member
+
+        return _taken(task, stacked_member(several))
+    found = [_taken(task, member) for member in several]
+    return found[0] if members == 1 else [ops.stack(column) for column in zip(*found, strict=True)]
+
+
+def _taken(task: Task, member: Member) -> Results:
+    state, seen = member.state, []
+    for batch in islice(minibatches(task, member, 1), STEPS):
+        state, info = task.method().step(state, batch, fold_in(member.noise, state.steps))
+        seen += [info.smoothed, info.grad_log_lam]
+    xp = namespace_of(state.theta)
+    return xp.stack(seen[::2], axis=-1), xp.stack(seen[1::2], axis=-1), state.log_lam, state.theta, state.optimizer.mean
+
+
+def _data(problem: Problem) -> Any:
+    """Return a dataset of 14 examples, of which one is for testing, in the form that the problem has."""
+    count, states = 14, problem.sizes[-1]
+    if "solver" in problem.options:
+        times = to_host(ops.cumulative_sum(normal(Key(0), (4,), "float64") ** 2)) / 20
+        rates = 1 + to_host(normal(Key(1), (count, problem.sizes[0] - states), "float64")) ** 2
+        series = to_host(normal(Key(2), (count, 4, states), "float64"))
+        return SimpleNamespace(times=times, parameters=rates, series=series)
+    xp = HOST.namespace
+    images = xp.arange(count * problem.sizes[0], dtype=xp.int64) * 7919 % 256
+    return SimpleNamespace(
+        images=xp.astype(images, xp.uint8).reshape(count, 1, -1), labels=xp.arange(count, dtype=xp.uint8) % states
+    )
+
+
+CASES: Mapping[str, tuple[Callable[[str, Device], Results], float]] = {
+    "net": (_net, 64.0),
+    "cross-entropy": (_classes, 16.0),
+    "solution": (_solution, 1024.0),
+}
+STEPS_ALLOWED = {"mnist": 1024.0, "lotka-volterra": 1024.0, "lorenz": 1024.0}

@@ -1,0 +1,26 @@
+"""Gaussian continuation: estimators of the smoothed objective, its descent, the annealing of λ, and `minimize`."""
+
+from mcgc.continuation import annealing, estimators, smoothing
+from mcgc.continuation._minimize import continuation_method, minimize
+from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
+from mcgc.continuation.annealing import SCHEDULES
+from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, estimate
+
+__all__ = [
+    "ESTIMATORS",
+    "SCHEDULES",
+    "Continuation",
+    "Estimate",
+    "Estimator",
+    "Info",
+    "State",
+    "adapt_samples",
+    "annealing",
+    "continuation",
+    "continuation_method",
+    "descent",
+    "estimate",
+    "estimators",
+    "minimize",
+    "smoothing",
+]

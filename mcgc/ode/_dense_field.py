@@ -1,0 +1,126 @@
+"""Dense nets as the fields of differential equations, which `mcgc.ode.solve` solves in one compiled call on the CPU."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mcgc import nets
+from mcgc.arrays import Array, as_floats, is_host, namespace_of
+from mcgc.autodiff import ops
+from mcgc.errors import InputError
+from mcgc.kernels import kernels_for, reference
+from mcgc.ode._integrate import Method, Stats
+from mcgc.ode._solve import Solution, solve, tableau_of
+from mcgc.ode._tableaux import Tableau
+
+
+class Solved(NamedTuple):
+    """A solution: `ys` (batch, times, states), `stats`, and `pull`, from its cotangent to those of y0, ts, *params."""
+
+    ys: Array
+    stats: Stats
+    pull: Callable[[Array], list]
+
+
+class DenseField(NamedTuple):
+    """dy/dt = net(y, inputs): a net of `sizes` and `activation` (see `mcgc.nets`), for `mcgc.ode.solve`.
+
+    Its params are (θ, inputs): θ of shape (m,), and inputs (batch, n₀ − states), constant numbers of each trajectory
+    that the net takes after the state (batch, states); sizes[-1] is the number of states.
+
+    θ may have members, (members, m): then trajectories come member after member, as many of each.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+
+    def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
+        """Return dy/dt, of the shape of y. Raises `InputError` as `mcgc.nets.apply` does."""
+        theta, inputs = _pair(params)
+        nets.num_parameters(self.sizes)
+        y = as_floats(y, "y")
+        theta, inputs = as_floats(theta, "theta", y), as_floats(inputs, "inputs", y)
+        if y.ndim == 0 or inputs.shape[:-1] != y.shape[:-1]:
+            raise InputError(f"states of shape {tuple(y.shape)} need inputs for each, got shape {tuple(inputs.shape)}")
+        x = ops.concat([y, inputs], axis=-1)
+        if theta.ndim > 1:
+            members = math.prod(theta.shape[:-1])
+            if x.ndim != 2 or x.shape[1] != self.sizes[0] or members == 0 or x.shape[0] % members:
+                raise InputError(f"{members} members need as many rows each of {self.sizes[0]}, got {tuple(x.shape)}")
+            x = ops.reshape(x, (*theta.shape[:-1], -1, self.sizes[0]))
+        rate = nets.apply(theta, x, self.sizes, self.activation)
+        return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
+
+    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, keep: bool) -> Solved | None:
+        """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
+
+        `keep` says whether its `pull` is wanted. None where there is no such call (other devices, dtypes that differ,
+        methods with steps of equal size or with stages for the dense output alone), and where the solution fails.
+        """
+        theta, inputs = _pair(params)
+        nets.num_parameters(self.sizes)
+        tableau = method.tableau
+        simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
+        if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or kernels_for(y0) is reference:
+            return None
+        theta, inputs = as_floats(theta, "theta", y0), as_floats(inputs, "inputs", y0)
+        fits = theta.dtype == inputs.dtype == y0.dtype
+        shaped = (theta.ndim, inputs.ndim) == (1, 2) and inputs.shape == (y0.shape[0], self.sizes[0] - y0.shape[1])
+        known = self.activation in nets.COMPILED and nets.num_parameters(self.sizes) == theta.size
+        if not (fits and shaped and known and self.sizes[-1] == y0.shape[1]):
+            return None
+        from mcgc.ode import _compiled
+
+        found = _compiled.march_dense(theta, tuple(self.sizes), self.activation, y0, inputs, ts, method, keep)
+        if found is None:
+            return None
+        ys, accepted, rejected, trials, residuals = found
+
+        def pull(cotangent: Array) -> list:
+            theta_bar, y0_bar, inputs_bar = _compiled.pull_dense(residuals, cotangent)
+            return [y0_bar, None, theta_bar, inputs_bar]
+
+        return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), pull)
+
+
+def _pair(params: Any) -> tuple[Array, Array]:
+    if not isinstance(params, tuple | list) or len(params) != 2:
+        raise InputError(
+            "the params of a DenseField are (theta, inputs), with inputs of shape (batch, 0) if there are none"
+        )
+    return params[0], params[1]
+
+
+def solve_members(
+    field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str | Tableau = "dopri5", **how: Any
+) -> Solution:
+    """Solve as `mcgc.ode.solve` does for each member of θ, shape (members, m), all their trajectories in one batch.
+
+    y0 (batch, states), ts (batch, times) and inputs (batch, n₀ − states) are the same for all members, or have their
+    axis in front; `solver` and `how` are options of `solve`. The result's `ys` has shape (members, batch,
+    times, states), and its `stats` are those of each member by itself: evaluations (members,), on the device, without
+    those that others needed after it was done; but stages for the dense output alone (dopri8) count for all members.
+
+    Raises `InputError` if a shape is none of these, and as `solve` does.
+    """
+    theta, inputs = _pair(params)
+    theta, y0, ts = as_floats(theta, "theta", y0), as_floats(y0, "y0", theta), as_floats(ts, "ts", y0, "float64")
+    inputs = as_floats(inputs, "inputs", theta)
+    if theta.ndim != 2:
+        raise InputError(f"solve_members takes theta of shape (members, m), got {tuple(theta.shape)}")
+    members = theta.shape[0]
+
+    def joined(name: str, x: Array) -> Array:
+        if x.ndim not in (2, 3) or x.shape[:-2] not in ((), (1,), (members,)):
+            raise InputError(f"{name} has shape (batch, n) or ({members}, batch, n), got {tuple(x.shape)}")
+        return ops.reshape(ops.broadcast_to(x, (members, *x.shape[-2:])), (members * x.shape[-2], x.shape[-1]))
+
+    params = theta, joined("inputs", inputs)
+    solution = solve(field, joined("y0", y0), joined("ts", ts), params, solver=solver, **how)
+    xp, tableau = namespace_of(solution.stats.accepted), tableau_of(solver)
+    ys, (accepted, rejected, evaluations) = solution
+    each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
+    accepted, rejected = each(accepted), each(rejected)
+    tries = xp.max(accepted + rejected, axis=-1)
+    idle = (xp.max(tries) - tries) * (len(tableau.c) - 1 - tableau.extra)
+    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle))

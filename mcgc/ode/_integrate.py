@@ -1,0 +1,218 @@
+"""The forward march: chooses the steps, and remembers what replaying them takes.
+
+No derivative passes through here. The sizes of the steps and the choice of which to accept are data of the plan;
+the solution as a function of its inputs is the replay of these steps (see adjoint.py).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mcgc import arrays
+from mcgc.arrays import Array, namespace_of
+from mcgc.autodiff import ops
+from mcgc.errors import InputError, SolveError
+from mcgc.ode import _control as control
+from mcgc.ode._step import Field, errors, interpolate, stages
+from mcgc.ode._tableaux import Tableau
+
+Visit = Callable[[Array, Array, Array, list[Array]], None]
+
+SNAP = 1e-3  # a step that ends within this fraction of its size from the last requested time ends there
+
+
+class Method(NamedTuple):
+    """How to solve: the solver, the step sizes by tolerances, or of about `step_size` if not None, and how many.
+
+    A tolerance is a number, or a float64 array (states,). No step is longer than `max_step`.
+    """
+
+    tableau: Tableau
+    rtol: float | Array
+    atol: float | Array
+    step_size: float | None
+    max_steps: int
+    max_step: float = math.inf
+
+
+class Step(NamedTuple):
+    """A step in which some trajectory advanced: `elapsed` time before it, `size` (0 for those that did not), and
+    the range `window` of the requested times that lie in it for some trajectory. Both arrays have shape (batch, 1).
+    """
+
+    elapsed: Array
+    size: Array
+    window: tuple[int, int]
+
+
+class Checkpoint(NamedTuple):
+    """The state before step number `before`, and the field there: None before the first step."""
+
+    before: int
+    y: Array
+    k1: Array | None
+
+
+class Stats(NamedTuple):
+    """Steps accepted and rejected, each of shape (batch,), and how often the field was evaluated on the whole batch."""
+
+    accepted: Array
+    rejected: Array
+    evaluations: int
+
+
+class Plan(NamedTuple):
+    """The solution at the requested times, (batch, times, states), and how it was reached."""
+
+    ys: Array
+    method: Method
+    steps: list[Step]
+    checkpoints: list[Checkpoint]
+    stats: Stats
+
+
+class Timeline(NamedTuple):
+    """The start and the direction ±1, both (batch, 1), and the time elapsed at the requested times (batch, times)."""
+
+    start: Array
+    sign: Array
+    elapsed: Array
+
+
+def timeline(ts: Array, dtype: Any) -> Timeline:
+    """Return the timeline of the requested times `ts`, with the direction in the dtype of the states."""
+    start = ts[:, :1]
+    sign = ops.astype(ops.sign(ts[:, -1:] - start), dtype)
+    return Timeline(start, sign, (ts - start) * sign)
+
+
+def emit(tableau: Tableau, field: Field, line: Timeline, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
+    """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None."""
+    low, high = step.window
+    if low >= high:
+        return
+    h = step.size * line.sign
+    _, ks = stages(tableau, field, line.start + line.sign * step.elapsed, h, y, ks, dense=True)
+    moved, elapsed = step.size > 0, line.elapsed[:, low:high]
+    fraction = ops.astype((elapsed - step.elapsed) / ops.where(moved, step.size, 1), y.dtype)
+    states = interpolate(tableau, fraction, h, y, ks)
+    inside = moved & (elapsed > step.elapsed) & (elapsed <= _end_of(step, line.elapsed))
+    for i in range(low, high):
+        held = 0.0 if out[i] is None else out[i]
+        out[i] = ops.where(inside[:, i - low, None], states[:, i - low, :], held)
+
+
+def _end_of(step: Step, elapsed: Array) -> Array:
+    """Return the time elapsed after `step`; one that all but reaches the last requested time counts as reaching it."""
+    end, after = elapsed[:, -1:], step.elapsed + step.size
+    return ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
+
+
+def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visit: Visit | None = None) -> Plan:
+    """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
+
+    All trajectories step together, each with a step size of its own; one that is done, or whose step was rejected,
+    stays where it is. At most `keep` checkpoints are stored, at even distances: when there are more, every second
+    one is dropped and the distance doubles. `visit(t, h, y, ks)` is called with each step: the time and state before
+    it, its signed size (0 for a trajectory that stays), and its stages. There is one read from the device a step.
+
+    Raises `SolveError` if a step size becomes too small to advance the time, a state is not finite, or a trajectory
+    needs more than `max_steps` steps; `InputError` if `ts` is not strictly monotonic.
+    """
+    xp = namespace_of(y)
+    tableau, rtol, atol, step_size, max_steps, max_step = method
+    start, sign, elapsed = line = timeline(ts, y.dtype)
+    end = elapsed[:, -1:]
+    smallest = 16 * xp.finfo(ts.dtype).eps * (xp.abs(start) + end)
+    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=-1, keepdims=True) & xp.isfinite(end)
+
+    k1 = field(xp.astype(start, y.dtype), y)
+    evaluations = 1
+    if step_size is None:
+        after = lambda h, z: field(xp.astype(start + h, y.dtype), z)
+        size = control.first_step(after, y, k1, xp.astype(sign * end, y.dtype), tableau.order, rtol, atol)
+        size, evaluations = xp.clip(size, 0.0, max_step), 2
+    else:
+        size = xp.astype(end / xp.ceil(end / min(step_size, max_step) - SNAP), y.dtype)
+    size = ops.where(ordered, size, xp.nan)  # caught by the first step's read
+
+    active = ordered | True
+    now = xp.zeros_like(end)
+    reached = xp.ones_like(xp.astype(end[:, 0], xp.int64))
+    accepted, rejected = xp.zeros_like(reached), xp.zeros_like(reached)
+    memory = control.start(y)
+    steps: list[Step] = []
+    checkpoints: list[Checkpoint] = []
+    stride = 1
+    out: list = [y] + [None] * (ts.shape[1] - 1)
+    for _ in range(max_steps):
+        size = ops.where(active, xp.minimum(size, xp.astype(end - now, y.dtype)), 0)
+        t, h = start + sign * now, sign * size
+        y1, ks = stages(tableau, field, t, h, y, [k1])
+        evaluations += len(ks) - 1
+        if step_size is None:
+            scale = xp.maximum(xp.abs(y), xp.abs(y1))
+            norm = control.error_norm(errors(tableau, size, ks), scale, rtol, atol)
+            good, factor, memory = control.adapt(norm, memory, tableau.order)
+            good, following = good[:, None], size * xp.astype(factor, y.dtype)[:, None]
+            following = following if max_step == math.inf else xp.clip(following, 0.0, max_step)
+        else:
+            good, following = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), size
+        moves = active & good
+        step = Step(now, ops.where(moves, size, 0), (0, 0))
+        now = _end_of(step, elapsed)
+        size = following
+        before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
+        accepted = accepted + xp.astype(moves[:, 0], xp.int64)
+        rejected = rejected + xp.astype((active & ~good)[:, 0], xp.int64)
+        active = active & (now < end)
+        failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
+        going, lost, moving, low, high = _read(active, failed, moves, before, reached)
+        if lost:
+            raise _failure(ordered, failed, start + sign * now, size, method)
+        if moving:
+            if keep and len(steps) % stride == 0:
+                checkpoints.append(Checkpoint(len(steps), y, k1 if steps else None))
+            step = step._replace(window=(low, high))
+            emit(tableau, field, line, step, y, ks, out)
+            evaluations += tableau.extra if low < high else 0
+            if visit:
+                visit(t, sign * step.size, y, ks)
+            steps.append(step)
+            if len(checkpoints) > keep > 0:
+                checkpoints, stride = checkpoints[::2], 2 * stride
+            y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
+        if not going:
+            return Plan(ops.stack(out, axis=1), method, steps, checkpoints, Stats(accepted, rejected, evaluations))
+    raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
+
+
+def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Array) -> tuple:
+    """Bring what the loop must know to the host, in one transfer: flags, and the range of times just reached."""
+    xp = namespace_of(before)
+    new = reached > before
+    low = xp.min(xp.where(new, before, xp.full_like(before, 2**62)))
+    high = xp.max(xp.where(new, reached, xp.zeros_like(reached)))
+    flags = (xp.astype(xp.any(flag), xp.int64) for flag in (active, failed, moves))
+    going, lost, moving, first, last = arrays.to_host(xp.stack([*flags, low, high])).tolist()
+    return bool(going), bool(lost), bool(moving), first, last
+
+
+def _failure(ordered: Array, badness: Array, t: Array, dt: Array, method: Method, spent: bool = False) -> Exception:
+    if not arrays.to_host(ordered).all():
+        return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
+    worst = int(arrays.to_host(badness)[:, 0].argmax())
+    t, dt = (float(arrays.to_host(x)[worst, 0]) for x in (t, dt))
+    where = f"at t = {t:.6g} with dt = {dt:.3g} (worst: trajectory {worst})"
+    step_size, max_steps = method.step_size, method.max_steps
+    if spent:
+        larger = "rtol and atol" if step_size is None else "step_size"
+        message = f"more than max_steps = {max_steps} steps are needed {where}: try a larger max_steps or {larger}"
+    elif step_size is not None:
+        message = f"the state is no longer finite {where}: try a smaller step_size"
+    else:
+        message = (
+            f"the step size has become too small to advance {where}: the field is not finite there, or is too stiff "
+            "or too rough for these tolerances; try a larger rtol and atol, float64, or a field that stays finite"
+        )
+    return SolveError(message)

@@ -1,0 +1,207 @@
+"""The studies of the paper on functions whose smoothing is known exactly: figures 1 to 4, and appendix D.
+
+All but the last are without noise: g and its gradients are closed forms.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mcgc.arrays import HOST, Array, to_device
+from mcgc.autodiff import ops, value_and_grad
+from mcgc.continuation import descent, minimize
+from mcgc.continuation.annealing import Point, follow
+from mcgc.continuation.smoothing import bump, placed, power
+from mcgc.optim import adam
+from mcgc.paper import test_functions
+from mcgc.paper.test_functions import Surface
+from mcgc.random import Key
+
+LAMS = ((0.5, 0.25, 0.1, 0.0), (1.0, 0.3, 0.1, 0.0))  # of figures 1 and 2, whose g are convex at the first
+STEPS = tuple((10 - i) / 20 for i in range(11))  # of figure 3, where g is convex above 11/48
+WARMUP, ITERATIONS = 1000, 1500  # of figure 4
+SADDLES = ("good-saddle", "bad-saddle")
+BETAS = (0.0, 0.03)  # of figure 4, in the units of 1/λ of eq. 12: more than −∂g/∂λ/m ever is on the way to λ = 0
+LAM0, RATE = 3.0, 0.06  # what `minimize` takes if it is not told
+NEAR = 1e-3  # what ends within this distance of a minimum has reached it
+TESTED = ("rastrigin", "styblinski-tang", "levy", "ackley")
+
+Smoothed = Callable[[Array, Any], Array]
+
+
+class Continued(NamedTuple):
+    """Algorithm 1 on one function: its g(θ, λ), the path of minimisers, and the global minimum of f = g(·, 0)."""
+
+    smoothed: Smoothed
+    path: Sequence[Point]
+    best: Point
+    domain: tuple[float, float]
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the path, where it ends, and the global minimum, as plain values."""
+        points = [{"lam": lam, "theta": float(theta[0]), "g": float(value)} for lam, theta, value in self.path]
+        best = {"theta": float(self.best.theta[0]), "f": float(self.best.smoothed)}
+        return {"path": points, "global_minimum": best, "reached": abs(points[-1]["theta"] - best["theta"]) < NEAR}
+
+
+class Path(NamedTuple):
+    """θ (n + 1, d) and λ (n + 1,) before each step and after the last, and the value of f at the end."""
+
+    theta: Array
+    lam: Array
+    value: float
+
+    def end(self) -> dict[str, Any]:
+        """Return where the path ends, as plain values."""
+        return {"theta": self.theta[-1, :].tolist(), "lam": float(self.lam[-1]), "f": self.value}
+
+
+def algorithm_1(smoothed: Smoothed, start: Sequence[float], lams: Sequence[float]) -> Sequence[Point]:
+    """Return the path of minimisers of g(·, λ), by L-BFGS-B on the exact g from `start` on (`schedules.follow`)."""
+    return follow(lambda theta, lam: _minimum(smoothed, theta, lam), to_device(start, HOST, "float64"), lams)
+
+
+def _minimum(smoothed: Smoothed, theta: Array, lam: float) -> tuple[Array, float]:
+    from scipy.optimize import minimize as local
+
+    evaluate = value_and_grad(lambda theta: smoothed(theta, lam))
+    found = local(evaluate, theta, jac=True, method="L-BFGS-B", options={"gtol": 1e-12, "ftol": 0.0})
+    return found.x, float(found.fun)
+
+
+def algorithm_2(
+    smoothed: Smoothed,
+    start: Sequence[float],
+    lam0: float,
+    *,
+    rate: float,
+    rate_lam: float,
+    iterations: int,
+    warmup: int = 0,
+    beta: float = 0.0,
+) -> Path:
+    """Return the path of Algorithm 2 as printed, on the exact g.
+
+    θ ← θ − a ∂g/∂θ and λ ← max(0, λ − b (∂g/∂λ + βm)) with a = `rate` and b = `rate_lam`; λ is held at `lam0` for the
+    first `warmup` iterations. The pull βm is that of eq. 12.
+    """
+    xp, slopes = HOST.namespace, value_and_grad(smoothed, argnums=(0, 1))
+    theta, lam = to_device(start, HOST, "float64"), to_device(lam0, HOST, "float64")
+    thetas, lams = [theta], [lam]
+    for i in range(iterations):
+        _, (slope, slope_lam) = slopes(theta, lam)
+        theta = theta - rate * slope
+        if i >= warmup:
+            lam = xp.clip(lam - rate_lam * (slope_lam + beta * theta.shape[0]), 0.0, None)
+        thetas.append(theta)
+        lams.append(lam)
+    return Path(xp.stack(thetas), xp.stack(lams), float(smoothed(theta, 0.0)))
+
+
+def figure_1() -> Continued:
+    """Return Algorithm 1 on the quartic θ⁴ − θ³ − θ² + θ, at four λ: it ends in the global minimum."""
+    quartic, g = test_functions.get("quartic"), _exact("quartic")
+    best = Point(0.0, to_device(quartic.minimizers[0], HOST, "float64"), quartic.value)
+    return Continued(g, algorithm_1(g, quartic.start, LAMS[0]), best, quartic.domain)
+
+
+def _exact(name: str) -> Smoothed:
+    smoothed: Any = test_functions.get(name).smoothed
+    return smoothed
+
+
+def narrow(theta: Array, lam: Any) -> Array:
+    """Return the g of figure 2: θ²/10 with a narrow deep well at −1 and a wide one, less deep, at 1.
+
+    A well of depth h and width s is −h exp(−(θ − c)²/(2s²)), of which g has the depth h s (s² + λ)^(−1/2) and the width
+    √(s² + λ): the deeper one is the shallower once λ is well above the square of its width. θ has shape (..., 1).
+    """
+    wells = ((-1.0, 0.2, 1.0), (1.0, 0.7, 0.9))
+    lam = placed(lam, theta)
+    bowl = ops.sum(power(theta, lam, 2), axis=-1) / 10
+    return bowl - sum(h * bump(placed([c / s], theta), theta / s, lam / s**2) for c, s, h in wells)
+
+
+def figure_2() -> Continued:
+    """Return Algorithm 1 on `narrow`, at four λ: it ends in the local minimum of the wide well."""
+    best = Point(0.0, *_minimum(narrow, to_device([-1.0], HOST, "float64"), 0.0))
+    return Continued(narrow, algorithm_1(narrow, (-1.5,), LAMS[1]), best, (-2.0, 2.5))
+
+
+def figure_3() -> tuple[Sequence[Point], Path]:
+    """Return Algorithm 1, at `STEPS`, and Algorithm 2 on the quartic of figure 1, from the same start."""
+    quartic, g = test_functions.get("quartic"), _exact("quartic")
+    descent = algorithm_2(g, quartic.start, STEPS[0], rate=0.02, rate_lam=0.008, iterations=1000, warmup=150)
+    return algorithm_1(g, quartic.start, STEPS), descent
+
+
+def figure_4() -> dict[tuple[str, float], Path]:
+    """Return Algorithm 2 on the saddle functions (eq. 9), by the name of the function and β; λ₀ = 3.
+
+    With a = 0.01, "good", the origin is a saddle point of g(·, λ₀) already, so θ leaves it in the warm-up. With
+    a = 0.02, "bad", it is the minimum, to which the warm-up brings θ all but exactly, and λ then stops where
+    ∂g/∂λ = ½ tr ∂²g/∂θ² = 0. There g has a direction of negative curvature, by this identity (eq. 6), so θ does leave,
+    but only after as many iterations as the distance that is left needs to grow. With β, λ does not stop.
+    """
+    found = {}
+    for name in SADDLES:
+        for beta in BETAS:
+            found[name, beta] = algorithm_2(
+                _exact(name), (3.0, -1.0), 3.0, rate=1.0, rate_lam=0.5, iterations=ITERATIONS, warmup=WARMUP, beta=beta
+            )
+    return found
+
+
+def escapes(path: Path) -> dict[str, Any]:
+    """Return where a path of figure 4 ends, and after how many iterations of the descent in λ it does what.
+
+    `leaves`: ‖θ‖ > 1, and so the origin is left; `lam_small`: λ < 0.01. A number is None if it never does.
+    """
+    xp = HOST.namespace
+
+    def first(holds: Array) -> int | None:
+        found = xp.nonzero(holds[WARMUP:])[0]
+        return int(found[0]) if found.shape[0] else None
+
+    return {**path.end(), "leaves": first(xp.sum(path.theta**2, axis=1) > 1), "lam_small": first(path.lam < 0.01)}
+
+
+class Tested(NamedTuple):
+    """A test function, and the paths on it with continuation, one a seed, and without."""
+
+    surface: Surface
+    continued: Sequence[Path]
+    plain: Path
+
+    def distance(self, path: Path) -> float:
+        """Return how far the path ends from the nearest global minimiser."""
+        return min(math.dist(path.theta[-1, :].tolist(), minimizer) for minimizer in self.surface.minimizers)
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the ends of the paths, their distances, and how many have reached a minimum, as plain values."""
+        arms = {"with": self.continued, "without": [self.plain]}
+        ends = {arm: [{**path.end(), "distance": self.distance(path)} for path in paths] for arm, paths in arms.items()}
+        reached = {arm: sum(end["distance"] < NEAR for end in found) for arm, found in ends.items()}
+        return {"minimum": self.surface.value, "reached": reached, "paths": ends}
+
+
+def test_function(name: str, seeds: int) -> Tested:
+    """Return what becomes of a surface of 2 dimensions from (3, 3): by `minimize`, and by its Adam without noise.
+
+    Seeds are 0, 1, …; both have the same number of steps and the same learning rate at their start.
+    """
+    xp, surface = HOST.namespace, test_functions.get(name)
+    start = to_device(surface.start, HOST, "float64")
+    continued = []
+    for seed in range(seeds):
+        thetas = [start]
+        found = minimize(surface.function, start, batched=True, seed=seed, callback=thetas.append)
+        lams = xp.concat([xp.asarray([LAM0]), xp.exp(found.log_lam), xp.asarray([0.0])])
+        continued.append(Path(xp.stack([*thetas, found.x]), lams, float(found.fun)))
+    method = descent(lambda theta, batch: surface.function(theta), adam(RATE * math.sqrt(LAM0)))
+    state, thetas = method.init(start), [start]
+    for _ in range(len(continued[0].lam) - 2):
+        state, _ = method.step(state, None, Key(0))
+        thetas.append(state.theta)
+    plain = Path(xp.stack(thetas), xp.zeros(len(thetas)), float(surface.function(state.theta)))
+    return Tested(surface, continued, plain)

@@ -1,0 +1,197 @@
+"""Run files: a run's settings, epochs and parameters as HDF5; the one door of the library to the disk.
+
+Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings`, `versions`, `dataset`, `changes` and
+`scaling`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the groups
+`states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a leaf;
+`theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`). Numbers and
+structure carry checksums.
+"""
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from importlib import metadata
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from mcgc import __version__, files, hdf5
+from mcgc.errors import DatasetError, InputError
+
+FORMAT, VERSION, READ = "mcgc-run", 4, (2, 3, 4)
+_JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict}
+_STATES = ("last", "previous")
+_MANY, _DEEP = 1000, 10  # more arrays, or groups in groups, than a run has
+
+_RECORDED = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "scipy",
+    "h5py",
+    "array-api-compat",
+    "cupy-cuda12x",
+    "cupy-cuda13x",
+    "numba-cuda",
+)
+
+
+class Run(NamedTuple):
+    """What a run file holds.
+
+    `settings`, `versions`, `dataset` and `changes`, the list of what was changed on going on, are plain JSON values;
+    `epochs` maps each field of the records to its array, (epochs,) or (epochs, members), NaN where there is no number.
+    `states` are those after the last epoch and, from the second on, the one before it: by the name of each leaf, an
+    array with members along its first axis (see `mcgc.train._packing`). `finished` is False before the last epoch.
+    `scaling` maps the fields of `mcgc.train.problems.Scaling` to lists of numbers; it is empty where nothing is
+    standardised.
+    """
+
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    dataset: Mapping[str, str]
+    device: str
+    finished: bool
+    epochs: Mapping[str, np.ndarray]
+    states: Sequence[Mapping[str, np.ndarray]]
+    changes: Sequence[str] = ()
+    scaling: Mapping[str, Sequence[float]] = MappingProxyType({})
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs done."""
+        return len(self.epochs["epoch"])
+
+    @property
+    def theta(self) -> np.ndarray:
+        """The parameters after the best epoch of each member, (members, m)."""
+        return _best(self.states[0], "theta")
+
+    @property
+    def log_lam(self) -> np.ndarray:
+        """Log λ after the best epoch of each member, (members,): −∞ without continuation."""
+        return _best(self.states[0], "log_lam")
+
+
+def _best(state: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """Return an array of the best state, or of the last one in a file that has no best."""
+    return state.get(f"best/{name}", state[f"state/{name}"])
+
+
+def columns(records: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Turn `records`, one at least, into an array a field: NamedTuples of numbers or tuples.
+
+    None is NaN; False and True are 0 and 1, uint8.
+    """
+    fields = zip(records[0]._fields, zip(*records, strict=True), strict=True)
+    arrays = {field: np.asarray(values) for field, values in fields}
+    kinds = {"O": float, "b": np.uint8}
+    return {field: array.astype(kinds.get(array.dtype.kind, array.dtype)) for field, array in arrays.items()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of mcgc, and of the installed packages that its numbers depend on."""
+    found = {"python": platform.python_version(), "mcgc": __version__}
+    for name in _RECORDED:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def save(path: str | os.PathLike, run: Run, overwrite: bool = False) -> None:
+    """Write `run` to `path` so that the file is there whole or not at all, even after a power cut.
+
+    Raises `OutputError` if it cannot be written, or if `path` exists and `overwrite` is False.
+    """
+    files.write(path, _image(run), overwrite)
+
+
+def load(path: str | os.PathLike) -> Run:
+    """Read the run file at `path`, in memory of about the size of the file.
+
+    Raises `InputError` if it is not there, not a run file, of another version, or damaged.
+    """
+    try:
+        return hdf5.read(path, "run file", "give one that 'mcgc fit' wrote", _contents)[0]
+    except DatasetError as error:
+        raise InputError(str(error)) from None
+
+
+def _contents(file: h5py.File, name: str) -> Run:
+    attribute = partial(hdf5.attribute, file, name)
+    version = attribute("version")
+    if attribute("format") != FORMAT or version not in READ:
+        other = f"{attribute('format')!r}, version {version}"
+        raise DatasetError(f"{name} is of the format {other}, not {FORMAT!r}, version {VERSION}: give one of that")
+    values = {key: json.loads(attribute(key)) for key in _JSON if version >= 4 or key != "scaling"}
+    for key, value in values.items():
+        if type(value) is not _JSON[key]:
+            raise DatasetError(
+                f"{name}: the attribute {key!r} is not a JSON {_JSON[key].__name__}: copy the file again"
+            )
+    remedy = "give one that 'mcgc fit' wrote, which holds all of its numbers"
+    found = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
+    epochs, *states = (
+        {key.removeprefix(part): hdf5.array(it, it.dtype) for key, it in found.items() if key.startswith(part)}
+        for part in ("epochs/", *(f"states/{place}/" for place in _STATES))
+    )
+    if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
+        raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
+    _complete(version, epochs, states)
+    finished, device = bool(attribute("finished")), str(attribute("device"))
+    return Run(**values, device=device, finished=finished, epochs=epochs, states=[state for state in states if state])
+
+
+def _complete(version: int, epochs: dict[str, np.ndarray], states: Sequence[dict[str, np.ndarray]]) -> None:
+    """Add what files of an older version lack, as the run that they hold had it."""
+    if version == 2 and "restored" in epochs:  # no step was ever left out
+        epochs["skipped"] = np.zeros(epochs["restored"].shape, np.int64)
+    if version < 4 and "train_loss" in epochs:  # no windows, no validation set, and no schedule of the learning rate
+        epochs["horizon"] = np.zeros(epochs["epoch"].shape, np.int64)
+        epochs["validation_loss"] = np.full(epochs["train_loss"].shape, np.nan)
+        if "grad_log_lam_alone" in epochs:  # `grad_log_lam` had the term of beta
+            epochs["grad_log_lam_total"] = epochs["grad_log_lam"]
+            epochs["grad_log_lam"] = epochs.pop("grad_log_lam_alone")
+        for state in states:
+            if "restores" in state:
+                state["restored_at"] = np.zeros_like(state["restores"])
+
+
+def _below(file: h5py.File, name: str) -> Iterator[str]:
+    """Yield the paths of all that is in `epochs` and `states` and no group; links are left to be refused."""
+    ahead, seen = ["epochs", "states"], 0
+    while ahead:
+        place = ahead.pop()
+        if isinstance(file.get(place, getlink=True), h5py.HardLink) and isinstance(file[place], h5py.Group):
+            seen += len(file[place])
+            if seen > _MANY or place.count("/") > _DEEP:  # which groups that hold themselves come to
+                raise DatasetError(f"{name} holds more arrays than a run has: give one that 'mcgc fit' wrote")
+            ahead += [f"{place}/{key}" for key in file[place]]
+        else:
+            yield place
+
+
+def _image(run: Run) -> bytes:
+    """Return the bytes of the file, made in memory so that the disk sees one plain write."""
+    with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+        file.attrs.update(version=VERSION, finished=run.finished)
+        texts = {"format": FORMAT, "device": run.device}
+        texts |= {key: json.dumps(getattr(run, key), default=dict) for key in _JSON}
+        for key, text in texts.items():
+            encoded = text.encode()
+            file.attrs.create(key, encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
+        parts = {"epochs": run.epochs} | {
+            f"states/{place}": state for place, state in zip(_STATES, run.states, strict=False)
+        }
+        for part, arrays in parts.items():
+            for key, array in arrays.items():
+                file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
+        for key in ("theta", "log_lam"):
+            file[key] = file[f"states/last/best/{key}"]
+        file.flush()
+        return file.id.get_file_image()

@@ -1,0 +1,184 @@
+"""Estimators against closed forms by z-scores, and against their formulas on the same noise."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mcgc.arrays import to_device, to_host
+from mcgc.autodiff import ops
+from mcgc.continuation import ESTIMATORS, estimate
+from mcgc.errors import InputError
+from mcgc.random import Key, fold_in, normal
+
+THETA = np.array([0.3, -0.5, 0.8])
+A = np.array([[2.0, 0.3, 0.0], [0.3, 1.0, -0.2], [0.0, -0.2, 0.5]])
+B = np.array([1.0, -1.0, 0.5])
+K = np.array([0.7, -1.1, 0.4])
+
+
+def quadratic(theta, batch=None):
+    return 0.5 * theta @ (A @ theta) + ops.sum(B * theta)
+
+
+def bell(theta, batch=None):
+    return ops.exp(-0.5 * ops.sum(ops.square(theta - B)))
+
+
+def wave(theta, batch=None):
+    return ops.cos(ops.sum(K * theta))
+
+
+def smoothed_quadratic(lam):
+    return quadratic(THETA) + lam * np.trace(A) / 2, A @ THETA + B, np.trace(A) / 2
+
+
+def smoothed_bell(lam):
+    r, d = np.sum((THETA - B) ** 2), len(THETA)
+    g = (1 + lam) ** (-d / 2) * math.exp(-r / (2 * (1 + lam)))
+    return g, -(THETA - B) / (1 + lam) * g, g * (r / (2 * (1 + lam) ** 2) - d / (2 * (1 + lam)))
+
+
+def smoothed_wave(lam):
+    damping, k2 = math.exp(-lam * K @ K / 2), K @ K
+    return (
+        damping * math.cos(K @ THETA),
+        -damping * math.sin(K @ THETA) * K,
+        -k2 / 2 * damping * math.cos(K @ THETA),
+    )
+
+
+def monomials(theta, batch=None):
+    return ops.sum(theta**4 - 2 * theta**3)
+
+
+def smoothed_monomials(lam):
+    x = THETA
+    g = x**4 + 6 * lam * x**2 + 3 * lam**2 - 2 * (x**3 + 3 * lam * x)
+    return np.sum(g), 4 * x**3 + 12 * lam * x - 2 * (3 * x**2 + 3 * lam), np.sum(6 * x**2 + 6 * lam - 6 * x)
+
+
+CLOSED_FORMS = {quadratic: smoothed_quadratic, bell: smoothed_bell, wave: smoothed_wave, monomials: smoothed_monomials}
+
+DRAWS = 600
+
+
+def z(values, expected):
+    values = np.asarray(values)
+    rounding = 1e-12 * np.abs(expected)  # all the spread there is where an estimate is exact
+    return (values.mean(axis=0) - expected) / (values.std(axis=0, ddof=1) / math.sqrt(len(values)) + rounding)
+
+
+def draw(objective, estimator, lam, key, num_samples=1, baseline=0.0, gradient="engine"):
+    at = estimate(objective, estimator, num_samples, gradient=gradient)
+    return [at(THETA, np.float64(math.log(lam)), None, fold_in(key, i), baseline) for i in range(DRAWS)]
+
+
+def assert_unbiased(found, objective, lam):
+    g, grad_theta, grad_lam = CLOSED_FORMS[objective](lam)
+    assert abs(z([e.grad_log_lam for e in found], lam * grad_lam)) < 4  # ∂g/∂φ = λ ∂g/∂λ
+    assert abs(z([e.smoothed for e in found], g)) < 4
+    assert np.all(np.abs(z([e.grad_theta for e in found], grad_theta)) < 4)
+
+
+@pytest.mark.parametrize("lam", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("objective", CLOSED_FORMS)
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_estimates_are_unbiased_on_closed_forms(estimator, objective, lam):
+    # the baseline counts for the estimators that take one, and may be any number
+    assert_unbiased(draw(objective, estimator, lam, Key(7), baseline=0.7), objective, lam)
+
+
+@pytest.mark.parametrize("objective", CLOSED_FORMS)
+@pytest.mark.parametrize("estimator", ["score-baseline", "antithetic-score"])
+def test_the_mean_of_the_other_draws_is_a_baseline_without_bias(estimator, objective):
+    assert_unbiased(draw(objective, estimator, 1.0, Key(17), num_samples=2), objective, 1.0)
+
+
+@pytest.mark.parametrize("objective", CLOSED_FORMS)
+@pytest.mark.parametrize("estimator", ["score", "score-baseline", "antithetic-score"])
+def test_gradients_from_values_alone_are_unbiased(estimator, objective):
+    for lam in (1.0, 1e-2):
+        found = draw(objective, estimator, lam, Key(27), num_samples=2, gradient="score")
+        assert_unbiased(found, objective, lam)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_test_of_bias_would_see_a_wrong_factor(estimator):
+    at = estimate(quadratic, estimator)
+    values = np.array([at(THETA, np.float64(0.0), None, fold_in(Key(8), i)).grad_log_lam for i in range(1500)])
+    wrong = 2 * smoothed_quadratic(1.0)[2]
+    assert abs((values.mean() - wrong) / (values.std() / math.sqrt(1500))) > 4
+
+
+# each formula of one draw: noise, √λ, f and ∇f at both points, and the baseline
+FORMULAS = {
+    "score": lambda e, r, f, df, b: (e @ e - 3) / 2 * f[0],
+    "score-baseline": lambda e, r, f, df, b: (e @ e - 3) / 2 * (f[0] - b),
+    "pathwise": lambda e, r, f, df, b: r / 2 * e @ df[0],
+    "antithetic-score": lambda e, r, f, df, b: (e @ e - 3) / 4 * (f[0] + f[1] - 2 * b),
+    "antithetic": lambda e, r, f, df, b: r / 4 * e @ (df[0] - df[1]),
+}
+
+
+@pytest.mark.parametrize("num_samples", [1, 3])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_the_estimate_is_the_formula_on_the_noise_of_its_key(estimator, num_samples, device):
+    key, root, paired = Key(9), math.exp(-0.5), estimator.startswith("antithetic")
+    matrix, vector, theta, log_lam = (to_device(x, device) for x in (A, B, THETA, np.float64(-1.0)))
+    there = lambda theta, batch: 0.5 * theta @ (matrix @ theta) + ops.sum(vector * theta)
+    found = estimate(there, estimator, num_samples)(theta, log_lam, None, key, 0.7)
+    noise = [normal(fold_in(key, j), (3,), "float64") for j in range(num_samples)]
+    points = [[THETA + root * eps, THETA - root * eps][: 1 + paired] for eps in noise]
+    losses = [[quadratic(point) for point in pair] for pair in points]
+    slopes = [[A @ point + B for point in pair] for pair in points]
+    means = np.array([np.mean(pair) for pair in losses])
+    baselines = [np.mean(np.delete(means, j)) if num_samples > 1 else 0.7 for j in range(num_samples)]
+    formula = FORMULAS[estimator]
+    lams = [formula(*parts) for parts in zip(noise, [root] * num_samples, losses, slopes, baselines, strict=True)]
+    np.testing.assert_allclose(to_host(found.smoothed), np.mean(losses), rtol=1e-12)
+    np.testing.assert_allclose(to_host(found.grad_theta), np.mean(slopes, axis=(0, 1)), rtol=1e-12)
+    np.testing.assert_allclose(to_host(found.grad_log_lam), np.mean(lams), rtol=1e-10)
+    assert len(found.aux) == num_samples * (1 + paired)
+
+
+def test_only_antithetic_points_keep_the_relative_error_as_lambda_vanishes():
+    def error(estimator, lam):
+        values = np.array([e.grad_log_lam for e in draw(bell, estimator, lam, Key(5), num_samples=2)])
+        return values.std() / abs(lam * smoothed_bell(lam)[2])
+
+    grows = {estimator: error(estimator, 1e-6) / error(estimator, 1e-2) for estimator in ESTIMATORS}
+    assert max(grows["antithetic"], grows["antithetic-score"]) < 1.5
+    assert min(grows["pathwise"], grows["score-baseline"]) > 50  # as λ^(−1/2)
+    assert grows["score"] > 5000  # as 1/λ
+
+
+def test_more_samples_have_less_variance():
+    def variance(n):
+        at = estimate(bell, "pathwise", n)
+        return np.var([at(THETA, np.float64(0.0), None, fold_in(Key(n), i)).grad_log_lam for i in range(600)])
+
+    # the variance of an estimated variance of these heavy tails is within a fifth at this size
+    assert variance(1) / variance(4) == pytest.approx(4, rel=0.35)
+
+
+def test_the_trace_identity_holds_for_the_estimates():
+    # eq. 6: tr ∂²g/∂θ² = 2 ∂g/∂λ, here by finite differences of the closed form's θ-gradient against λ's
+    lam, h = 0.3, 1e-5
+    g = lambda theta: (1 + lam) ** -1.5 * math.exp(-np.sum((theta - B) ** 2) / (2 * (1 + lam)))
+    laplacian = sum(g(THETA + h * e) - 2 * g(THETA) + g(THETA - h * e) for e in np.eye(3)) / h**2
+    assert laplacian == pytest.approx(2 * smoothed_bell(lam)[2], rel=1e-4)
+
+
+@pytest.mark.parametrize(("theta", "key"), [(1.0, Key(0)), ([1.0], 0), ([1.0], None), ([[1.0]], Key(0))])
+def test_theta_and_key_that_do_not_fit_are_one_sentence(theta, key):
+    with pytest.raises(InputError, match="needs a key"):
+        estimate(lambda x, batch: ops.sum(x * x))(theta, 0.0, None, key)
+
+
+def test_an_estimator_of_ones_own_goes_where_a_name_does():
+    of = lambda estimator: estimate(lambda theta, batch: ops.sum(theta**2), estimator, num_samples=3)
+    at = np.asarray([0.5, -1.0]), np.asarray(-1.0), None, Key(0)
+    assert of(ESTIMATORS["pathwise"])(*at).grad_log_lam == of("pathwise")(*at).grad_log_lam
+    with pytest.raises(InputError, match="unknown estimator 3: choose one of"):
+        of(3)
