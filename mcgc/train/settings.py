@@ -13,7 +13,7 @@ from mcgc.optim import OPTIMIZERS
 from mcgc.train._windows import parse_horizons
 
 RATE_SCHEDULES = ("constant", "cosine", "exponential")
-LOSSES = ("softmax-cross-entropy", "cross-entropy")
+LOSSES = ("softmax-cross-entropy", "cross-entropy", "mse", "mae", "huber")
 
 
 class Settings(NamedTuple):
@@ -69,6 +69,17 @@ class Settings(NamedTuple):
     horizons: str | None = None
     restart_lam: bool | None = None
     standardize: bool | None = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings that `values` hold, such as those of a run file; fields that it lacks have defaults.
+
+        Raises `InputError` if there is no problem, or a field is unknown.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"the settings are not those of a run ({error}): copy the run file again") from None
 
 
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
