@@ -161,12 +161,12 @@ def _complete(version: int, epochs: dict[str, np.ndarray], states: Sequence[dict
     """Add what files of an older version lack, as the run that they hold had it."""
     if version == 2 and "restored" in epochs:  # no step was ever left out
         epochs["skipped"] = np.zeros(epochs["restored"].shape, np.int64)
+    if "grad_log_lam_alone" in epochs:  # `grad_log_lam` had the term of beta
+        epochs["grad_log_lam_total"] = epochs["grad_log_lam"]
+        epochs["grad_log_lam"] = epochs.pop("grad_log_lam_alone")
     if version < 4 and "train_loss" in epochs:  # no windows, no validation set, and no schedule of the learning rate
         epochs["horizon"] = np.zeros(epochs["epoch"].shape, np.int64)
         epochs["validation_loss"] = np.full(epochs["train_loss"].shape, np.nan)
-        if "grad_log_lam_alone" in epochs:  # `grad_log_lam` had the term of beta
-            epochs["grad_log_lam_total"] = epochs["grad_log_lam"]
-            epochs["grad_log_lam"] = epochs.pop("grad_log_lam_alone")
         for state in states:
             if "restores" in state:
                 state["restored_at"] = np.zeros_like(state["restores"])

@@ -1,5 +1,7 @@
 """Going on with a run gives the bits of the run that was never stopped, and what is not the same run is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small import bound
@@ -187,3 +189,14 @@ def test_the_model_must_be_the_same_where_the_file_says_it():
     assert differences(now._replace(model={"kind": "classifier", "sizes": [3, 4]}), now) == [
         "sizes of the model was [3, 4] and is [3, 2]"
     ]
+
+
+def test_a_file_of_version_4_goes_on_as_the_run_that_it_is():
+    old = run_file.load(Path(__file__).parents[2] / "data/run-version-4.h5")
+    task = train.bind(SETTINGS, NUMBERS, HOST, means())
+    found = [record for record, _ in train.epochs(task, unpack(old.states[0], task), old.epoch)]
+    whole = records(run(SETTINGS))
+    assert len(found) == SETTINGS.epochs - 2
+    for ours, theirs in zip([*records(old), *found], whole, strict=True):
+        for name in ("train_loss", "grad_log_lam", "grad_log_lam_total", "log_lam"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-4), name
