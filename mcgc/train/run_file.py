@@ -8,6 +8,7 @@ structure carry checksums.
 """
 
 import contextlib
+import io
 import json
 import os
 import platform
@@ -188,7 +189,8 @@ def _below(file: h5py.File, name: str) -> Iterator[str]:
 
 def _image(run: RunFile) -> bytes:
     """Return the bytes of the file, made in memory so that the disk sees one plain write."""
-    with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+    image = io.BytesIO()  # HDF5's own images have a wrong checksum before its version 2
+    with h5py.File(image, "w", libver=("v110", "v110")) as file:
         file.attrs.update(version=VERSION, finished=run.finished)
         texts = {"format": FORMAT, "device": run.device}
         texts |= {key: json.dumps(getattr(run, key), default=dict) for key in _JSON}
@@ -203,5 +205,4 @@ def _image(run: RunFile) -> bytes:
                 file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
         for key in ("theta", "log_lam"):
             file[key] = file[f"states/last/best/{key}"]
-        file.flush()
-        return file.id.get_file_image()
+    return image.getvalue()
