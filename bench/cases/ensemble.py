@@ -3,7 +3,7 @@
 import time
 from collections import deque
 
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import cores, environment, ratio, spread, variables
 
 MEMBERS, EPOCHS = 8, 10
