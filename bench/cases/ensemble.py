@@ -2,7 +2,7 @@
 
 import time
 
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import cores, environment, ratio, spread, variables
 
 MEMBERS, EPOCHS = 8, 10
