@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mcgc.errors import DeviceError
+from mcgc_cli.errors import FAILURE, Stopped
 from mcgc_cli.options import json_option
-from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
 
 
@@ -32,8 +32,8 @@ def doctor(gpu: bool, json: bool) -> None:
         devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
     except DeviceError as error:
         raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
-    places = list({place.name: place for place, _ in devices.values()}.values())
-    found = [a for place in places for a in agreements(place)]
+    used = list({device.name: device for device, _ in devices.values()}.values())
+    found = [a for device in used for a in agreements(device)]
     found += acceptance(devices["cuda"][0]) if gpu else []
     result: dict[str, Any] = {
         "versions": versions(),
@@ -50,7 +50,7 @@ def doctor(gpu: bool, json: bool) -> None:
     if wrong:
         result["verdict"] = f"not to be trusted on this machine: {', '.join(wrong)}; please report it"
     else:
-        right = f"ready: all that was compared is right on {' and '.join(place.name for place in places)}"
+        right = f"ready: all that was compared is right on {' and '.join(device.name for device in used)}"
         result["verdict"] = f"{right}; begin with: mcgc fit --problem lorenz"
     click.echo(as_json(result) if json else _text(result))
     if wrong:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from mcgc.errors import McgcError
 from mcgc.kernels import when_compiling
 from mcgc.train import Hook, Processes, SaveError
+from mcgc_cli.errors import FAILURE, INTERRUPTED, Stopped
 from mcgc_cli.options import with_flags
-from mcgc_cli.sentences import FAILURE, INTERRUPTED, Stopped
 from mcgc_cli.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:

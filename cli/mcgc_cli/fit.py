@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mcgc_cli.errors import tell
 from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import (
     debug_option,
@@ -19,7 +20,6 @@ from mcgc_cli.options import (
     workers_option,
 )
 from mcgc_cli.progress import progress
-from mcgc_cli.sentences import tell
 from mcgc_cli.summary import as_json, as_text, result_of, warn
 from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
@@ -110,11 +110,11 @@ def fit(
         known = problems.get(str(problem))
         own = known.name != problem  # a problem of a file, which a run that goes on has to find from anywhere
         settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(str(problem))))
-        place, sentence = device_of(device, workers, known, settings.members)
+        used, sentence = device_of(device, workers, known, settings.members)
         data = load(known if own else str(problem), dataset)
         if old is None or old.epoch < settings.epochs:
             say(sentence)
-        return bind(settings, data, place)
+        return bind(settings, data, used)
 
     how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "message": say}
     if resume is not None:

@@ -198,10 +198,10 @@ def device_of(name: str | None, workers: int, problem: "Problem", members: int) 
     from mcgc.errors import InputError
 
     name = name or "auto"
-    place, taken = select_device("cpu" if workers > 1 and name == "auto" else name, problem, members)
-    if workers > 1 and place.name != "cpu":
-        raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
-    return place, taken
+    used, sentence = select_device("cpu" if workers > 1 and name == "auto" else name, problem, members)
+    if workers > 1 and used.name != "cpu":
+        raise InputError(f"--workers {workers} needs the CPU, not {used.name}: add --device cpu, or leave it out")
+    return used, sentence
 
 
 def resumed(

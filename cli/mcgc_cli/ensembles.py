@@ -32,7 +32,7 @@ def planned(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
 def reproduce(
     study: Ensembles,
     arms: Mapping[str, Settings],
-    place: str,
+    directory: str,
     dataset: str | None,
     *,
     device_name: str | None,
@@ -41,14 +41,14 @@ def reproduce(
     say: Callable[[str], None],
     again: str,
 ) -> tuple[dict[str, Any], "Figure"]:
-    """Train what is not yet trained of both arms in the directory `place`; return the results and the figure."""
+    """Train what is not yet trained of both arms in `directory`; return the results and the figure."""
     epochs = arms["with"].epochs
     device, sentence = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
     data = cache(lambda: load(study.problem, dataset))
     with ExitStack() as stack:
         # both are looked at before one is trained, so that what cannot be gone on with is told first
         runs = {
-            arm: stack.enter_context(_run(_path(place, arm), partial(_bind, settings, data, device), say))
+            arm: stack.enter_context(_run(_path(directory, arm), partial(_bind, settings, data, device), say))
             for arm, settings in arms.items()
         }
         say(sentence)
@@ -66,8 +66,8 @@ def _bind(settings: Settings, data: Callable[[], Any], device: Device) -> train.
     return train.bind(settings, data(), device)
 
 
-def _path(place: str, arm: str) -> str:
-    return os.path.join(place, f"{arm}.h5")
+def _path(directory: str, arm: str) -> str:
+    return os.path.join(directory, f"{arm}.h5")
 
 
 def _run(path: str, task: Callable[[], train.Task], say: Callable[[str], None]) -> train.Run:
