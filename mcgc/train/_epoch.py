@@ -16,7 +16,7 @@ from mcgc.random import fold_in, permutation
 from mcgc.train._members import Member, MemberRecord
 from mcgc.train._problem import Evaluation
 from mcgc.train._task import Task, count, rows_at, steps
-from mcgc.train._windows import cuts, per_epoch
+from mcgc.train._windows import batch_bounds, per_epoch
 
 ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take memory, and save no time
 MOST_SKIPS = 5  # steps of a member in a row that are left out; where more fail, so will the next
@@ -46,7 +46,7 @@ def _windows(task: Task, member: Member, epoch: int, length: int) -> Iterator[An
     assert problem.intervals is not None
     intervals = problem.intervals(task.train)
     total = per_epoch(series, intervals, length)
-    ends = cuts(total, steps(task.train, task.settings))
+    ends = batch_bounds(total, steps(task.train, task.settings))
     every = series * (intervals + 1 - length)
     order = permutation(fold_in(member.order, epoch), every, task.device)
     for a, b in pairwise(ends):

@@ -22,14 +22,46 @@ class OutOfMemoryError(McgcError, MemoryError):
 def fit(
     settings: Settings, data: Any, device: Device = HOST, problem: Problem | None = None
 ) -> Iterator[tuple[Record, Array]]:
-    """Train `settings.members` models on `data` and yield, after each epoch, its record and all θ, (members, m).
+    """Train models on data, without a file, and yield the record and the parameters of each epoch.
 
-    `problem` is the one that `settings` names, if none of your own is given. Member i is the same whatever the number
-    of members: its initial parameters, its noise and the order of its minibatches are functions of (seed, i), and the
-    test set, a random tenth of the examples, is the same for all.
+    Member i is the same whatever the number of members: its initial parameters, its noise and the order of its
+    minibatches are functions of (seed, i). The test set, a random tenth of the examples, is the same for all.
 
-    Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails, and
-    `OutOfMemoryError` if the memory does not suffice.
+    Parameters
+    ----------
+    settings : Settings
+        The recipe.
+    data : Any
+        What the problem's `examples` takes.
+    device : Device
+        Where to train. The host by default.
+    problem : Problem, optional
+        A problem of your own. By default the one that `settings` names.
+
+    Yields
+    ------
+    Record
+        The record of the epoch.
+    array (members, m)
+        The parameters of all members.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range or the data are too few.
+    SolveError
+        If a solution fails where the setting `on_divergence` does not go on.
+    OutOfMemoryError
+        If the memory does not suffice.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(epochs=1)
+    >>> for record, theta in train.fit(recipe, load("lotka-volterra")):
+    ...     print(record.epoch, theta.shape)
+    1 (1, 8002)
     """
     task = bind(settings, data, device, problem)
     return ((record, _thetas(members)) for record, members in epochs(task))

@@ -11,11 +11,21 @@ Counts = tuple[int | None, ...]
 
 
 class Member(NamedTuple):
-    """A model in training: its state, and the keys of its noise and of the order of its minibatches.
+    """A model in training.
 
-    `best` is its state after the best epoch: the one with the lowest loss of the validation set, or of the training
-    set where there is none, and `lowest` is that loss. It was taken up again `restores` times, last at step number
-    `restored_at`.
+    Parameters
+    ----------
+    state : State
+        θ, φ and the optimisers.
+    noise, order : Key
+        The keys of its noise, and of the order of its minibatches. Stacked members have tuples of them.
+    best : State
+        The state after the best epoch: the one with the lowest loss of the validation set, or of the training set where
+        there is none.
+    lowest : float
+        That loss.
+    restores, restored_at : int
+        How often the best state was taken up again, and at which step last.
     """
 
     state: State
@@ -61,18 +71,38 @@ class MemberRecord(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One epoch; tuples have one entry a member.
+    """One epoch; tuples have one entry a member, and None where there is no such number.
 
-    `horizon` is the length of the epoch's windows in observed intervals, 0 where it trains on whole examples.
-    `train_loss`, `validation_loss` and `test_loss` are those of θ itself after the epoch, over whole examples: infinite
-    where a field that was trained on short windows cannot be solved over whole series yet. `smoothed_loss` is the mean
-    over the epoch's steps of the loss at the perturbed parameters. `log_lam` is φ after the epoch, `grad_log_lam` the
-    mean of the estimates of ∂g/∂φ, and `grad_log_lam_total` that of the gradients that drove φ, with the term of β.
-    Losses are in the units of the data; the gradients of φ are those of the loss that is minimised. `test_accuracy` is
-    the fraction of the test set that θ names rightly. Evaluations, and accepted and rejected steps, of the solver are
-    those of the training steps, of which there were `steps` from the start of the run on. `skipped` of the epoch's
-    steps failed and were left out. `restored` tells that the epoch diverged, and the member went back to its best
-    state. `seconds` is what the epoch took, of all members. None stands where there is no such number.
+    Parameters
+    ----------
+    epoch : int
+        Its number, from 1.
+    horizon : int
+        The length of its windows in observed intervals, 0 where it trains on whole examples.
+    train_loss, validation_loss, test_loss : tuple of float
+        Losses of θ after the epoch, over whole examples, in the units of the data. They are infinite where a field that
+        was trained on short windows cannot be solved over whole series yet.
+    smoothed_loss : tuple of float
+        The mean over the steps of the loss at the perturbed parameters.
+    test_accuracy : tuple of float
+        The fraction of the test set that θ names rightly.
+    log_lam : tuple of float
+        φ after the epoch.
+    grad_log_lam, grad_log_lam_total : tuple of float
+        Means over the steps: of the estimates of ∂g/∂φ, and of the gradients that drove φ, with the term of β. They are
+        those of the loss that is minimised.
+    function_evaluations, accepted_steps, rejected_steps : tuple of int
+        Of the solver, in the training steps of the epoch.
+    steps : tuple of int
+        Training steps since the start of the run.
+    skipped : tuple of int
+        Steps of the epoch that failed and were left out.
+    restored : tuple of bool
+        Whether the epoch diverged, and the member went back to its best state.
+    member_seconds : tuple of float
+        Wall-clock time of each member.
+    seconds : float
+        Wall-clock time of the epoch.
     """
 
     epoch: int

@@ -19,33 +19,69 @@ class Evaluation(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What a run of `fit` needs to know of a problem.
+    """What a run needs to know of a problem.
 
-    `examples(data, dtype, device)` places a dataset on a device as a pytree of arrays, one row an example.
-    `init(key, dtype, device)` draws θ. `objective(settings)` returns the loss, (θ, examples) → (mean over the examples,
-    `Stats` of the solver or None). Where that loss is not in the units of the data, an `Evaluation` takes the place of
-    the `Stats`, and its loss is the one that is reported. `options` names the settings of `settings.OF_SOME` that the
-    problem has. Minibatches are consecutive rows, or with `shuffled` drawn anew each epoch. `accuracy`, (θ, examples) →
-    fraction right, and `confusion`, (θ, examples) → `losses.confusion`, are None where there is no such number. With
-    `stacked`, objective and accuracy take the members of an ensemble too, and give the numbers of each, (members,), and
-    `Stats` with the members in front: θ has shape (members, m), and all examples have that axis in front, or none.
+    Parameters
+    ----------
+    name, summary : str
+        The name, and what it is in a few words.
+    recipe : Settings
+        The settings to train it with.
+    examples : function (data, dtype, device) → pytree
+        Places a dataset on a device as a pytree of arrays, one row an example.
+    init : function (key, dtype, device) → array (m,)
+        Draws θ.
+    objective : function (settings) → function
+        Returns the loss, (θ, examples) → (mean over the examples, `Stats` of the solver or None). If that loss is not
+        in the units of the data, an `Evaluation` takes the place of the `Stats`; its loss is the one that is reported.
+    options : tuple of str
+        The settings of `mcgc.train.settings.OF_SOME` that the problem has.
+    shuffled : bool
+        Whether minibatches are drawn anew each epoch. By default they are consecutive rows.
+    accuracy : function (θ, examples) → array, optional
+        The fraction of the examples that θ names rightly.
+    stacked : bool
+        Whether objective and accuracy take the members of an ensemble too, and give the numbers of each, (members,),
+        and `Stats` with the members in front. θ has shape (members, m), and all examples have that axis in front, or
+        none.
+    confusion : function (θ, examples) → array, optional
+        The confusion matrix (`mcgc.losses.confusion`).
+    model : mapping
+        What the model is, in values that JSON has: the `kind` of the problem, the `sizes` and the `activation` of its
+        dense net, the `loss`, and the names of `states` and `parameters`. A run file holds it.
+    others : mapping of str to mapping
+        Other recipes: their names, and the settings in which they differ from `recipe`.
+    default : str
+        The recipe that the command takes if it is not told. `recipe` is called "paper".
+    scaling : function (examples) → scaling, optional
+        What series are standardised by, where the setting `standardize` asks for it. Then `objective(settings,
+        scaling)` is called.
+    intervals : function (examples) → int, optional
+        The number of observed intervals of a series.
+    windows : function (examples, indices, length) → examples, optional
+        The windows of `length` intervals at `indices`, (rows,) or (members, rows), out of all.
+    predict : function (settings, scaling) → function, optional
+        Returns (θ, examples) → the states of the series in the units of the data, (examples, times, states).
+    load : function (path) → data, optional
+        Reads the data for the command from the file of `--dataset`. Without one, `path` is None.
 
-    Problems of series have four functions more. `scaling(train)` is what the training examples are standardised by,
-    where the setting `standardize` asks for it; then `objective(settings, scaling)` is called. `intervals(examples)` is
-    the number of observed intervals of a series. `windows(examples, indices, length)` takes the windows of so many
-    intervals at `indices`, (rows,) or (members, rows), out of all (`mcgc.train._windows`). `predict(settings, scaling)`
-    returns (θ, examples) → the states of the series in the units of the data, (examples, times, states).
-
-    `load(path)` reads the data for the command, from the file of `--dataset`, or without one if `path` is None.
-
-    `model` says what the model is, in values that JSON has: the `kind` of the problem, the `sizes` and the `activation`
-    of its dense net, the `loss`, and the names of `states` and `parameters`. A run file holds it.
-
-    `recipe` is the paper's, and `others` map the names of other recipes to the settings in which they differ from
-    it; `default` is the name of the one that the command takes if it is not told. A problem of your own::
-
-        problem = Problem("mine", "what it is", Settings("mine", ...), examples, init, objective)
-        for record, theta in train.fit(problem.recipe, data, HOST, problem): ...
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import ops, train
+    >>> from mcgc.arrays import HOST, to_device
+    >>> recipe = train.Settings("mean", 0.01, -8.0, 0.1, 0.01, epochs=60, batch_size=9, continuation=False)
+    >>> problem = train.Problem(
+    ...     "mean",
+    ...     "the mean of numbers",
+    ...     recipe,
+    ...     examples=lambda data, dtype, device: to_device(data, device, dtype),
+    ...     init=lambda key, dtype, device: to_device([0.0], device, dtype),
+    ...     objective=lambda settings: lambda theta, rows: (ops.mean(ops.square(rows - theta)), None),
+    ... )
+    >>> *_, (record, theta) = train.fit(recipe, np.full(10, 2.0), HOST, problem)
+    >>> print(round(float(theta[0, 0]), 1))
+    2.0
     """
 
     name: str

@@ -9,7 +9,7 @@ from mcgc.autodiff import ops, stop_gradient
 from mcgc.ode import DenseField, Solution, Stats, solve, solve_members
 from mcgc.random import Key
 from mcgc.train._problem import Evaluation, Problem
-from mcgc.train._windows import rows_of, taken
+from mcgc.train._windows import rows_of, take_rows
 from mcgc.train.settings import SERIES, SOLVER, Settings
 
 
@@ -59,7 +59,9 @@ def _windows(series: Series, indices: Array, length: int) -> Series:
     count, times = series.times.shape
     which, rows = rows_of(indices, times, length)
     flat = lambda x: ops.reshape(x, (count * times, *x.shape[2:]))
-    return Series(taken(flat(series.times), rows), taken(series.parameters, which), taken(flat(series.states), rows))
+    return Series(
+        take_rows(flat(series.times), rows), take_rows(series.parameters, which), take_rows(flat(series.states), rows)
+    )
 
 
 def neural_ode(

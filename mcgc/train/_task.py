@@ -15,7 +15,7 @@ from mcgc.random import Key, fold_in, permutation, split
 from mcgc.train import problems
 from mcgc.train._members import Member
 from mcgc.train._problem import Problem
-from mcgc.train._windows import by_epoch, taken
+from mcgc.train._windows import by_epoch, take_rows
 from mcgc.train.settings import Settings, validate
 
 TEST_FRACTION = 0.1  # of the examples, set apart
@@ -23,13 +23,31 @@ SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the dat
 
 
 class Task(NamedTuple):
-    """What all epochs of all members share: the problem, how it is minimised, and its examples on the device.
+    """What all epochs of all members share. `bind` makes it.
 
-    `method(restores, since)` is the method of a member that was restored so often, last at step number `since`: half
-    the learning rate of θ each time. `horizon(epoch)` is the length of the epoch's windows in intervals, 0 for whole
-    examples. `validation` are examples to choose the best epoch by, and `scaling` what the series are standardised by,
-    or None. `data` are those that were given, and `replaced` maps "optimizer" and "estimator" to objects that take the
-    place of what the settings name.
+    Parameters
+    ----------
+    problem : Problem
+        What is trained.
+    settings : Settings
+        The settings, checked.
+    device : Device
+        Where the examples are.
+    objective : function (θ, examples) → (loss, aux)
+        The loss that is minimised.
+    method : function (restores, since) → Continuation
+        The method of a member that was restored so often, last at step number `since`. Each time halves the learning
+        rate of θ.
+    train, test, validation : pytree
+        The examples. `validation` chooses the best epoch; it is None where there is none.
+    scaling : Scaling, optional
+        What series are standardised by.
+    horizon : function (epoch) → int
+        The length of the windows of an epoch in intervals, 0 for whole examples.
+    data : Any
+        What was given to `bind`.
+    replaced : mapping
+        "optimizer" and "estimator": objects in place of what the settings name.
     """
 
     problem: Problem
@@ -137,7 +155,7 @@ def steps(train: Any, settings: Settings) -> int:
 
 def rows_at(examples: Any, indices: Array) -> Any:
     """Return the examples at `indices`, (rows,), or for each member its own: (members, rows)."""
-    return tree_map(lambda x: taken(x, indices), examples)
+    return tree_map(lambda x: take_rows(x, indices), examples)
 
 
 def _parts(examples: Any, key: Key, device: Device, fraction: float = 0.0) -> tuple[Any, Any, Any]:

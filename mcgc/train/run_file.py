@@ -47,13 +47,30 @@ _RECORDED = (
 class RunFile(NamedTuple):
     """What a run file holds.
 
-    `settings`, `versions`, `dataset` and `changes`, the list of what was changed on going on, are plain JSON values;
-    `epochs` maps each field of the records to its array, (epochs,) or (epochs, members), NaN where there is no number.
-    `states` are those after the last epoch and, from the second on, the one before it: by the name of each leaf, an
-    array with members along its first axis (see `mcgc.train.Member`). `finished` is False before the last epoch.
-    `scaling` maps the fields of `mcgc.train.problems.Scaling` to lists of numbers; it is empty where nothing is
-    standardised. `model` is the `Problem.model` of the problem, and has under `replaced` the names of what was given in
-    place of what the settings name; it is empty in files that are older than version 5.
+    Parameters
+    ----------
+    settings : mapping
+        The settings of the run (`mcgc.train.Settings`), as JSON values.
+    versions : mapping of str to str
+        The versions of Python, mcgc, and the packages that the numbers depend on.
+    dataset : mapping of str to str
+        The `source` of the data, and their `sha256`.
+    device : str
+        The name of the device.
+    finished : bool
+        Whether the last epoch is done.
+    epochs : mapping of str to array
+        Each field of the records (`mcgc.train.Record`), (epochs,) or (epochs, members), NaN where there is no number.
+    states : sequence of mappings
+        The state after the last epoch and, from the second on, after the one before it: by the name of each leaf of
+        `mcgc.train.Member`, an array with members along its first axis.
+    changes : sequence of str
+        What was changed when the run went on.
+    scaling : mapping of str to sequence of float
+        The fields of `mcgc.train.problems.Scaling`. Empty where nothing is standardised.
+    model : mapping
+        The `model` of the problem. Under `replaced` it has the names of what was given in place of what the settings
+        name. Empty in files older than version 5.
     """
 
     settings: Mapping[str, Any]

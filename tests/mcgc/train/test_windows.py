@@ -13,7 +13,7 @@ from mcgc.autodiff import stop_gradient
 from mcgc.errors import InputError, SolveError
 from mcgc.train import Serial, Stacked, _epoch
 from mcgc.train._resume import pack, unpack
-from mcgc.train._windows import by_epoch, cuts, parse_horizons, per_epoch
+from mcgc.train._windows import batch_bounds, by_epoch, parse_horizons, per_epoch
 from mcgc.train.problems import Series, scaling_of
 
 ODE = ode(6)._replace(name="mine")
@@ -203,7 +203,7 @@ def test_whole_series_that_cannot_be_solved_yet_are_no_divergence_while_windows_
 
 @pytest.mark.parametrize(("total", "parts"), [(513, 7), (64, 7), (12, 5), (6, 10), (9, 9), (1, 3)])
 def test_an_epoch_is_cut_into_as_many_steps_as_there_can_be(total, parts):
-    ends = cuts(total, parts)
+    ends = batch_bounds(total, parts)
     sizes = [b - a for a, b in pairwise(ends)]
     assert (ends[0], ends[-1], len(sizes)) == (0, total, min(parts, total))
     assert min(sizes) >= 1
