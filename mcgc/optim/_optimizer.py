@@ -38,6 +38,7 @@ class Optimizer(NamedTuple):
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import Optimizer, SgdState
     >>> half = Optimizer(lambda theta: SgdState(0), lambda g, state, theta: (-g / 2, SgdState(state.steps + 1)))
     >>> theta = np.asarray([1.0, -2.0])
@@ -81,6 +82,7 @@ def stateless(update: Callable[[Array, Array], Array]) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import chain, sgd, stateless
     >>> sign_descent = chain(stateless(lambda gradient, theta: np.sign(gradient)), sgd(0.1))
     >>> theta = np.asarray([3.0, -2.0])
@@ -114,6 +116,7 @@ def chain(*rules: Optimizer) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import adam, chain, clip_by_global_norm
     >>> clipped = chain(clip_by_global_norm(1.0), adam(1e-3))
     >>> theta = np.asarray([3.0, -2.0])

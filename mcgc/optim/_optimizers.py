@@ -37,6 +37,7 @@ def sgd(learning_rate: Rate) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import sgd
     >>> descent, theta = sgd(0.1), np.asarray([1.0, -2.0])
     >>> theta, state = descent.step(2 * theta, descent.init(theta), theta)
@@ -276,6 +277,7 @@ def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import decay_weights, momentum
     >>> decayed, theta = decay_weights(0.01, momentum(0.1)), np.asarray([1.0, -2.0])
     >>> decayed.update(0 * theta, decayed.init(theta), theta)[0]

@@ -31,6 +31,7 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import chain, clip_by_global_norm, sgd
     >>> clipped, gradient = chain(clip_by_global_norm(1.0), sgd(0.1)), np.asarray([30.0, 40.0])
     >>> clipped.update(gradient, clipped.init(gradient), gradient)[0]
@@ -70,6 +71,7 @@ def add_decayed_weights(weight_decay: float) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import add_decayed_weights, chain, scale_by_adam, scale_by_learning_rate
     >>> adamw = chain(scale_by_adam(), add_decayed_weights(0.1), scale_by_learning_rate(0.01))
     >>> theta = np.asarray([1.0, -2.0])
@@ -115,6 +117,7 @@ def scale_by_schedule(factor: Callable[[int], float]) -> Optimizer:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from mcgc.optim import adam, chain, scale_by_schedule, schedules
     >>> falling = chain(adam(0.1), scale_by_schedule(schedules.cosine(1.0, steps=100)))
     >>> theta = np.asarray([1.0, -2.0])
