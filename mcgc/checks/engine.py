@@ -19,7 +19,7 @@ from mcgc.errors import InputError
 from mcgc.kernels import kernels_for
 from mcgc.ode import TABLEAUX, DenseField
 from mcgc.ode._integrate import Method, Plan, march
-from mcgc.optim import Optimizer, adam
+from mcgc.optim import Optimizer, Update, adam
 from mcgc.random import Key, fold_in, normal
 from mcgc.train import Problem, Settings
 from mcgc.train._epoch import minibatches
@@ -82,7 +82,7 @@ class Estimate(NamedTuple):
 def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list[Difference]:
     """Take `steps` steps of Algorithm 2 with the engine and with the reference, and return how far they are apart.
 
-    They are the first steps of `training.fit` of `problem` on `data`, in float64, whatever the settings' dtype. Both
+    They are the first steps of `mcgc.train.fit` of `problem` on `data`, in float64, whatever the settings' dtype. Both
     start from the same θ, and go on from their own.
 
     Raises `InputError` if there is no reference for the problem or the estimator, or the settings are of plain
@@ -121,11 +121,15 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
 def _remembering(optimizer: Optimizer) -> Optimizer:
     """Return `optimizer` with a state that holds the last gradient too."""
 
-    def update(gradient: Array, state: tuple, theta: Array) -> tuple[Array, tuple]:
-        theta, inner = optimizer.update(gradient, state[1], theta)
-        return theta, (gradient, inner)
+    def remembering(function: Update) -> Update:
+        def run(gradient: Array, state: tuple, theta: Array) -> tuple[Array, tuple]:
+            found, inner = function(gradient, state[1], theta)
+            return found, (gradient, inner)
 
-    return Optimizer(lambda theta: (None, optimizer.init(theta)), update)
+        return run
+
+    init = lambda theta: (None, optimizer.init(theta))
+    return Optimizer(init, remembering(optimizer.update), remembering(optimizer.step))
 
 
 def _points(engine: Any, settings: Settings, key: Key) -> list[np.ndarray]:
