@@ -2,8 +2,8 @@
 Minimise a function with many minima
 ====================================
 
-Rastrigin's function has a local minimum near every point with integer coordinates. A descent ends in the one next to its
-start. `mcgc.minimize` smooths the function with Gaussian noise of variance λ. While λ falls, it follows the minimum.
+Rastrigin's function has a local minimum near every point with integer coordinates. A descent ends in the one next to
+its start. `mcgc.minimize` smooths the function with Gaussian noise of variance λ, and follows the minimum as λ falls.
 """
 
 # %%

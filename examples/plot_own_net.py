@@ -2,9 +2,9 @@
 Train a net of your own
 =======================
 
-A net is a function of one flat vector θ. An objective is a function (θ, batch) → scalar. Gaussian continuation and plain
-descent take the same objective. On this net both find the wave, and descent is faster. Continuation is for objectives on
-which descent gets stuck.
+A net is a function of one flat vector θ. An objective is a function (θ, batch) → scalar. Gaussian continuation and
+plain descent take the same objective. On this net both find the wave, and descent is faster. Continuation is for
+objectives on which descent gets stuck.
 """
 
 import matplotlib.pyplot as plt

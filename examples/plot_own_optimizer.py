@@ -34,8 +34,8 @@ def lion(learning_rate, beta1=0.9, beta2=0.99):
 
 
 # %%
-# Adam and Lion minimise the same objective, without and with continuation. It has a local minimum in every cell, and its
-# global minimum is 0. Without continuation both stay in the cell of their start. With continuation both leave it.
+# Adam and Lion minimise the same objective, without and with continuation. It has a local minimum in every cell, and
+# its global minimum is 0. Without continuation both stay in the cell of their start. With continuation both leave it.
 
 
 def rough(theta, batch):

@@ -2,8 +2,8 @@
 Fit your own time series
 ========================
 
-A neural ODE learns dy/dt = net(y, p) from series of a damped oscillator. It trains on windows of one interval first, and
-on whole series last. Then it predicts a series that it has not seen.
+A neural ODE learns dy/dt = net(y, p) from series of a damped oscillator. It trains on windows of one interval first,
+and on whole series last. Then it predicts a series that it has not seen.
 """
 
 from types import SimpleNamespace

@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.train import run_file
 from mcgc.train._resume import records
@@ -24,7 +24,7 @@ def sources(tmp_path):
     rng = np.random.default_rng(0)
     write_series(tmp_path / "series.h5", "lorenz", np.linspace(0, 1, 4), np.ones((6, 2)), rng.normal(size=(6, 4, 3)))
     images, labels = rng.integers(0, 256, (20, 28, 28)).astype(np.uint8), (np.arange(20) % 10).astype(np.uint8)
-    (tmp_path / "mnist.h5").write_bytes(mnist_image(images, labels, images[:5], labels[:5]))
+    (tmp_path / "mnist.h5").write_bytes(mnist_bytes(images, labels, images[:5], labels[:5]))
     return {"run": GOLDEN, "series": tmp_path / "series.h5", "mnist": tmp_path / "mnist.h5"}
 
 

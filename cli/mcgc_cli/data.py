@@ -55,7 +55,7 @@ def import_(problem: str, source: str, output: str | None, force: bool, json: bo
     """
     import mcgc_datasets
 
-    _write(problem, output, force, json, lambda: mcgc_datasets.take(problem, source, output))
+    _write(problem, output, force, json, lambda: mcgc_datasets.import_published(problem, source, output))
 
 
 @data.command()

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.checks import engine
 from mcgc.continuation import estimators
@@ -105,7 +105,7 @@ def test_all_problems_whose_data_are_there_are_checked(mcgc, fake, small):
 
 def test_a_dataset_is_for_the_problem_that_it_says(mcgc, fake, tmp_path):
     images, labels = np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8)
-    (tmp_path / "digits.h5").write_bytes(mnist_image(images, labels, images, labels))
+    (tmp_path / "digits.h5").write_bytes(mnist_bytes(images, labels, images, labels))
     mcgc("check", "--dataset", "digits.h5")
     assert [(name, source) for name, _, source, _ in fake.calls] == [
         ("mnist", "digits.h5"),

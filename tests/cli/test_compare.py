@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_cli import summary
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.paper.comparison import interval
 from mcgc.train import run_file
@@ -89,7 +89,7 @@ def digits(mcgc, tmp_path):
     """Make a run of two members on 100 images, on which the first names class 3 alone, the second never class 0."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (100, 28, 28), np.uint8), np.arange(100, dtype=np.uint8) % 10
-    (tmp_path / "digits.h5").write_bytes(mnist_image(images, labels, images[:0], labels[:0]))
+    (tmp_path / "digits.h5").write_bytes(mnist_bytes(images, labels, images[:0], labels[:0]))
     fit = "fit --problem mnist --dataset digits.h5 --epochs 1 --members 2 --quiet --device cpu -o run.h5"
     assert mcgc(*fit.split()).exit_code == 0
     with h5py.File("run.h5", "a") as file:
@@ -128,7 +128,7 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
 )
 def test_mistakes_are_one_sentence(mcgc, three, digits, tmp_path, args, sentence):
     images, labels = np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.uint8)
-    (tmp_path / "more.h5").write_bytes(mnist_image(images, labels, images[:0], labels[:0]))
+    (tmp_path / "more.h5").write_bytes(mnist_bytes(images, labels, images[:0], labels[:0]))
     done = mcgc("compare", *args.split())
     assert done.exit_code == 2
     assert sentence in done.stderr

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.train import run_file
 
@@ -147,7 +147,7 @@ def test_the_recipe_s_net_learns_genuine_digits(mcgc, tmp_path):
 
     images, labels = (array.astype(np.uint8) for array in mnist_data())
     (tmp_path / "digits.h5").write_bytes(
-        mnist_image(images.reshape(-1, 28, 28), labels, np.empty((0, 28, 28), np.uint8), np.empty(0, np.uint8))
+        mnist_bytes(images.reshape(-1, 28, 28), labels, np.empty((0, 28, 28), np.uint8), np.empty(0, np.uint8))
     )
     options = ["--epochs", 4, "--lr", 5e-4, "--batch-size", 50, "--device", "cpu", "--quiet", "--json"]
     found = mcgc("fit", "--problem", "mnist", "--dataset", "digits.h5", *options, "-o", "run.h5")

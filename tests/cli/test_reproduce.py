@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mcgc_cli import figures
 from mcgc_cli.options import device_of
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc import arrays, devices
 from mcgc.paper.ensembles import ARMS
@@ -107,7 +107,7 @@ def test_progress_counts_the_epochs_of_both_arms(mcgc, fake_fit):
 def test_digits_have_their_accuracy_beside_the_paper_s(mcgc, tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (100, 28, 28), np.uint8), np.arange(100, dtype=np.uint8) % 10
-    (tmp_path / "digits.h5").write_bytes(mnist_image(images, labels, images[:0], labels[:0]))
+    (tmp_path / "digits.h5").write_bytes(mnist_bytes(images, labels, images[:0], labels[:0]))
     done = mcgc("reproduce", "figure-5", "--data", "digits.h5", "--epochs", 1, "--members", 1, "--quiet")
     assert done.exit_code == 0, done.stderr
     (row,) = [line for line in done.stdout.splitlines() if "92.00%" in line]

@@ -32,14 +32,14 @@ def directory(tmp_path):
 
 def refusal(directory):
     with pytest.raises(DatasetError) as caught:
-        mnist.gather(directory)
+        mnist.read_published(directory)
     assert "\n" not in str(caught.value)
     assert ": " in str(caught.value), "no way out is named"
     return str(caught.value)
 
 
 def test_packed_and_unpacked_files_give_the_arrays_in_order(directory):
-    for array, expected in zip(mnist.gather(directory), ARRAYS.values(), strict=True):
+    for array, expected in zip(mnist.read_published(directory), ARRAYS.values(), strict=True):
         np.testing.assert_array_equal(array, expected)
         assert array.dtype == np.uint8
 

@@ -6,15 +6,15 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_datasets import (
+    import_published,
     load,
     lorenz,
     make,
-    mnist_image,
+    mnist_bytes,
     problem_of,
     read_mnist,
     read_series,
     registry,
-    take,
     write_series,
 )
 
@@ -106,8 +106,8 @@ def test_mnist_is_downloaded_once_and_then_read_from_the_cache(cached, published
 
 
 def test_what_is_taken_into_the_cache_is_loaded_without_a_download(cached, published, tmp_path):
-    (tmp_path / "mine.h5").write_bytes(mnist_image(*digits(5)))
-    taken = take("mnist", tmp_path / "mine.h5")
+    (tmp_path / "mine.h5").write_bytes(mnist_bytes(*digits(5)))
+    taken = import_published("mnist", tmp_path / "mine.h5")
     assert taken.source == str(cached.with_name("mnist.h5"))
     assert load("mnist").num_examples == 5
     assert published == []
@@ -115,13 +115,13 @@ def test_what_is_taken_into_the_cache_is_loaded_without_a_download(cached, publi
 
 def test_data_that_are_computed_cannot_be_taken(cached, tmp_path):
     with pytest.raises(DatasetError, match="mcgc data make lorenz"):
-        take("lorenz", tmp_path)
+        import_published("lorenz", tmp_path)
 
 
 def test_unusable_data_are_not_taken(cached, tmp_path):
     (tmp_path / "mine.h5").write_bytes(b"junk")
     with pytest.raises(DatasetError, match="not an HDF5 file"):
-        take("mnist", tmp_path / "mine.h5")
+        import_published("mnist", tmp_path / "mine.h5")
     assert not cached.parent.exists()
 
 
@@ -157,5 +157,5 @@ def test_a_file_that_does_not_say_its_problem_is_refused(tmp_path, problem):
     with h5py.File(tmp_path / "mute.h5", "w") as file:
         if problem is not None:
             file.attrs["problem"] = problem
-    with pytest.raises(DatasetError, match="name it with --problem"):
+    with pytest.raises(DatasetError, match="with --problem"):
         problem_of(tmp_path / "mute.h5")

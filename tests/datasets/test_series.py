@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_datasets import read_series, write_series
-from mcgc_datasets.series import SIZES, series_image
+from mcgc_datasets.series import SIZES, series_bytes
 
 from mcgc.arrays import to_device
 from mcgc.errors import DatasetError, OutputError
@@ -195,7 +195,7 @@ def test_an_empty_dataspace_is_refused(path):
 def test_fewer_than_two_series_or_times_are_refused(tmp_path, series, times):
     path = tmp_path / "few.h5"
     arrays = np.arange(times), np.ones((series, 2)), np.ones((series, times, 3))
-    path.write_bytes(series_image("lorenz", *arrays))
+    path.write_bytes(series_bytes("lorenz", *arrays))
     assert "at least 2" in refusal(path)
     path.unlink()
     with pytest.raises(DatasetError, match="at least 2"):
@@ -216,8 +216,8 @@ def test_fewer_than_two_series_or_times_are_refused(tmp_path, series, times):
         ("series", SERIES.T, "its axes are in reverse order"),
         ("series", SERIES.astype(complex), "'series' has the dtype complex128"),
         ("series", None, "'series' has the dtype object"),
-        ("series", [[1.0], [1.0, 2.0]], "'series' is no array"),
-        ("note", {"a": 1}, "provenance is of numbers and strings"),
+        ("series", [[1.0], [1.0, 2.0]], "'series' is not an array"),
+        ("note", {"a": 1}, "the provenance is not a number or a string"),
     ],
 )
 def test_what_cannot_be_read_is_not_written_and_what_was_there_is_kept(tmp_path, key, array, words, keep):
