@@ -59,7 +59,7 @@ def test_a_derivative_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):
     result = mcgc("check", "--problem", "lorenz", "--dataset", "data.h5", "--steps", 1)
     assert result.exit_code == 1
     assert "1.0e-06" in result.stdout
-    assert result.stderr == "mcgc: engine and autograd differ by more than 1e-08 in theta-gradient of lorenz\n"
+    assert result.stderr == "mcgc: mcgc and autograd differ by more than 1e-08 in theta-gradient of lorenz\n"
 
 
 def test_an_estimator_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):

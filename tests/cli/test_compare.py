@@ -110,7 +110,7 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
     assert first["never"] == [k for k in range(10) if k != 3]
     assert second["never"] == [k for k in range(10) if k != 1]
     table = mcgc("compare", "run.h5", "--data", "digits.h5").stdout
-    assert "a dash is a class that the member never names" in table
+    assert "a dash is a class never predicted" in table
     assert len([line for line in table.splitlines() if line.startswith("run.h5   ")]) >= 2
 
 
@@ -118,9 +118,9 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
     ("args", "sentence"),
     [
         ("a.h5 run.h5", "a.h5 is a run of lotka-volterra, run.h5 one of mnist: compare runs of one"),
-        ("a.h5 ./a.h5", "a run is given twice: name each once"),
+        ("a.h5 ./a.h5", "a run is given twice: name each run once"),
         ("a.h5 none.h5", "run file 'none.h5'"),
-        ("a.h5 -o one.pdf", "a picture is .png or .svg, got 'one.pdf'"),
+        ("a.h5 -o one.pdf", "a picture ends in .png or .svg, got 'one.pdf'"),
         ("a.h5 -o no/one.png", "output 'no/one.png' cannot be written (No such file or directory)"),
         ("a.h5 --data data.h5", "lotka-volterra has no classes: leave out --data"),
         ("run.h5 --data more.h5", "more.h5 is not the dataset that the run was trained on"),

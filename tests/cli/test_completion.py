@@ -192,7 +192,7 @@ def test_the_script_is_installed_once_where_the_shell_looks_for_it(mcgc, tmp_pat
     assert path.read_text().strip() == printed.stdout.strip()
     when = path.stat().st_mtime_ns
     second = mcgc("completion", shell, "--install")
-    assert second.stdout.splitlines() == [f"{path} is as it should be", first.stdout.splitlines()[1]]
+    assert second.stdout.splitlines() == [f"{path} is up to date", first.stdout.splitlines()[1]]
     assert path.stat().st_mtime_ns == when
     path.write_text("old")
     assert "was written" in mcgc("completion", shell, "--install").stdout

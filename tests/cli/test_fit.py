@@ -12,7 +12,7 @@ from mcgc.errors import SolveError
 from mcgc.train import _strategies, problems, run_file
 
 RECIPE = problems.get("lorenz").recipe_of()
-SAVED = "the epochs so far are saved in lorenz-seed0.h5: mcgc fit --resume lorenz-seed0.h5 goes on"
+SAVED = "the epochs so far are saved in lorenz-seed0.h5: continue with mcgc fit --resume lorenz-seed0.h5"
 
 
 def test_without_options_the_settings_are_the_recipe(mcgc, fake_fit):
@@ -74,7 +74,7 @@ def test_an_unknown_recipe_is_answered_with_the_list(mcgc, fake_fit):
 def test_a_recipe_does_not_go_with_a_run_that_goes_on(mcgc):
     done = mcgc("fit", "--resume", "run.h5", "--recipe", "best")
     assert done.exit_code == 2
-    assert "--resume goes on with the settings of its file: leave out --recipe" in done.stderr
+    assert "--resume uses the settings of its file: leave out --recipe" in done.stderr
 
 
 def test_a_schedule_and_its_gamma_replace_the_learning_of_lambda(mcgc, fake_fit):
@@ -270,7 +270,7 @@ def test_the_result_is_the_best_epoch_and_a_bad_end_is_said(mcgc, fake_fit):
     assert (found["best_epoch"], found["train_loss"]) == ([3], [pytest.approx(100 / 3)])
     assert found["last"]["train_loss"] == [380.0]
     assert result.stderr == (
-        "mcgc: member 0 ended with a train loss of 380, where epoch 3 had 33.33: the result is that of the best epoch\n"
+        "mcgc: member 0 ended with a train loss of 380, but epoch 3 had 33.33: the result is the best epoch\n"
     )
 
 

@@ -50,7 +50,7 @@ def test_the_epochs_so_far_are_saved_and_the_sentence_names_the_option(mcgc, com
     fewer = ", or --members, now 2" if name == "cuda" else ""
     assert result.stderr == (
         f"mcgc: out of memory on {place.name}: give a smaller --batch-size, now 4{fewer}; "
-        "the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on\n"
+        "the epochs so far are saved in run.h5: continue with mcgc fit --resume run.h5\n"
     )
     assert run_file.load("run.h5").epochs["epoch"].tolist() == [1, 2]
 

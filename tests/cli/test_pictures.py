@@ -69,7 +69,7 @@ def test_more_runs_than_colours_are_told_apart_by_their_dashes():
 
 def test_what_cannot_be_written_is_one_sentence(tmp_path):
     _, figure = ensembles(True)
-    with pytest.raises(InputError, match=r"a picture is .png or .svg, got 'one.pdf'"):
+    with pytest.raises(InputError, match=r"a picture ends in .png or .svg, got 'one.pdf'"):
         pictures.save(figure, "one.pdf")
     with pytest.raises(OutputError, match="cannot be written"):
         pictures.save(figure, tmp_path / "no" / "one.png")

@@ -117,7 +117,7 @@ def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick,
     assert process.returncode == 130
     assert out == ""
     path = tmp_path / "run.h5"
-    saved = f"the epochs so far are saved in {path}: mcgc fit --resume {path} goes on"
+    saved = f"the epochs so far are saved in {path}: continue with mcgc fit --resume {path}"
     assert err.splitlines()[-1] == f"mcgc: interrupted, {saved}"
     run = run_file.load(tmp_path / "run.h5")
     assert not run.finished

@@ -87,4 +87,4 @@ def test_an_epoch_in_which_members_diverged_is_always_shown(capsys):
         show(record(4)._replace(skipped=(0, 2)))
     assert capsys.readouterr().err.count("epoch") == 3
     assert describe(record(3)._replace(restored=(True, False))).endswith("1 diverged and went back to the best epoch")
-    assert describe(record(3)._replace(skipped=(1, 2))).endswith("3 steps failed and were left out")
+    assert describe(record(3)._replace(skipped=(1, 2))).endswith("3 steps failed and were skipped")

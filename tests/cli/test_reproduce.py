@@ -68,12 +68,12 @@ def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, c
     assert process.returncode == 143
     assert run_file.load("there/with.h5").finished
     assert not run_file.load("there/without.h5").finished
-    again = err.splitlines()[-1].partition("are saved in there/without.h5: mcgc ")[2].removesuffix(" goes on")
+    again = err.splitlines()[-1].partition("are saved in there/without.h5: continue with mcgc ")[2]
     assert again.endswith("--resume")
     before = os.stat("there/with.h5").st_mtime_ns
     done = subprocess.run([*COMMAND[:3], *again.split()], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "there/with.h5 is finished, and taken as it is" in done.stderr
+    assert "there/with.h5 is finished and not trained again" in done.stderr
     assert os.stat("there/with.h5").st_mtime_ns == before
     whole = [*COMMAND, *arguments[:-1], "whole", "--epochs", "40", "--quiet"]
     assert subprocess.run(whole, stdout=subprocess.DEVNULL, timeout=60).returncode == 0
@@ -89,10 +89,10 @@ def test_an_arm_interrupted_before_its_first_epoch_says_so(mcgc, fake_fit):
     done = mcgc("reproduce", "figure-7", "--epochs", 2, "--quiet", "--out", "a b")
     assert done.exit_code == 130
     again = "mcgc reproduce figure-7 --epochs 2 --out 'a b' --quiet --resume"
-    assert done.stderr == f"mcgc: interrupted, nothing was saved of this arm: {again} begins it anew\n"
+    assert done.stderr == f"mcgc: interrupted, nothing was saved of this arm: start it again with {again}\n"
     fake_fit.fail = {1: KeyboardInterrupt()}
     done = mcgc("reproduce", "figure-7", "--epochs", 2, "--quiet", "--out", "a b", "--resume")
-    assert done.stderr == f"mcgc: interrupted, the epochs so far are saved in a b/with.h5: {again} goes on\n"
+    assert done.stderr == f"mcgc: interrupted, the epochs so far are saved in a b/with.h5: continue with {again}\n"
 
 
 def test_progress_counts_the_epochs_of_both_arms(mcgc, fake_fit):
@@ -128,7 +128,7 @@ def test_what_differs_from_the_study_in_the_directory_is_told_before_anything_is
     assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
     refused = mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet")
     assert refused.exit_code == 2
-    assert "directory 'there' is not empty: choose another with --out, or go on there with --resume" in refused.stderr
+    assert "directory 'there' is not empty: choose another with --out, or continue its study with --resume" in refused.stderr
     other = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--seed", 1, "--quiet", "--resume")
     assert other.exit_code == 2
     assert "the seed was 0 and is 1: undo that, or choose another directory with --out" in other.stderr
@@ -180,7 +180,7 @@ def test_a_directory_of_another_study_is_refused_and_left_as_it_is(mcgc, fake_fi
         files = {file.name: file.read_bytes() for file in Path(place).iterdir()}
         done = mcgc("reproduce", name, "--out", place, "--resume", "--quiet")
         assert done.exit_code == 2
-        assert f"directory '{place}' holds {theirs}, not of {name}: choose another with --out" in done.stderr
+        assert f"directory '{place}' has {theirs} of another study than {name}: choose another with --out" in done.stderr
         assert {file.name: file.read_bytes() for file in Path(place).iterdir()} == files
     assert mcgc("reproduce", "figure-1", "--out", "one", "--resume").exit_code == 0
 

@@ -96,7 +96,7 @@ def test_a_signal_saves_the_last_epoch_and_says_how_to_go_on(long_run, number, s
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
-    sentence = "mcgc: interrupted, the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on"
+    sentence = "mcgc: interrupted, the epochs so far are saved in run.h5: continue with mcgc fit --resume run.h5"
     assert err.splitlines()[-1] == sentence
     epoch = run_file.load("run.h5").epoch
     assert command("--resume", "run.h5", "--epochs", str(epoch + 1), "--quiet").returncode == 0
@@ -190,7 +190,7 @@ def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
     mcgc("fit", "--problem", "lorenz", "--recipe", "paper", "--epochs", 3, "-o", "run.h5")
     result = mcgc("fit", "--resume", "run.h5")
     assert result.exit_code == 0
-    assert result.stderr == "run.h5 is finished, all 3 epochs of it: give --epochs to go on\n"
+    assert result.stderr == "run.h5 is finished with all 3 epochs: give --epochs to add some\n"
     assert "3 epochs, 1.5 s" in result.stdout
     assert mcgc("fit", "--resume", "run.h5", "--epochs", 5).exit_code == 0
     assert run_file.load("run.h5").epoch == 5
@@ -202,7 +202,7 @@ def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
         ("--beta 0.25", "the beta was 0.01 and is 0.25: undo that, or add --allow-changed"),
         ("--dataset other.h5 --seed 1", "the seed was 0 and is 1, the sha256 of the dataset was "),
         ("--epochs 2", "run.h5 has 3 epochs already: give --epochs that many or more"),
-        ("--problem mnist", "the run is one of lorenz, not of mnist"),
+        ("--problem mnist", "the run is for lorenz, not for mnist"),
         ("-o x.h5", "leave out --output and --force"),
         ("--force", "leave out --output and --force"),
         ("--members 3 --allow-changed", "the run file holds "),

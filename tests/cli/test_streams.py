@@ -50,7 +50,7 @@ def shell(words, args, **how):
     ("words", "sentence"),
     [
         ("> /dev/full", "mcgc: the output cannot be read or written (No space left on device)\n"),
-        (">&-", "mcgc: stdout is closed, so that nothing could be printed\n"),
+        (">&-", "mcgc: stdout is closed, so nothing could be printed\n"),
     ],
 )
 def test_output_that_cannot_be_printed_is_a_failure_with_one_sentence(args, words, sentence):

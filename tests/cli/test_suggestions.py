@@ -35,7 +35,7 @@ def test_an_option_by_another_name_is_answered_with_its_name(mcgc, args, meant):
 
 def test_an_argument_given_as_an_option_is_answered_with_the_usage(mcgc):
     result = mcgc("data", "make", "--problem", "lorenz")
-    assert result.stderr.startswith("mcgc: No such option '--problem'. It goes without a name: ")
+    assert result.stderr.startswith("mcgc: No such option '--problem'. Give it without a name: ")
     assert result.stderr.endswith(" data make [OPTIONS] PROBLEM\n")
 
 
