@@ -1,4 +1,4 @@
-"""Spoiled files are refused in one sentence, in bounded time and memory; damage to a run file is always noticed."""
+"""Damaged files are refused in one sentence, in bounded time and memory. Damage to a run file is always found."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ def sources(tmp_path):
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["run", "series", "mnist"])
-def test_spoiled_files_are_refused_in_one_sentence_in_bounded_time_and_memory(sources, kind, count):
+def test_damaged_files_are_refused_in_one_sentence_in_bounded_time_and_memory(sources, kind, count):
     command = [sys.executable, str(SCRIPT), kind, str(sources[kind]), str(count), "12"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert found.returncode == 0, found.stderr
@@ -72,7 +72,7 @@ def test_a_run_file_of_version_3_stays_readable():
     assert run.changes == ["after epoch 1, the version of numpy was 1 and is 2"]
 
 
-def test_a_run_of_version_2_left_no_step_out(tmp_path):
+def test_a_run_of_version_2_skipped_no_step(tmp_path):
     path = tmp_path / "run.h5"
     path.write_bytes(GOLDEN.read_bytes())
     with h5py.File(path, "a") as file:

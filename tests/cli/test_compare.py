@@ -1,4 +1,4 @@
-"""`mcgc compare`: numbers of run files, differences, pictures, and what is named rightly of each class."""
+"""`mcgc compare`: numbers of run files, differences, pictures, and the accuracy on each class."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_the_table_and_the_picture_show_every_run(mcgc, three):
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
-def test_members_of_other_data_or_precision_are_no_pairs(mcgc, three):
+def test_members_with_other_data_or_precision_are_not_paired(mcgc, three):
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(1).normal(size=(6, 4, 2))
     write_series("other.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     for name, options in (("d", "--dataset other.h5"), ("e", "--dtype float64")):
@@ -100,7 +100,7 @@ def digits(mcgc, tmp_path):
         file["theta"][...] = theta
 
 
-def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digits):
+def test_the_accuracy_on_each_class_shows_which_are_never_predicted(mcgc, digits):
     done = mcgc("compare", "run.h5", "--data", "digits.h5", "--json")
     assert done.exit_code == 0, done.stderr
     first, second = json.loads(done.stdout)["recall"]["run.h5"]

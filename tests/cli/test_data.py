@@ -1,4 +1,4 @@
-"""`mcgc data`: what is made, imported, described and checked, and how mistakes are answered."""
+"""`mcgc data`: datasets are made, imported, described and checked, and mistakes are answered."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`mcgc doctor`: what it describes, and that it fails where a kernel is wrong."""
+"""`mcgc doctor`: what it describes, and that it fails if a kernel is wrong."""
 
 import json
 import platform
@@ -109,7 +109,7 @@ def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeyp
     assert "repeated" not in result.stderr
 
 
-def test_without_a_gpu_there_is_none_to_check(mcgc, monkeypatch):
+def test_doctor_gpu_without_a_gpu_is_one_sentence(mcgc, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     result = mcgc("doctor", "--gpu")
     assert result.exit_code == 1

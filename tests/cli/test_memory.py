@@ -1,4 +1,4 @@
-"""`mcgc fit` where the memory does not suffice: one sentence, the epochs so far saved, and exit status 1."""
+"""`mcgc fit` out of memory: one sentence, the epochs so far saved, and exit status 1."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def test_in_the_first_epoch_nothing_is_saved(mcgc, command, monkeypatch, tmp_pat
     assert not (tmp_path / "run.h5").exists()
 
 
-def test_data_that_do_not_fit_are_a_sentence(mcgc, command, monkeypatch):
+def test_data_that_do_not_fit_in_memory_are_one_sentence(mcgc, command, monkeypatch):
     def load(*args):
         raise ENOUGH
 

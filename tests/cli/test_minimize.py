@@ -49,7 +49,7 @@ def test_every_option_reaches_the_library(mcgc):
     assert found["log_lam"] == expected.log_lam[-1]
 
 
-def test_the_text_tells_point_value_distance_and_effort(mcgc):
+def test_the_text_has_point_value_distance_and_effort(mcgc):
     text = mcgc("minimize", "quartic", "--iterations", 100).stdout
     assert text.startswith("quartic, dimension 1: ")
     assert "the global minimum is -0.619684" in text

@@ -1,4 +1,4 @@
-"""The command as a process of its own, and with the training itself."""
+"""The command as its own process, with real training."""
 
 import json
 import signal
@@ -86,7 +86,7 @@ def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):
 
 
 @pytest.mark.parametrize("args", [[], ["fit"], ["data"], ["data", "make"], ["minimize"], ["completion"]])
-def test_h_is_help(mcgc, args):
+def test_the_short_option_h_shows_the_help(mcgc, args):
     short, long = mcgc(*args, "-h"), mcgc(*args, "--help")
     assert (short.exit_code, short.stdout) == (0, long.stdout)
 

@@ -1,4 +1,4 @@
-"""The format of MNIST: what is read, and the sentence for everything that is not."""
+"""The format of MNIST: what is read, and the error for everything else."""
 
 import hashlib
 import os
@@ -88,7 +88,7 @@ def test_arrays_that_do_not_fit_are_not_written(arrays, words):
     assert words in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_not_hdf5_is_refused(tmp_path):
+def test_a_missing_file_or_one_that_is_not_hdf5_is_refused(tmp_path):
     assert "does not exist" in refusal(tmp_path / "none.h5")
     (tmp_path / "junk.h5").write_bytes(b"\x00\x00\x08\x03")
     assert "not an HDF5 file" in refusal(tmp_path / "junk.h5")
