@@ -1,8 +1,9 @@
-"""The pages of the reference, one for each public module: reStructuredText, made from `mcgc.MODULES`."""
+"""Make the pages of the reference from `mcgc.MODULES`, in reStructuredText: one for each public module."""
 
 import ast
 import inspect
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -12,13 +13,13 @@ import mcgc
 GROUPS = {group: [f"mcgc.{name}" for name in names] for group, names in mcgc.MODULES.items()}
 GROUPS["Use it"] = ["mcgc", *GROUPS["Use it"], "mcgc_datasets"]
 PARTS = {"mcgc.kernels": ["mcgc.kernels.reference"]}  # modules that have no page of their own
-OPS = "mcgc.autodiff.ops"  # whose page is written by hand, and ends with what is made here
+OPS = "mcgc.autodiff.ops"  # its page is written by hand, except for its end
 
 DIRECTIVES = {"class": "Classes", "exception": "Errors", "function": "Functions", "data": "Constants"}
 
 
 def public(module: ModuleType) -> dict[str, Any]:
-    """Return what a module gives: the names of `__all__`, or else what is defined in it, and its constants."""
+    """Return the public names of a module: those of `__all__`, or else its definitions and constants."""
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return {name: getattr(module, name) for name in listed if not inspect.ismodule(getattr(module, name))}
@@ -32,7 +33,7 @@ def public(module: ModuleType) -> dict[str, Any]:
 
 
 def assigned(module: ModuleType) -> set[str]:
-    """Return the constants of a module to choose from: names in capitals to which it assigns no mere number."""
+    """Return the constants of a module, without those that are mere numbers."""
     tree = ast.parse(inspect.getsource(module))
     targets = [t for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign) for t in _targets(node)]
     found = {t.id for target in targets for t in ast.walk(target) if isinstance(t, ast.Name) and t.id.isupper()}
@@ -56,7 +57,7 @@ def kind(value: Any) -> str:
 
 
 def constant(value: Any) -> str:
-    """Return a sentence that tells a constant, of which autodoc would tell the docstring of its type."""
+    """Return a sentence that describes a constant. Autodoc would show the docstring of its type."""
     if type(value).__module__.startswith("mcgc."):
         return f"A `{type(value).__name__}`."
     what = "A mapping of" if isinstance(value, Mapping) else "The names"
@@ -64,7 +65,7 @@ def constant(value: Any) -> str:
 
 
 def entries(name: str, values: Mapping[str, Any]) -> str:
-    """Return the tables of the names of a module, and then an entry for each."""
+    """Return the tables of the names of a module, followed by an entry for each name."""
     tables, details = [], []
     for directive, title in DIRECTIVES.items():
         these = {n: value for n, value in values.items() if kind(value) == directive}
@@ -78,18 +79,21 @@ def entries(name: str, values: Mapping[str, Any]) -> str:
                 details.append(f".. py:data:: {n}\n\n   {constant(value)}\n")
             else:
                 members = "   :members:\n" if directive == "class" else ""
-                details.append(f".. auto{directive}:: {name}.{n}\n{members}")
+                elsewhere = inspect.isclass(value) and documented().get(value, f"{name}.{n}") != f"{name}.{n}"
+                again = "   :no-index:\n" if elsewhere else ""
+                details.append(f".. auto{directive}:: {name}.{n}\n{members}{again}")
     return "\n".join([f".. currentmodule:: {name}\n", *tables, *details])
 
 
 def section(name: str, line: str) -> str:
-    """Return what a page says of one module."""
+    """Return the section of one module."""
     values = public(import_module(name))
     return f"{name}\n{line * len(name)}\n\n.. automodule:: {name}\n\n{entries(name, values)}"
 
 
-def places() -> dict[type, str]:
-    """Return under which name each public class is documented: in the module that defines it, or else the shortest."""
+@cache
+def documented() -> dict[type, str]:
+    """Return the name of the entry of each public class: in the module that defines it, or else the shortest name."""
     found: dict[type, str] = {}
     for name in sorted(name for names in GROUPS.values() for name in names):
         for n, value in public(import_module(name)).items():
@@ -99,13 +103,13 @@ def places() -> dict[type, str]:
 
 
 def pages() -> dict[str, str]:
-    """Return the text of every page that is made, by its name."""
+    """Return the text of every page, by its name."""
     made = {
         name: "\n".join([section(name, "="), *(section(part, "-") for part in PARTS.get(name, []))])
         for names in GROUPS.values()
         for name in names
     }
-    index = ["Reference\n=========\n\nEvery public name, a page for each module.\n"]
+    index = ["Reference\n=========\n\nThe reference has every public name, with a page for each module.\n"]
     for group, names in GROUPS.items():
         rows = [f"   * - :doc:`{name} <{name}>`\n     - {summary(name)}" for name in names]
         if group == "Build with it":

@@ -1,19 +1,19 @@
-"""Signatures as their authors wrote them: `theta: Array`, where the evaluated annotation would say `Any`."""
+"""Signatures as in the source: `theta: Array`, where the evaluated annotation would be `Any`."""
 
 import ast
 import inspect
 import textwrap
 from typing import Any
 
-from pages import places
+from pages import documented
 
 from mcgc.autodiff import Primitive
 
-PLACES = places()
+ENTRIES = documented()
 
 
 def written(value: Any) -> tuple[str, str | None] | None:
-    """Return the parameters and the result of a function or class as its source has them, or None if it has none."""
+    """Return the parameters and the result of a function or class as in its source, or None if there is no source."""
     if isinstance(value, Primitive):
         count = len(value.rules)
         return (f"({', '.join('xy'[:count])}, /)" if count <= 2 else "(*args, **options)"), "Array"
@@ -32,14 +32,14 @@ def written(value: Any) -> tuple[str, str | None] | None:
 
 
 class _Qualified(ast.NodeTransformer):
-    """Names of public classes, as what they are documented under: of two modules that have a State, which one is it."""
+    """Replaces the name of a public class by the name of its entry, because two modules may have a class `State`."""
 
     def __init__(self, names: dict[str, Any]):
         self.names = names
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         value = self.names.get(node.id)
-        return ast.parse(PLACES[value], mode="eval").body if inspect.isclass(value) and value in PLACES else node
+        return ast.parse(ENTRIES[value], mode="eval").body if inspect.isclass(value) and value in ENTRIES else node
 
 
 def _of_class(value: type, tree: ast.ClassDef) -> tuple[str, None] | None:
