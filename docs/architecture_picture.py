@@ -6,7 +6,7 @@ from itertools import pairwise
 from textwrap import wrap
 from typing import NamedTuple
 
-from architecture import LAYERS, ROOMS, ROW_OF, drawn, files_of
+from architecture import LAYERS, PACKAGES, ROW_OF, drawn, files_of
 
 COLUMN, MARGIN, GAP, LINE = 80, 40, 54, 17
 RIGHT = MARGIN + 12 * COLUMN
@@ -15,7 +15,7 @@ FILLS = ("#f3e3d3", "#f3e3d3", "#e7ecd9", "#dcebdd", "#d6eae8", "#d7e6f2", "#ddd
 
 
 class Box(NamedTuple):
-    """A room as it is drawn: its corners, and the lines of its files."""
+    """A package as it is drawn: its corners, and the lines of its files."""
 
     left: float
     top: float
@@ -25,18 +25,18 @@ class Box(NamedTuple):
 
 
 def boxes() -> dict[str, Box]:
-    """Return where each room is drawn, row by row from the top."""
+    """Return where each package is drawn, row by row from the top."""
     found, top = {}, float(MARGIN)
     for i, row in enumerate(LAYERS):
         top += 26 if i == 2 else 0  # for the name of the frame
         lines = {}
-        for room in row:
-            width = (room.right - room.left) * COLUMN - 28
-            lines[room.name] = wrap("  ".join(files_of(room.name)), int(width / 6.7), break_on_hyphens=False)
+        for package in row:
+            width = (package.right - package.left) * COLUMN - 28
+            lines[package.name] = wrap("  ".join(files_of(package.name)), int(width / 6.7), break_on_hyphens=False)
         height = 50 + LINE * max(map(len, lines.values()))
-        for room in row:
-            left, right = (MARGIN + column * COLUMN for column in (room.left, room.right))
-            found[room.name] = Box(left, top, right, top + height, lines[room.name])
+        for package in row:
+            left, right = (MARGIN + column * COLUMN for column in (package.left, package.right))
+            found[package.name] = Box(left, top, right, top + height, lines[package.name])
         top += height + GAP
     return found
 
@@ -46,7 +46,11 @@ def _ways(placed: dict[str, Box], pair: tuple[str, str]) -> list[float]:
     source, target = (placed[name] for name in pair)
     routes = [(0.0, [(target.left + target.right) / 2])]
     for row in reversed(LAYERS[ROW_OF[pair[0]] + 1 : ROW_OF[pair[1]]]):
-        walls = [MARGIN, *(x for room in row for x in (placed[room.name].left, placed[room.name].right)), RIGHT]
+        walls = [
+            MARGIN,
+            *(x for package in row for x in (placed[package.name].left, placed[package.name].right)),
+            RIGHT,
+        ]
         routes = [
             (cost + abs(x - route[0]), [x, *route])
             for low, high in zip(walls[::2], walls[1::2], strict=True)
@@ -122,12 +126,12 @@ def svg() -> str:
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" '
         'font-family="Helvetica, Arial, sans-serif">',
-        "<title>The rooms of mcgc, and what imports what</title>",
+        "<title>The packages of mcgc and their imports</title>",
         '<defs><marker id="head" viewBox="0 0 8 8" refX="2" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0,0.5 L8,4 L0,7.5 z" fill="{SOFT}"/></marker></defs>',
         _rectangle(0, 0, width, height, f'fill="{PAPER}"'),
         _rectangle(18, frame, width - 18, height - 18, 'rx="12" fill="none" stroke="#c9c3b6"'),
-        _title(34, frame + 24, "mcgc", "opens each room on its first use"),
+        _title(34, frame + 24, "mcgc", "imports each package on its first use"),
     ]
     for pair, curve in _curves(placed, arrows).items():
         dashes = ' stroke-dasharray="5 4"' if arrows[pair] else ""
@@ -136,6 +140,6 @@ def svg() -> str:
         )
     for name, box in placed.items():
         out.append(_rectangle(*box[:4], f'rx="7" fill="{FILLS[ROW_OF[name]]}" stroke="{INK}" stroke-opacity="0.35"'))
-        out.append(_title(box.left + 14, box.top + 25, name, ROOMS[name].purpose))
+        out.append(_title(box.left + 14, box.top + 25, name, PACKAGES[name].purpose))
         out += [_files(box.left + 14, box.top + 47 + LINE * i, line) for i, line in enumerate(box.lines)]
     return "\n".join([*out, "</svg>"]) + "\n"

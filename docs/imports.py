@@ -85,7 +85,7 @@ def _defining(module: str, name: str) -> str:
     return module
 
 
-def circles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
+def cycles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
     """Return the sets of nodes of which each reaches every other."""
     ahead = {node: reached(graph, node) for node in graph}
     return {frozenset(other for other in ahead[node] if node in ahead[other]) for node in graph if node in ahead[node]}

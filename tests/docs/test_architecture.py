@@ -31,7 +31,7 @@ def _with(tree, line):
     return tree
 
 
-def test_every_import_goes_to_a_lower_row_and_no_circle_is_without_a_name():
+def test_every_import_goes_to_a_lower_row_and_no_cycle_is_unnamed():
     assert architecture.problems() == []
 
 
@@ -63,16 +63,16 @@ def test_an_import_against_the_order_is_found(changed, line, sentence):
     assert sentence in architecture.problems()
 
 
-def test_a_circle_inside_a_room_is_found(changed):
+def test_a_cycle_inside_a_package_is_found(changed):
     changed("mcgc.ode._tableaux", "from mcgc.ode import solve")
     (sentence,) = architecture.problems()
     assert "ode._solve and " in sentence
     assert sentence.endswith("ode._tableaux import each other")
 
 
-def test_a_module_that_is_in_no_room_is_found(monkeypatch):
+def test_a_module_that_is_in_no_package_is_found(monkeypatch):
     monkeypatch.setattr(architecture, "modules", lambda: {"mcgc.attic": Path()})
-    assert architecture.problems() == ["mcgc.attic is in no room: add it to LAYERS"]
+    assert architecture.problems() == ["mcgc.attic is in no package: add it to LAYERS"]
 
 
 def test_a_name_that_a_package_hands_on_is_an_import_of_the_file_that_defines_it():
