@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from mcgc_datasets import load
 
 from mcgc import problems, runs, training
+from mcgc._lock import locked
 from mcgc.arrays import Device
 from mcgc.comparison import summary
 from mcgc.ensembles import Ensembles
 from mcgc.resume import unpack
 from mcgc.settings import Settings
 from mcgc_cli import pictures
-from mcgc_cli.lock import locked
 from mcgc_cli.options import device_of, settings_of
 from mcgc_cli.progress import Show, progress
 from mcgc_cli.saving import Saver, begun, same_run

@@ -96,8 +96,8 @@ def fit(
     from mcgc_datasets import load
 
     from mcgc import files, problems, runs
+    from mcgc._lock import locked
     from mcgc.hdf5 import check_file
-    from mcgc_cli.lock import locked
     from mcgc_cli.saving import begun, free, same_run
     from mcgc_cli.train import train
 
