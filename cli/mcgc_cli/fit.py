@@ -108,10 +108,9 @@ def fit(
         if old is not None:
             problem, dataset, device = resumed(old, problem, dataset, device)
         known = problems.get(str(problem))
-        own = known.name != problem  # a problem of a file, which a run that goes on has to find from anywhere
         settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(str(problem))))
         used, sentence = device_of(device, workers, known, settings.members)
-        data = load(known if own else str(problem), dataset)
+        data = load(known, dataset)
         if old is None or old.epoch < settings.epochs:
             say(sentence)
         return bind(settings, data, used)
