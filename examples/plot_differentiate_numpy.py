@@ -2,11 +2,11 @@
 Differentiate a function written with NumPy
 ===========================================
 
-NumPy's functions work on the arrays of mcgc that record derivatives. So a model written with NumPy needs no rewriting.
+mcgc differentiates functions written with NumPy. So you need not rewrite a NumPy model.
 """
 
 # %%
-# A damped oscillation with three parameters, and data with noise.
+# The model is a damped oscillation with three parameters. The data have noise.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -36,7 +36,7 @@ print("gradient", mcgc.grad(loss)(p))
 print("Hessian\n", mcgc.hessian(loss)(p))
 
 # %%
-# The Jacobian of the model gives the steps of the Gauss–Newton method, and at the end the standard errors.
+# The Jacobian of the model gives the steps of the Gauss–Newton method. At the end it gives the standard errors.
 
 losses = [loss(p)]
 for _ in range(6):

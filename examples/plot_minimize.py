@@ -2,12 +2,12 @@
 Minimise a function with many minima
 ====================================
 
-Rastrigin's function has a local minimum near every point of integers. A descent ends in the one next to its start.
-`mcgc.minimize` smooths the function by Gaussian noise of variance λ, lets λ fall, and follows the minimum.
+Rastrigin's function has a local minimum near every point with integer coordinates. A descent ends in the one next to
+its start. `mcgc.minimize` smooths the function with Gaussian noise of variance λ, and follows the minimum as λ falls.
 """
 
 # %%
-# The function is written with NumPy. Its minimum is 0, at (0, 0).
+# The function is written with NumPy. Its global minimum is 0, at (0, 0).
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,7 +28,7 @@ print(f"continuation: f = {found.fun:.2g} at {found.x.round(3)}, {found.nfev} ev
 print(f"descent alone: f = {stuck.fun:.2g} at {stuck.x.round(3)}")
 
 # %%
-# The path crosses the ripples while λ is large, and settles as λ falls.
+# While λ is large, the path crosses the ripples. It settles when λ falls.
 
 axis = np.linspace(-4.5, 4.5, 181)
 values = np.asarray([[rastrigin(np.asarray([x, y])) for x in axis] for y in axis])

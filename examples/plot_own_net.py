@@ -2,9 +2,9 @@
 Train a net of your own
 =======================
 
-Nets are functions of one flat vector θ, and an objective is a function (θ, batch) → scalar. Gaussian continuation and
-plain descent take the same objective. On this net both find the wave, and descent is the faster one: continuation is
-for objectives that hold descent back.
+A net is a function of one flat vector θ. An objective is a function (θ, batch) → scalar. Gaussian continuation and
+plain descent take the same objective. On this net both find the wave, and descent is faster. Continuation is for
+objectives on which descent gets stuck.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ def objective(theta, batch):
 
 
 # %%
-# The noise starts at √λ = e⁻⁴ on each parameter. λ is learned along with θ, and falls.
+# The noise on each parameter starts at √λ = e⁻⁴. λ is learned along with θ, and falls.
 
 how = {"log_lam0": -8.0, "estimator": "antithetic", "beta": 1e-3}
 for name, method in (

@@ -2,12 +2,12 @@
 Write an optimiser
 ==================
 
-An optimiser is a pair of pure functions. `init(theta)` gives a state. `update(gradient, state, theta)` gives the
-updates, which are added to θ, and the next state. Anything of this form drives θ, and log λ too.
+An optimiser is a pair of pure functions. `init(theta)` returns a state. `update(gradient, state, theta)` returns the
+updates, which are added to θ, and the next state. Any such pair can optimise θ, and log λ too.
 """
 
 # %%
-# Lion (Chen et al. 2023) moves each parameter by the sign of a mean of gradients.
+# Lion (Chen et al. 2023) moves each parameter by the sign of a running mean of gradients.
 
 from typing import NamedTuple
 
@@ -34,8 +34,8 @@ def lion(learning_rate, beta1=0.9, beta2=0.99):
 
 
 # %%
-# The same objective with Adam and with Lion, without and with continuation. Its minimum is 0, and it has a local one
-# in every cell. Both descents stay in the cell of their start. With continuation both leave it.
+# Adam and Lion minimise the same objective, without and with continuation. It has a local minimum in every cell, and
+# its global minimum is 0. Without continuation both stay in the cell of their start. With continuation both leave it.
 
 
 def rough(theta, batch):

@@ -2,8 +2,8 @@
 Fit your own time series
 ========================
 
-A neural ODE learns dy/dt = net(y, p) from series of a damped oscillator. Windows of one interval come first, and whole
-series last. It then predicts a series that it has not seen.
+A neural ODE learns dy/dt = net(y, p) from series of a damped oscillator. It trains on windows of one interval first,
+and on whole series last. Then it predicts a series that it has not seen.
 """
 
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from mcgc.arrays import HOST
 from mcgc.train import Settings, problems
 
 # %%
-# Data are times (T,), parameters (S, P) and series (S, T, D). Each series has a frequency and a damping of its own.
+# The data are times (T,), parameters (S, P) and series (S, T, D). Each series has its own frequency and damping.
 
 times = np.linspace(0.0, 6.0, 25)
 parameters = np.asarray([[w, c] for w in np.linspace(1.0, 2.0, 6) for c in (0.1, 0.2, 0.3)])
@@ -26,7 +26,7 @@ series = np.stack([decay * np.cos(w * times), -decay * np.sin(w * times)], axis=
 data = SimpleNamespace(times=times, parameters=parameters, series=series)
 
 # %%
-# A problem is a net and a recipe. The net takes two states and two parameters, and gives two rates.
+# A problem is a net and a recipe. The net takes two states and two parameters, and returns two derivatives.
 
 recipe = Settings(
     "oscillator",
@@ -50,7 +50,7 @@ for record, members in train.epochs(task, train.draw(task)):  # noqa: B007
         print(f"epoch {record.epoch}: windows of {record.horizon}, test MSE {record.test_loss[0]:.2g}")
 
 # %%
-# The test set was set apart. The best state predicts it.
+# The best state predicts the test set, which was not trained on.
 
 predicted = problem.predict(task.settings, task.scaling)(members[0].best.theta, task.test)
 for i in range(2):

@@ -1,4 +1,4 @@
-"""The sizes that the code keeps to."""
+"""The code has at most these sizes."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Spoiled files are refused in one sentence, in bounded time and memory; damage to a run file is always noticed."""
+"""Damaged files are refused in one sentence, in bounded time and memory. Damage to a run file is always found."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.train import run_file
 from mcgc.train._resume import records
@@ -24,13 +24,13 @@ def sources(tmp_path):
     rng = np.random.default_rng(0)
     write_series(tmp_path / "series.h5", "lorenz", np.linspace(0, 1, 4), np.ones((6, 2)), rng.normal(size=(6, 4, 3)))
     images, labels = rng.integers(0, 256, (20, 28, 28)).astype(np.uint8), (np.arange(20) % 10).astype(np.uint8)
-    (tmp_path / "mnist.h5").write_bytes(mnist_image(images, labels, images[:5], labels[:5]))
+    (tmp_path / "mnist.h5").write_bytes(mnist_bytes(images, labels, images[:5], labels[:5]))
     return {"run": GOLDEN, "series": tmp_path / "series.h5", "mnist": tmp_path / "mnist.h5"}
 
 
 @pytest.mark.parametrize("count", [300, pytest.param(2000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["run", "series", "mnist"])
-def test_spoiled_files_are_refused_in_one_sentence_in_bounded_time_and_memory(sources, kind, count):
+def test_damaged_files_are_refused_in_one_sentence_in_bounded_time_and_memory(sources, kind, count):
     command = [sys.executable, str(SCRIPT), kind, str(sources[kind]), str(count), "12"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert found.returncode == 0, found.stderr
@@ -72,7 +72,7 @@ def test_a_run_file_of_version_3_stays_readable():
     assert run.changes == ["after epoch 1, the version of numpy was 1 and is 2"]
 
 
-def test_a_run_of_version_2_left_no_step_out(tmp_path):
+def test_a_run_of_version_2_skipped_no_step(tmp_path):
     path = tmp_path / "run.h5"
     path.write_bytes(GOLDEN.read_bytes())
     with h5py.File(path, "a") as file:

@@ -60,7 +60,7 @@ def test_the_commands_run(command, tmp_path):
     assert len(list(tmp_path.glob("*.h5"))) == 1
 
 
-def test_the_installations_name_extras_that_there_are():
+def test_the_installations_name_extras_that_exist():
     installs = [command[2] for command in COMMANDS if command[:2] == ["pip", "install"]]
     assert installs == [".", ".[test]", ".[cuda12,test]"]
     assert {"test", "cuda12", "cuda13"} <= set(metadata("mcgc").get_all("Provides-Extra"))

@@ -1,7 +1,7 @@
 """Measure how noisy each estimator of ∂g/∂φ is: `python -m bench.studies.variances > docs/variances.md`.
 
-The table gives the variance of one estimate over the square of the exact derivative, on functions whose smoothed form
-is known.
+The table has the variance of one estimate divided by the square of the exact derivative. The functions have a known
+smoothed form.
 """
 
 import math
@@ -41,7 +41,7 @@ FORMS = (
 def relative_variance(form: Form, estimator: str, lam: float, num_samples: int, draws: int = DRAWS) -> float:
     """Return the variance of the estimate of ∂g/∂φ, over `draws` keys, divided by the square of ∂g/∂φ.
 
-    For one sample the baseline is the exact g, which is what a long running mean comes to.
+    For one sample the baseline is the exact g, the limit of a long running mean.
     """
     at = estimate(lambda theta, batch: form.smoothed(theta, 0.0), estimator, num_samples)
     exact, log_lam = lam * float(grad(form.smoothed, argnums=1)(THETA, np.asarray(lam))), np.asarray(math.log(lam))
@@ -56,10 +56,10 @@ def table(draws: int = DRAWS) -> str:
     lines = [
         "# The noise of the estimators",
         "",
-        f"Variance of one estimate of ∂g/∂φ divided by (∂g/∂φ)², over {draws} draws in m = {SIZE} dimensions. N is the",
-        "number of samples, each of which costs the antithetic estimators two evaluations. The baseline is the mean of",
-        "the other samples, and for N = 1 the exact g.",
-        "Made by `python -m bench.studies.variances > docs/variances.md`.",
+        "The table has the variance of one estimate of ∂g/∂φ divided by (∂g/∂φ)². The variance is taken over",
+        f"{draws} draws in m = {SIZE} dimensions. N is the number of samples. Each sample costs the antithetic",
+        "estimators two evaluations. The baseline is the mean of the other samples. For N = 1 it is the exact g.",
+        "`python -m bench.studies.variances > docs/variances.md` makes this page.",
         "",
         f"| function | λ | N | {' | '.join(names)} |",
         f"|---|---|---|{'---|' * len(names)}",

@@ -1,4 +1,4 @@
-"""The command `mcgc`: reads, calls the library, shows and writes; no mathematics."""
+"""The command `mcgc`. It reads options, calls the library, and shows the results."""
 
 import click
 
@@ -18,7 +18,7 @@ from mcgc_cli.reproduce import reproduce
 @click.version_option(__version__, prog_name="mcgc")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Train models that get stuck, by Monte Carlo Gaussian continuation."""
+    """Train models that get stuck, with Monte Carlo Gaussian continuation."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -1,4 +1,4 @@
-"""`mcgc check`: steps of the training by the engine and by autograd, and how far they are apart."""
+"""`mcgc check`: compare training steps with HIPS autograd."""
 
 import time
 from typing import Any
@@ -21,25 +21,25 @@ COLUMNS = {
 
 
 @click.command()
-@click.option("--problem", type=PROBLEM, help="Problem to check.  [default: all whose data are there]")
-@click.option("--dataset", metavar="FILE", type=FILE, help="HDF5 file of the data of the problem that it is for.")
-@click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Steps of the training.")
+@click.option("--problem", type=PROBLEM, help="Problem to check.  [default: all whose data need no download]")
+@click.option("--dataset", metavar="FILE", type=FILE, help="HDF5 file of the data of one problem.")
+@click.option("--steps", type=click.IntRange(1), default=3, show_default=True, help="Training steps.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 @click.option(
     "--estimator",
     type=choice("estimator"),
     default="score",
     show_default=True,
-    help="How the gradient of log lambda is estimated.",
+    help="Estimator of the gradient of log lambda.",
 )
 @json_option
 def check(problem: str | None, dataset: str | None, steps: int, seed: int, estimator: str, json: bool) -> None:
-    """Compare the engine with HIPS autograd on the first steps of the training, without a warm-up, in float64.
+    """Compare mcgc with HIPS autograd on the first training steps, in float64 and without a warm-up.
 
-    Shows the largest differences, relative to the largest element of autograd's arrays, of the gradient layer by
-    layer. The exit status is 1 if one is above 1e-8.
+    The table shows the largest differences, relative to the largest element of autograd's arrays, with the gradient
+    layer by layer. The exit status is 1 if one of them is above 1e-8.
     """
-    # imported here, since help and mistakes of spelling should not wait for it
+    # imported here, so that help and mistakes of spelling are fast
     from mcgc_datasets import load, problem_of
 
     from mcgc.train import problems, validate
@@ -67,7 +67,7 @@ def check(problem: str | None, dataset: str | None, steps: int, seed: int, estim
     else:
         click.echo(_table(rows))
     if apart:
-        raise Stopped(f"engine and autograd differ by more than {LIMIT:.0e} in {', '.join(apart)}", FAILURE)
+        raise Stopped(f"mcgc and autograd differ by more than {LIMIT:.0e} in {', '.join(apart)}", FAILURE)
 
 
 def _available(files: dict[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`mcgc compare`: what runs came to, how sure their differences are, and a picture of them."""
+"""`mcgc compare`: the results of runs, the intervals of their differences, and a picture."""
 
 import os
 from collections.abc import Sequence
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 @click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=FILE)
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="Picture of the runs, PNG or SVG by its name.")
 @click.option(
-    "--data", metavar="FILE", type=FILE, help="HDF5 file of the data: show what is named rightly of each class."
+    "--data",
+    metavar="FILE",
+    type=FILE,
+    help="HDF5 file that a classifier was trained on. Shows the accuracy on each class.",
 )
 @json_option
 def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: bool) -> None:
-    """Compare run files of mcgc fit, of one problem: the spread of each, and how it differs from the first."""
-    # imported here, since help and mistakes of spelling should not wait for it
+    """Compare run files of one problem: the spread of each run, and its difference from the first run."""
+    # imported here, so that help and mistakes of spelling are fast
     from mcgc.paper.comparison import summary
     from mcgc.train import problems, run_file
     from mcgc.train._resume import records
@@ -33,14 +36,16 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
     if output is not None:
         pictures.check_format(output)
     if len(set(map(os.path.realpath, paths))) != len(paths):
-        raise InputError("a run is given twice: name each once")
+        raise InputError("a run is given twice: name each run once")
     found = {path: run_file.load(path) for path in paths}
     for run in found.values():
-        records(run)  # which raises if they are not complete
+        records(run)  # raises if they are not complete
     names = {path: run.settings.get("problem") for path, run in found.items()}
     for path, name in names.items():
         if name != names[paths[0]]:
-            raise InputError(f"{paths[0]} is a run of {names[paths[0]]}, {path} one of {name}: compare runs of one")
+            raise InputError(
+                f"{paths[0]} is a run of {names[paths[0]]}, but {path} of {name}: compare runs of one problem"
+            )
     problem = problems.get(str(names[paths[0]]))
     result: dict[str, Any] = {
         "problem": problem.name,
@@ -62,9 +67,10 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
 
 
 def _differences(first: "RunFile", other: "RunFile") -> dict[str, Any]:
-    """Return the interval of each quantity's mean, less that of the first run, and whether members were paired.
+    """Return the difference of each mean from that of the first run, its interval, and whether members are paired.
 
-    Member i of both has the same initial parameters and test set if seed, data and dtype are the same.
+    Members are paired if seed, data and dtype are the same. Then member i of both runs has the same initial parameters
+    and test set.
     """
     from mcgc.paper.comparison import best, final, interval
 
@@ -78,7 +84,7 @@ def _differences(first: "RunFile", other: "RunFile") -> dict[str, Any]:
 
 
 def _recall(problem: Any, run: "RunFile", path: str) -> list[dict[str, Any]]:
-    """Return, for each member, the fraction right of each class, and the classes that it never names."""
+    """Return the accuracy on each class for each member, and the classes that it never predicts."""
     from mcgc_datasets import load
 
     from mcgc import train
@@ -88,13 +94,13 @@ def _recall(problem: Any, run: "RunFile", path: str) -> list[dict[str, Any]]:
 
     data = load(problem, path)
     if data.sha256 != run.dataset.get("sha256"):
-        raise InputError(f"{path} is not the dataset that the run was trained on: give that one as --data")
+        raise InputError(f"{path} is not the dataset of the run: give the one that it was trained on with --data")
     task = train.bind(settings_of(problem, {"members": 1}, run), data, HOST, problem)
     found = []
     for theta in run.theta:
         counts = to_host(problem.confusion(theta, task.test)).tolist()
-        named = [sum(column) for column in zip(*counts, strict=True)]
-        found.append({"recall": recall(counts), "never": [k for k, times in enumerate(named) if not times]})
+        predicted = [sum(column) for column in zip(*counts, strict=True)]
+        found.append({"recall": recall(counts), "never": [k for k, times in enumerate(predicted) if not times]})
     return found
 
 
@@ -110,16 +116,14 @@ def _text(result: dict[str, Any]) -> str:
     ]
     if rows:
         how = {True: "in pairs", False: "not paired"}
-        other = {True: "", False: ", and its test set is of other data"}
+        other = {True: "", False: ", with a test set from other data"}
         first = next(iter(result["runs"]))
         found = result["differences"].items()
-        said = "; ".join(f"{path} {how[it['paired']]}{other[it['same_data']]}" for path, it in found)
-        parts.append(f"mean less that of {first}, with its 95 % bootstrap interval ({said}):")
+        pairing = "; ".join(f"{path} {how[it['paired']]}{other[it['same_data']]}" for path, it in found)
+        parts.append(f"difference of the mean from that of {first}, with its 95 % bootstrap interval ({pairing}):")
         parts.append(as_table(["run", "quantity", "when", "difference", "from", "to"], rows, names=3))
     if "recall" in result:
-        parts.append(
-            "right of each class of the test set, at the best epoch; a dash is a class that the member never names:"
-        )
+        parts.append("accuracy on each class of the test set, at the best epoch; a dash is a class never predicted:")
         parts.append(_recall_table(result["recall"]))
     if "output" in result:
         parts.append(f"saved to {result['output']}")

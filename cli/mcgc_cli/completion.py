@@ -1,4 +1,4 @@
-"""`mcgc completion`: what makes a shell complete commands, options, and their values."""
+"""`mcgc completion`: the scripts with which a shell completes commands, options and their values."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from mcgc_cli.values import Name
 
 
 class _Bash(BashComplete):
-    """As click has it, but for --option=value, of which bash makes three words."""
+    """The class of click, corrected for --option=value, which bash splits into three words."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         args, incomplete = super().get_completion_args()
@@ -28,7 +28,7 @@ class _Bash(BashComplete):
 
 
 class _Whole(ShellComplete):
-    """As click has it, but for --option=value, which is one word to be replaced."""
+    """The class of click, corrected for --option=value, which is one word."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem]:
         found = super().get_completions(args, incomplete)
@@ -52,12 +52,12 @@ for _kind in (_Bash, _Zsh, _Fish):
 
 
 def _home(variable: str, *default: str) -> Path:
-    """Return the directory that a variable of the environment names, which XDG wants absolute, or else the default."""
+    """Return the directory in an environment variable if its path is absolute, as XDG demands, or else the default."""
     named = Path(os.environ.get(variable, ""))
     try:
         return named if named.is_absolute() else Path.home().joinpath(*default)
     except RuntimeError:
-        raise InputError("the home directory is not known: set HOME, or leave out --install") from None
+        raise InputError("the home directory is unknown: set HOME, or leave out --install") from None
 
 
 def _bash() -> Path:
@@ -66,8 +66,8 @@ def _bash() -> Path:
     return directory / "completions" / "mcgc"
 
 
-# where the script of each shell is looked for, and what is to be done for that
-_PLACES: dict[str, tuple[Callable[[], Path], str]] = {
+# the file of each shell's script, and what the user has to do
+_TARGETS: dict[str, tuple[Callable[[], Path], str]] = {
     "bash": (_bash, "the package bash-completion loads it in new shells; without that add to ~/.bashrc: . {quoted}"),
     "zsh": (
         lambda: _home("XDG_DATA_HOME", ".local", "share") / "zsh" / "site-functions" / "_mcgc",
@@ -81,32 +81,32 @@ _PLACES: dict[str, tuple[Callable[[], Path], str]] = {
 
 
 @click.command()
-@click.argument("shell", type=Name(lambda ctx: _PLACES))
-@click.option("--install", is_flag=True, help="Write the script to where the shell looks for it.")
+@click.argument("shell", type=Name(lambda ctx: _TARGETS))
+@click.option("--install", is_flag=True, help="Write the script to the file where the shell looks for it.")
 @click.pass_context
 def completion(ctx: click.Context, shell: str, install: bool) -> None:
-    """Print what makes SHELL, which is bash, zsh or fish, complete the command.
+    """Print the completion script for SHELL: bash, zsh or fish.
 
-    It completes commands, options, and values: of problems, recipes, solvers and all else that has a name.
+    It completes commands, options, and the values of options that have names, such as problems, recipes and solvers.
     """
     import shlex
 
     from mcgc.files import write
 
-    kind = get_completion_class(shell) if shell in _PLACES else None
+    kind = get_completion_class(shell) if shell in _TARGETS else None
     if kind is None:
-        raise InputError(unknown("shell", shell, _PLACES))
+        raise InputError(unknown("shell", shell, _TARGETS))
     made = kind(ctx.find_root().command, {}, "mcgc", "_MCGC_COMPLETE")
-    script = ShellComplete.source(made)  # not its own, which runs bash for its version
+    script = ShellComplete.source(made)  # the method of the subclass runs bash to find its version
     if not install:
         click.echo(script)
         return
-    find, remedy = _PLACES[shell]
+    find, remedy = _TARGETS[shell]
     path = find()
     content = f"{script.strip()}\n".encode()
     same = path.is_file() and path.read_bytes() == content
     if not same:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, content)
-    click.echo(f"{path} {'is as it should be' if same else 'was written'}")
+    click.echo(f"{path} {'is up to date' if same else 'was written'}")
     click.echo(remedy.format(quoted=shlex.quote(str(path)), above=shlex.quote(str(path.parent))))

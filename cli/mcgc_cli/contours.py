@@ -1,4 +1,4 @@
-"""Figures of the studies on exact functions: curves, contours, and the paths of θ and λ on them."""
+"""Figures of the studies without training: curves, contours, and the paths of θ and λ on them."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BLUE, RED, GREEN = COLOURS[:3]
-POINTS = 201  # of a curve; of each side of contours
+POINTS = 201  # of a curve, and of each side of a contour plot
 LAMBDAS = "viridis"
 
 
@@ -29,7 +29,7 @@ def continued(found: "studies.Continued") -> "Figure":
             *found.best.theta, found.best.smoothed, "*", color="black", markersize=14, label="global minimum of f"
         )
         axes.plot(
-            *point.theta, point.smoothed, "o", color=BLUE, markersize=6, label="minimum of g, from the last one on"
+            *point.theta, point.smoothed, "o", color=BLUE, markersize=6, label="minimum of g, found from the last one"
         )
         axes.set_title(f"λ = {point.lam:g}", fontsize=10)
         plain(axes, "θ", "f, g" if point is found.path[0] else "")
@@ -49,8 +49,8 @@ def schemes(found: tuple) -> "Figure":
     parts = [(i / 20, a, b) for a, b in pairwise(corners) for i in range(21)]
     stairs = [tuple((1 - t) * x + t * y for x, y in zip(a, b, strict=True)) for t, a, b in parts]
     paths = {
-        "(a) Algorithm 1: λ by steps": list(zip(*stairs, strict=True)),
-        "(b) Algorithm 2: λ a variable": (second.lam, second.theta[:, 0]),
+        "(a) Algorithm 1: λ in steps": list(zip(*stairs, strict=True)),
+        "(b) Algorithm 2: λ as a variable": (second.lam, second.theta[:, 0]),
     }
     figure = new(10, 4.6)
     g: Any = test_functions.get("quartic").smoothed
@@ -87,7 +87,7 @@ def saddles(found: Mapping) -> "Figure":
             row[2].plot(path.lam, dash, color=colour, label=f"β = {beta:g}")
         row[2].set_xlim(studies.WARMUP - 50, studies.ITERATIONS)
         row[2].legend(frameon=False, fontsize=9)
-        row[2].set_title("λ, held in the warm-up", fontsize=10)
+        row[2].set_title("λ, constant in the warm-up", fontsize=10)
         plain(row[2], "iteration", "λ")
     return figure
 
@@ -112,13 +112,13 @@ def contours(axes: "Axes", surface: Any, box: tuple[float, float]) -> None:
     xp = HOST.namespace
     x, y = xp.meshgrid(*[xp.linspace(*box, POINTS)] * 2)
     axes.contourf(x, y, surface.function(xp.stack([x, y], axis=-1)), 24, cmap="Greys_r", alpha=0.7, zorder=0)
-    axes.set_rasterization_zorder(1)  # in an SVG, thousands of shapes otherwise
+    axes.set_rasterization_zorder(1)  # else an SVG has thousands of shapes
     axes.set_aspect("equal")
     plain(axes, "θ₁", "θ₂")
 
 
 def trace(axes: "Axes", path: "studies.Path") -> Any:
-    """Draw the path of θ, coloured by λ from 0 to 3, with a cross where it begins and a circle where it ends."""
+    """Draw the path of θ, coloured by λ from 0 to 3, with a cross at its start and a circle at its end."""
     shown = axes.scatter(
         path.theta[:, 0], path.theta[:, 1], c=path.lam, s=5, cmap=LAMBDAS, vmin=0, vmax=3, zorder=2, rasterized=True
     )

@@ -1,4 +1,4 @@
-"""`mcgc data`: make, import, describe and check the datasets that problems are trained on."""
+"""`mcgc data`: make, import, describe and check datasets."""
 
 import json as jsonlib
 import os
@@ -19,7 +19,7 @@ _output = click.option(
     "-o", "--output", metavar="FILE", type=FILE, help="Dataset file, HDF5.  [default: the one in the cache]"
 )
 _force = click.option("--force", is_flag=True, help="Replace the output file if it exists.")
-_problem = click.option("--problem", type=PROBLEM, help="Problem that the file is for.  [default: what the file says]")
+_problem = click.option("--problem", type=PROBLEM, help="Problem of the file.  [default: the one that the file names]")
 
 
 @click.group()
@@ -33,7 +33,10 @@ def data() -> None:
 @_force
 @json_option
 def make(problem: str, output: str | None, force: bool, json: bool) -> None:
-    """Integrate, or for mnist download, the data of PROBLEM, and write them to a file."""
+    """Make the data of PROBLEM and write them to a file.
+
+    Series are integrated. MNIST is downloaded.
+    """
     import mcgc_datasets
 
     _write(problem, output, force, json, lambda: mcgc_datasets.make(problem, output))
@@ -48,14 +51,14 @@ def make(problem: str, output: str | None, force: bool, json: bool) -> None:
 @_force
 @json_option
 def import_(problem: str, source: str, output: str | None, force: bool, json: bool) -> None:
-    """Check published data of PROBLEM, which is mnist, and write them to a file.
+    """Check published data of PROBLEM and write them to a file. The only such problem is mnist.
 
-    PATH is the directory with the four idx files, train-images-idx3-ubyte and so on, packed (.gz) or not; or an HDF5
-    file with train/images and train/labels.
+    PATH is the directory with the four idx files, such as train-images-idx3-ubyte, compressed (.gz) or not. It may also
+    be an HDF5 file with train/images and train/labels.
     """
     import mcgc_datasets
 
-    _write(problem, output, force, json, lambda: mcgc_datasets.take(problem, source, output))
+    _write(problem, output, force, json, lambda: mcgc_datasets.import_published(problem, source, output))
 
 
 @data.command()
@@ -63,7 +66,7 @@ def import_(problem: str, source: str, output: str | None, force: bool, json: bo
 @_problem
 @json_option
 def info(file: str, problem: str | None, json: bool) -> None:
-    """Describe the dataset FILE: its problem, its arrays and its SHA-256."""
+    """Print the problem, the arrays and the SHA-256 of the dataset FILE."""
     from mcgc_datasets import load, problem_of
 
     problem = problem_of(file) if problem is None else problem
@@ -75,10 +78,10 @@ def info(file: str, problem: str | None, json: bool) -> None:
 @_problem
 @json_option
 def validate(file: str, problem: str | None, json: bool) -> None:
-    """Tell whether a problem can be trained on the dataset FILE.
+    """Check whether a problem can be trained on the dataset FILE.
 
-    The exit status is 0 if so, 1 if what the file holds is not as it should be, and 2 if there is no such file, it
-    may not be read, or the problem is unknown.
+    The exit status is 0 if it can. It is 1 if the contents of the file are wrong. It is 2 if the file does not exist or
+    cannot be read, or if the problem is unknown.
     """
     from mcgc_datasets import load, problem_of
 
@@ -106,13 +109,13 @@ def _write(problem: str, output: str | None, force: bool, json: bool, write: Cal
     from mcgc import files
     from mcgc.train import problems
 
-    problems.get(problem)  # before anything of the user's is touched
+    problems.get(problem)  # before a file of the user is touched
     if output is not None:
         files.check_writable(output, force)
     try:
         written = write()
     except OutputError as error:
-        raise OutputError(f"{error}; --output names another place") from None
+        raise OutputError(f"{error}; choose another file with --output") from None
     _show(_description(problem, written), json)
 
 

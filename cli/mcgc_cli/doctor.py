@@ -1,4 +1,4 @@
-"""`mcgc doctor`: what is installed, and whether what computes is right here."""
+"""`mcgc doctor`: what is installed, and whether it computes the right numbers."""
 
 import os
 import platform
@@ -17,12 +17,12 @@ from mcgc_cli.summary import as_json
 @click.option("--gpu", is_flag=True, help="Check a GPU: its kernels, and whole computations against the CPU.")
 @json_option
 def doctor(gpu: bool, json: bool) -> None:
-    """Describe the installation, and compare every compiled kernel with its meaning.
+    """Describe the installation, and compare every compiled kernel with its definition.
 
-    The exit status is 1 if a kernel does not compile or does not agree, or if a GPU is to be checked and none can be
-    used. The last line is the verdict.
+    The exit status is 1 if a kernel does not compile or gives wrong numbers. It is also 1 with --gpu if there is no
+    usable GPU. The last line is the verdict.
     """
-    # imported here, since help should not wait for it
+    # imported here, so that help is fast
     from mcgc.checks.device import acceptance
     from mcgc.checks.kernels import agreements
     from mcgc.devices import select_device
@@ -48,9 +48,9 @@ def doctor(gpu: bool, json: bool) -> None:
     }
     wrong = [f"{a.kernel} in {a.dtype} on {a.device}" for a in found if not a.agrees]
     if wrong:
-        result["verdict"] = f"not to be trusted on this machine: {', '.join(wrong)}; please report it"
+        result["verdict"] = f"do not trust on this machine: {', '.join(wrong)}; please report it"
     else:
-        right = f"ready: all that was compared is right on {' and '.join(device.name for device in used)}"
+        right = f"ready: all comparisons are right on {' and '.join(device.name for device in used)}"
         result["verdict"] = f"{right}; begin with: mcgc fit --problem lorenz"
     click.echo(as_json(result) if json else _text(result))
     if wrong:
@@ -58,7 +58,7 @@ def doctor(gpu: bool, json: bool) -> None:
 
 
 def _processor() -> str:
-    """Return the model of the processor, or at least its architecture."""
+    """Return the model of the processor, or else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -75,7 +75,7 @@ def _blas() -> str:
 
 
 def _datasets() -> dict[str, Any]:
-    """Return the directory of the cached datasets, and the size in bytes of each, or None."""
+    """Return the directory of the cached datasets, and the size of each in bytes, or None if it is missing."""
     from mcgc_datasets.registry import cached
 
     from mcgc.train import problems
@@ -86,7 +86,7 @@ def _datasets() -> dict[str, Any]:
 
 
 def _numba_cache() -> str:
-    """Return the directory where Numba keeps the compiled kernels."""
+    """Return the directory in which Numba stores the compiled kernels."""
     from mcgc.kernels import cache_directory
 
     return str(cache_directory())
@@ -94,7 +94,7 @@ def _numba_cache() -> str:
 
 def _text(result: dict[str, Any]) -> str:
     datasets = result["datasets"]
-    sizes = [f"{name} {'not there' if size is None else f'{size} bytes'}" for name, size in datasets["bytes"].items()]
+    sizes = [f"{name} {'missing' if size is None else f'{size} bytes'}" for name, size in datasets["bytes"].items()]
     return "\n".join(
         [
             f"versions     {', '.join(f'{name} {version}' for name, version in result['versions'].items())}",

@@ -1,4 +1,4 @@
-"""A study of two ensembles: both arms trained, or gone on with, and what they came to."""
+"""A study of two ensembles: train or resume both arms, and report their results."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def planned(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the settings of each arm, with the options that were given. Raises `InputError` for one out of range."""
+def settings_of_arms(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
+    """Return the settings of each arm, changed by the given options. Raises `InputError` for one out of range."""
     problem = problems.get(study.problem)
     return {arm: settings_of(problem, given, recipe=recipe) for arm, recipe in study.settings().items()}
 
@@ -38,27 +38,30 @@ def reproduce(
     device_name: str | None,
     workers: int,
     quiet: bool,
-    say: Callable[[str], None],
-    again: str,
+    message: Callable[[str], None],
+    command: str,
 ) -> tuple[dict[str, Any], "Figure"]:
-    """Train what is not yet trained of both arms in `directory`; return the results and the figure."""
+    """Train both arms in `directory` to their last epoch, and return the results and the figure.
+
+    `command` continues the study if it stops.
+    """
     epochs = arms["with"].epochs
     device, sentence = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
     data = cache(lambda: load(study.problem, dataset))
     with ExitStack() as stack:
-        # both are looked at before one is trained, so that what cannot be gone on with is told first
+        # both are opened before one is trained, so that an arm that cannot be resumed is reported first
         runs = {
-            arm: stack.enter_context(_run(_path(directory, arm), partial(_bind, settings, data, device), say))
+            arm: stack.enter_context(_run(_path(directory, arm), partial(_bind, settings, data, device), message))
             for arm, settings in arms.items()
         }
-        say(sentence)
+        message(sentence)
         show = stack.enter_context(progress(len(arms) * epochs, quiet))
         for before, (arm, run) in enumerate(runs.items()):
             if run.finished:
-                say(f"{run.path} is finished, and taken as it is")
+                message(f"{run.path} is finished and not trained again")
                 continue
-            nothing = f"nothing was saved of this arm: {again} begins it anew"
-            finish(run, workers, _shown(show, arm, before * epochs), say, lambda path: again, nothing)
+            nothing = f"nothing was saved of this arm: start it again with {command}"
+            finish(run, workers, _shown(show, arm, before * epochs), message, lambda path: command, nothing)
         return _results(study, arms["with"], runs, device), _figure(study, runs)
 
 
@@ -70,14 +73,14 @@ def _path(directory: str, arm: str) -> str:
     return os.path.join(directory, f"{arm}.h5")
 
 
-def _run(path: str, task: Callable[[], train.Task], say: Callable[[str], None]) -> train.Run:
-    """Return the run of an arm: that of the file at `path` if it is there, or else a new one."""
+def _run(path: str, task: Callable[[], train.Task], message: Callable[[str], None]) -> train.Run:
+    """Return the run of an arm: resumed if there is a file at `path`, or else new."""
     if not os.path.lexists(path):
-        return train.Run.create(path, task, message=say)
+        return train.Run.create(path, task, message=message)
     try:
-        return train.Run.resume(path, lambda old: task(), message=say)
+        return train.Run.resume(path, lambda old: task(), message=message)
     except train.ChangedRunError as error:
-        remedy = "undo that, or choose another directory with --out"
+        remedy = "undo the changes, or choose another directory with --out"
         raise train.ChangedRunError(error.path, error.changes, remedy) from None
 
 
@@ -115,7 +118,7 @@ def _figure(study: Ensembles, runs: Mapping[str, train.Run]) -> "Figure":
 
 
 def as_text(results: dict[str, Any]) -> str:
-    """Return the results of a study as a table, with what the paper states beside the final means."""
+    """Return the results of a study as a table, with the numbers of the paper beside the final means."""
     rows = []
     for arm, found in results["arms"].items():
         for row in spread_rows(found):
@@ -123,9 +126,7 @@ def as_text(results: dict[str, Any]) -> str:
             stated = results["paper"].get(quantity, {}).get(arm) if row[1] == "final" else None
             stated = stated if isinstance(stated, tuple) else (stated,)
             rows.append([arm, *row, "" if None in stated else " to ".join(number(quantity, x) for x in stated)])
-    changed = [
-        f"{field} {change['here']} in place of {change['study']}" for field, change in results["changed"].items()
-    ]
+    changed = [f"{field} {change['here']} instead of {change['study']}" for field, change in results["changed"].items()]
     head = f"{results['study']}: {results['problem']}, {results['seconds']:.1f} s" + "".join(
         f", {it}" for it in changed
     )

@@ -1,4 +1,4 @@
-"""How the command ends: every error that a user can cause is one sentence on stderr and an exit status."""
+"""The end of the command: every error of a user is one sentence on stderr and an exit status."""
 
 import errno
 import os
@@ -17,7 +17,7 @@ MISTAKE, FAILURE, INTERRUPTED = 2, 1, 130
 
 
 class Stopped(Exception):
-    """The command ends here, with a sentence and an exit status."""
+    """Ends the command with a sentence and an exit status."""
 
     def __init__(self, sentence: str, status: int) -> None:
         super().__init__(sentence)
@@ -25,10 +25,10 @@ class Stopped(Exception):
 
 
 class ErrorGroup(click.Group):
-    """A group whose commands answer mistakes with `mcgc: <sentence>` and never with a traceback."""
+    """A group whose commands answer a mistake with `mcgc: <sentence>` and without a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, with what stopped it as an exception that carries its exit status."""
+        """Run the command, and turn an error into an exception with an exit status."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -42,44 +42,44 @@ class ErrorGroup(click.Group):
                 raise _refused(error) from None
             raise Stopped(str(error), MISTAKE if isinstance(error, InputError) else FAILURE) from None
         except MemoryError as error:
-            raise Stopped(f"out of memory: {error or 'nothing more is known'}", FAILURE) from None
+            raise Stopped(f"out of memory: {error or 'no details are known'}", FAILURE) from None
 
     def main(self, *args: Any, **options: Any) -> NoReturn:
-        """Run the command and leave the process with its exit status."""
+        """Run the command and end the process with its exit status."""
         closed = streams.prepare()
         try:
             status = super().main(*args, **options | {"standalone_mode": False})
             if closed and not status:
-                raise Stopped("stdout is closed, so that nothing could be printed", FAILURE)
+                raise Stopped("stdout is closed, so nothing could be printed", FAILURE)
         except click.ClickException as error:
-            status = _say(corrected(error), MISTAKE)
+            status = _report(corrected(error), MISTAKE)
         except OSError as error:
             stopped = _refused(error)
-            status = _say(str(stopped), stopped.status)
+            status = _report(str(stopped), stopped.status)
         except Stopped as stopped:
-            status = _say(str(stopped), stopped.status)
+            status = _report(str(stopped), stopped.status)
         sys.exit(status)
 
 
 def _refused(error: OSError) -> Stopped:
-    """Return what ends the command where the system refuses something: its directory is gone, or stdout is full."""
+    """Return the end of the command after an error of the system, such as a missing directory or a full stdout."""
     try:
         os.getcwd()
     except OSError:
-        return Stopped("the working directory is gone: change to one that exists", MISTAKE)
+        return Stopped("the working directory does not exist: change to another", MISTAKE)
     if error.filename is None:
         streams.drop()
-    place = "the output" if error.filename is None else repr(error.filename)
-    return Stopped(f"{place} cannot be read or written ({error.strerror or error})", FAILURE)
+    what = "the output" if error.filename is None else repr(error.filename)
+    return Stopped(f"{what} cannot be read or written ({error.strerror or error})", FAILURE)
 
 
 def tell(sentence: str) -> None:
-    """Print `sentence` on stderr; that it cannot be printed, as when the terminal is gone, stops nothing."""
+    """Print `sentence` on stderr. If it cannot be printed, as without a terminal, the command continues."""
     with suppress(OSError):
-        if sys.stderr is not None:  # a live bar stands in its place, and lets the sentence by
+        if sys.stderr is not None:  # a progress bar replaces it, and prints above itself
             print(sentence, file=sys.stderr, flush=True)
 
 
-def _say(sentence: str, status: int) -> int:
+def _report(sentence: str, status: int) -> int:
     tell(f"mcgc: {' '.join(sentence.split())}")
     return status

@@ -1,4 +1,4 @@
-"""The studies without training: what each computes, draws and tells, one row each."""
+"""The studies without training: a table of their computations, figures and tables."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Rows = list[list[str]]
 
 
-class Exact(NamedTuple):
-    """A study: `run(members)`, its picture, its numbers as plain values, and the head and the rows of its table."""
+class Study(NamedTuple):
+    """A study: `run(members)`, its figure, its numbers as plain values, and the head and the rows of its table."""
 
     run: Callable[[int], Any]
     draw: Callable[[Any], "Figure"]
@@ -47,12 +47,14 @@ def _scheme_rows(numbers: dict[str, Any]) -> Rows:
 
 
 def _saddles(found: Any) -> dict[str, Any]:
-    return {"paths": [{"surface": name, "beta": beta, **studies.escapes(path)} for (name, beta), path in found.items()]}
+    return {
+        "paths": [{"function": name, "beta": beta, **studies.escapes(path)} for (name, beta), path in found.items()]
+    }
 
 
 def _saddle_rows(numbers: dict[str, Any]) -> Rows:
     return [
-        [it["surface"], f"{it['beta']:g}", *(f"{it[name]}" for name in ("lam_small", "leaves")), f"{it['f']:.6f}"]
+        [it["function"], f"{it['beta']:g}", *(f"{it[name]}" for name in ("lam_small", "leaves")), f"{it['f']:.6f}"]
         for it in numbers["paths"]
     ]
 
@@ -74,31 +76,31 @@ def _tested_rows(numbers: dict[str, Any]) -> Rows:
 
 _CONTINUED = (contours.continued, lambda found: found.numbers(), ("point", "theta", "value"), _path_rows)
 _STUDIES = {
-    "figure-1": Exact(lambda members: studies.figure_1(), *_CONTINUED),
-    "figure-2": Exact(lambda members: studies.figure_2(), *_CONTINUED),
-    "figure-3": Exact(
+    "figure-1": Study(lambda members: studies.figure_1(), *_CONTINUED),
+    "figure-2": Study(lambda members: studies.figure_2(), *_CONTINUED),
+    "figure-3": Study(
         lambda members: studies.figure_3(),
         contours.schemes,
         _schemes,
         ("end of", "theta", "lambda", "f"),
         _scheme_rows,
     ),
-    "figure-4": Exact(
+    "figure-4": Study(
         lambda members: studies.figure_4(),
         contours.saddles,
         _saddles,
-        ("surface", "beta", "lambda < 0.01 after", "origin left after", "f at the end"),
+        ("function", "beta", "lambda < 0.01 after", "origin left after", "f at the end"),
         _saddle_rows,
     ),
-    "test-functions": Exact(
+    "test-functions": Study(
         lambda members: [studies.test_function(name, members) for name in studies.TESTED],
         contours.tested,
         lambda found: {it.surface.name: it.numbers() for it in found},
-        ("surface", "continuation", "reached", "largest distance", "largest f", "minimum"),
+        ("function", "continuation", "reached", "largest distance", "largest f", "minimum"),
         _tested_rows,
     ),
 }
-SEEDS = 5  # of the test functions
+SEEDS = 5  # for the test functions
 
 
 def names() -> tuple[str, ...]:
@@ -107,7 +109,7 @@ def names() -> tuple[str, ...]:
 
 
 def count(name: str, given: Mapping[str, Any]) -> int:
-    """Return the number of members of a study. Raises `InputError` for an option that it does not have."""
+    """Return the number of members of a study. Raises `InputError` for an option that the study does not have."""
     options = {field: value for field, value in given.items() if value is not None}
     members = options.pop("members", SEEDS) if name == "test-functions" else SEEDS
     if options:
@@ -118,11 +120,16 @@ def count(name: str, given: Mapping[str, Any]) -> int:
 
 
 def reproduce(name: str, members: int) -> tuple[dict[str, Any], "Figure"]:
-    """Run a study; return its results and its figure."""
-    study, began = _STUDIES[name], time.perf_counter()
+    """Run a study, and return its results and its figure."""
+    study, start = _STUDIES[name], time.perf_counter()
     found = study.run(members)
-    took = {"seconds": time.perf_counter() - began, "versions": run_file.versions()}
-    return {"study": name, **took, "results": study.numbers(found)}, study.draw(found)
+    seconds = time.perf_counter() - start
+    return {
+        "study": name,
+        "seconds": seconds,
+        "versions": run_file.versions(),
+        "results": study.numbers(found),
+    }, study.draw(found)
 
 
 def as_text(results: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A run trained to its last epoch, with what the command shows and how it ends."""
+"""Train a run to its last epoch, show its progress, and stop on signals and errors."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class _Shown(Hook):
-    """Shows epochs and messages, and stops the run when a signal has come."""
+    """Shows epochs and messages, and stops the run after a signal."""
 
-    def __init__(self, check: Callable[[], None], show: Callable[[Any], None], say: Callable[[str], None]) -> None:
-        self.check, self.show, self.say = check, show, say
+    def __init__(self, check: Callable[[], None], show: Callable[[Any], None], tell: Callable[[str], None]) -> None:
+        self.check, self.show, self.tell = check, show, tell
 
     def before_step(self) -> None:
         self.check()
@@ -28,32 +28,32 @@ class _Shown(Hook):
         self.check()
 
     def message(self, sentence: str) -> None:
-        self.say(sentence)
+        self.tell(sentence)
 
 
 def finish(
     run: "Run",
     workers: int,
     show: Callable[[Any], None],
-    say: Callable[[str], None],
-    again: Callable[[str], str],
+    tell: Callable[[str], None],
+    command: Callable[[str], str],
     nothing: str = "nothing was saved",
 ) -> None:
     """Train `run` to its last epoch.
 
-    `again(path)` is the command that goes on with the run file at `path`, and `nothing` is said where there is no file.
-    Raises `Stopped`, with what was saved, for a signal and for every error but a bug.
+    `command(path)` is the command that continues the run file at `path`. The sentence `nothing` is printed if there is
+    no file. Raises `Stopped` for a signal and for every error except a bug, and says what was saved.
     """
-    when_compiling(lambda: say("compiling the kernels, once"))
+    when_compiling(lambda: tell("compiling the kernels, once"))
     try:
         with interruptible() as check:
-            for _ in run.epochs(Processes(workers) if workers > 1 else None, [_Shown(check, show, say)]):
+            for _ in run.epochs(Processes(workers) if workers > 1 else None, [_Shown(check, show, tell)]):
                 pass
     except SaveError as failure:
         raise Stopped(str(failure), FAILURE) from failure
     except (McgcError, Interrupted, KeyboardInterrupt) as failure:
         interrupted = isinstance(failure, Interrupted | KeyboardInterrupt)
         what = "interrupted, " if interrupted else f"{with_flags(str(failure))}; "
-        saved = f"the epochs so far are saved in {run.path}: {again(run.path)} goes on"
+        saved = f"the epochs so far are saved in {run.path}: continue with {command(run.path)}"
         status = getattr(failure, "status", INTERRUPTED if interrupted else FAILURE)
         raise Stopped(what + (saved if run.records else nothing), status) from failure

@@ -1,4 +1,4 @@
-"""`mcgc fit`: train on a problem, show the epochs, save the run, and go on with one that was stopped."""
+"""`mcgc fit`: train on a problem, show the epochs, save the run, and continue a stopped run."""
 
 import os
 import shlex
@@ -36,14 +36,14 @@ from mcgc_cli.values import FILE, PROBLEM, RECIPE
     "--dataset",
     metavar="FILE",
     type=FILE,
-    help="HDF5 file of the data; without it the problem's own are taken from the cache, built, or downloaded.",
+    help="HDF5 file of the data.  [default: the problem's own, from the cache, or else made or downloaded]",
 )
 @in_group(
     "Model",
     "--recipe",
     metavar="NAME",
     type=RECIPE,
-    help="Settings to begin with: best, paper, or an estimator's.  [default: paper for mnist, else best]",
+    help="Settings to start from: best, paper, or the name of an estimator.  [default: paper for mnist, else best]",
 )
 @recipe_options
 @device_option
@@ -56,16 +56,16 @@ from mcgc_cli.values import FILE, PROBLEM, RECIPE
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @click.option(
-    "--resume", metavar="FILE", type=FILE, help="Go on with this run file; --epochs may give it a new number of epochs."
+    "--resume", metavar="FILE", type=FILE, help="Continue this run file. --epochs may change the number of epochs."
 )
-@click.option("--allow-changed", is_flag=True, help="Go on though something differs that changes the numbers.")
+@click.option("--allow-changed", is_flag=True, help="Continue even if something that changes the numbers differs.")
 @click.option(
     "--checkpoint-every",
     metavar="N",
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Save after every N epochs, but not more than every 2 seconds.",
+    help="Save after every N epochs, but at most every 2 seconds.",
 )
 @workers_option
 @quiet_option
@@ -89,8 +89,8 @@ def fit(
     debug: bool,
     **given: Any,
 ) -> None:
-    """Train on a problem, with the settings of its recipe where no option says otherwise."""
-    # imported here, since help and mistakes of spelling should not wait for it
+    """Train on a problem, with the settings of its recipe unless an option changes them."""
+    # imported here, so that help and mistakes of spelling are fast
     from mcgc_datasets import load
 
     from mcgc.train import Run, bind, free_path, problems
@@ -98,27 +98,26 @@ def fit(
 
     ctx.meta["debug"] = debug
     if resume is not None and (output is not None or force):
-        raise click.UsageError("--resume goes on in its own file: leave out --output and --force")
+        raise click.UsageError("--resume writes to its own file: leave out --output and --force")
     if resume is not None and recipe is not None:
-        raise click.UsageError("--resume goes on with the settings of its file: leave out --recipe")
-    say = (lambda sentence: None) if quiet else tell
+        raise click.UsageError("--resume uses the settings of its file: leave out --recipe")
+    message = (lambda sentence: None) if quiet else tell
 
     def task_of(problem: str | None, dataset: str | None, device: str | None, old: Any = None) -> Any:
-        """Return the task: of the options, or of those and what the run file `old` holds."""
+        """Return the task of the options, and of the run file `old` if there is one."""
         if old is not None:
             problem, dataset, device = resumed(old, problem, dataset, device)
         known = problems.get(str(problem))
-        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(str(problem))))
+        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_absolute(str(problem))))
         used, sentence = device_of(device, workers, known, settings.members)
         data = load(known, dataset)
         if old is None or old.epoch < settings.epochs:
-            say(sentence)
+            message(sentence)
         return bind(settings, data, used)
 
-    how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "message": say}
+    how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "message": message}
     if resume is not None:
-        take_up = lambda old: task_of(problem, dataset, device, old)
-        run = Run.resume(resume, take_up, allow_changed=allow_changed, **how)
+        run = Run.resume(resume, lambda old: task_of(problem, dataset, device, old), allow_changed=allow_changed, **how)
     elif problem is None:
         raise click.UsageError("Missing option '--problem'.")
     else:
@@ -128,15 +127,15 @@ def fit(
         run = Run.create(path, lambda: task_of(problem, dataset, device), overwrite=force, **how)
     with run:
         if run.finished:
-            say(f"{run.path} is finished, all {run.epoch} epochs of it: give --epochs to go on")
+            message(f"{run.path} is finished with all {run.epoch} epochs: give --epochs to add some")
         else:
             with progress(run.task.settings.epochs, quiet) as show:
-                finish(run, workers, show, say, lambda path: f"mcgc fit --resume {shlex.quote(path)}")
+                finish(run, workers, show, message, lambda path: f"mcgc fit --resume {shlex.quote(path)}")
         _report(run, json)
 
 
-def _found_again(problem: str) -> str:
-    """Return the name of a problem, with the whole path of the file that it is in, if it is in one."""
+def _absolute(problem: str) -> str:
+    """Return the name of a problem, with the absolute path if it is in a file."""
     path, colon, name = problem.rpartition(":")
     return f"{os.path.abspath(path)}:{name}" if colon else problem
 

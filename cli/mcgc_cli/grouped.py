@@ -1,12 +1,12 @@
-"""Help in groups: the options of a command under headings, in the order of their first ones."""
+"""Help with the options of a command in groups. A group comes where its first option comes."""
 
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-OTHERS = "Output"  # the group of options that name none
-WIDTH = 22  # of the column of flags: the text has the rest of 80
+OTHERS = "Output"  # the group of options without a group
+WIDTH = 22  # of the column of flags; the text has the rest of 80
 
 
 class GroupedOption(click.Option):
@@ -18,7 +18,7 @@ class GroupedOption(click.Option):
 
 
 def in_group(group: str, *flags: str, **how: Any) -> Callable:
-    """Return what adds an option of a group to a command, as `click.option` does."""
+    """Return a decorator like `click.option`, for an option in a group."""
     return click.option(*flags, cls=GroupedOption, group=group, **how)
 
 

@@ -1,4 +1,4 @@
-"""`mcgc minimize`: find the minimum of a test function by continuation."""
+"""`mcgc minimize`: minimise a test function by continuation."""
 
 import math
 import re
@@ -9,7 +9,7 @@ import click
 from mcgc.errors import InputError
 from mcgc_cli.options import json_option
 from mcgc_cli.summary import as_json
-from mcgc_cli.values import SURFACE, choice
+from mcgc_cli.values import FUNCTION, choice
 
 FIELDS = {
     "--seed": "seed",
@@ -26,8 +26,8 @@ FIELDS = {
 }
 
 
-class SurfaceOption(click.Option):
-    """An option that shows the default of `mcgc.minimize` in its help."""
+class MinimizeOption(click.Option):
+    """An option whose help shows the default of `mcgc.minimize`."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """Return the flag and the help with the default."""
@@ -41,32 +41,32 @@ class SurfaceOption(click.Option):
 
 
 def _option(flag: str, kind: Any, text: str) -> Any:
-    return click.option(flag, FIELDS[flag], type=kind, help=text, cls=SurfaceOption)
+    return click.option(flag, FIELDS[flag], type=kind, help=text, cls=MinimizeOption)
 
 
 @click.command()
-@click.argument("surface", type=SURFACE)
-@click.option("--dimension", type=int, help="Number of variables.  [default: 2; quartic: 1]")
-@click.option("--start", metavar="X,Y,...", help="Point to start from.  [default: the surface's own]")
+@click.argument("function", type=FUNCTION)
+@click.option("--dimension", type=int, help="Number of variables.  [default: 2, for quartic 1]")
+@click.option("--start", metavar="X,Y,...", help="Start point.  [default: that of the function]")
 @_option("--seed", int, "Seed of the noise.")
-@_option("--iterations", int, "Steps of the continuation.")
-@_option("--warmup", int, "Steps at the start in which lambda is held.  [default: a quarter of them]")
-@_option("--estimator", choice("estimator"), "How the gradient of log lambda is estimated.  [default: antithetic]")
-@_option("--num-samples", int, "Draws of the noise a step.")
-@_option("--lam0", float, "Lambda, the variance of the noise, at the start.")
-@_option("--shrink", float, "Lambda at the end, as a part of that at the start.")
+@_option("--iterations", int, "Number of steps.")
+@_option("--warmup", int, "Steps at the start in which lambda stays constant.  [default: a quarter of all]")
+@_option("--estimator", choice("estimator"), "Estimator of the gradient of log lambda.  [default: antithetic]")
+@_option("--num-samples", int, "Monte Carlo samples in each step.")
+@_option("--lam0", float, "Variance of the noise (lambda) at the start.")
+@_option("--shrink", float, "Lambda at the end, as a fraction of lambda at the start.")
 @_option("--lr", float, "Learning rate of the variables, in units of the noise.")
-@_option("--lr-lam", float, "Learn log lambda at this rate; without it lambda follows its schedule.")
-@_option("--beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0, where lambda is learned.")
+@_option("--lr-lam", float, "Learning rate of log lambda.  [default: lambda is not learned but follows its schedule]")
+@_option("--beta", float, "Weight of the penalty that draws a learned lambda towards zero, in units of 1/lambda0.")
 @_option("--tol", float, "Largest element of the gradient at the end.")
 @json_option
-def minimize(surface: str, dimension: int | None, start: str | None, json: bool, **given: Any) -> None:
+def minimize(function: str, dimension: int | None, start: str | None, json: bool, **given: Any) -> None:
     """Minimise a test function by continuation, for example rastrigin."""
-    # imported here, since help and mistakes of spelling should not wait for it
+    # imported here, so that help and mistakes of spelling are fast
     from mcgc import minimize
     from mcgc.paper import test_functions
 
-    chosen = test_functions.get(surface, dimension)
+    chosen = test_functions.get(function, dimension)
     try:
         found = minimize(
             chosen.function,
@@ -74,14 +74,14 @@ def minimize(surface: str, dimension: int | None, start: str | None, json: bool,
             batched=True,
             **{name: value for name, value in given.items() if value is not None},
         )
-    except InputError as error:  # the library speaks of arguments, the user of flags
+    except InputError as error:  # with the flags of the command in place of the arguments of the library
         flags = {name: flag for flag, name in FIELDS.items()}
         raise InputError(
             re.sub(rf"(?<!a )\b({'|'.join(flags)})\b", lambda match: flags[match[0]], str(error))
         ) from None
     x = found.x.tolist()
     result = {
-        "surface": chosen.name,
+        "function": chosen.name,
         "dimension": chosen.dimension,
         "x": x,
         "fun": float(found.fun),
@@ -102,14 +102,14 @@ def _point(text: str, dimension: int) -> list[float]:
     except ValueError:
         point = []
     if len(point) != dimension:
-        raise InputError(f"--start must be {dimension} numbers with commas between them, got {text!r}")
+        raise InputError(f"--start must be {dimension} numbers separated by commas, got {text!r}")
     return point
 
 
 def _text(result: dict[str, Any]) -> str:
     return "\n".join(
         [
-            f"{result['surface']}, dimension {result['dimension']}: {result['message']}",
+            f"{result['function']}, dimension {result['dimension']}: {result['message']}",
             f"x         {', '.join(f'{value:.6g}' for value in result['x'])}",
             f"f(x)      {result['fun']:.6g}, the global minimum is {result['minimum']:.6g}",
             f"distance  {result['distance']:.3g} from the nearest global minimizer",

@@ -1,4 +1,4 @@
-"""The options that commands share, and those that replace a setting of the problem's recipe: one row each."""
+"""The options that commands share, and a table of those that change a setting of the recipe."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ workers_option = click.option(
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Processes that the members are trained in; the numbers do not depend on it.",
+    help="Processes for the members. The result does not depend on it.",
     cls=GroupedOption,
     group="Training",
 )
@@ -30,13 +30,13 @@ device_option = click.option(
     cls=GroupedOption,
     group="Training",
 )
-quiet_option = click.option("--quiet", is_flag=True, help="No device and no progress on stderr.")
+quiet_option = click.option("--quiet", is_flag=True, help="Print neither device nor progress on stderr.")
 json_option = click.option("--json", "json", is_flag=True, help="Print the result as one line of JSON.")
 debug_option = click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 
 
 class Row(NamedTuple):
-    """An option: its flag, the field of the settings that it sets, the type of its value, its help, and its group."""
+    """An option: its flag, its field in the settings, the type of its value, its help, and its group."""
 
     flag: str
     field: str
@@ -50,77 +50,104 @@ ROWS = (
         "--continuation/--no-continuation",
         "continuation",
         bool,
-        "Smooth the objective, or descend on it as it is.",
+        "Smooth the objective with noise, or not.",
         "Continuation",
     ),
-    Row("--schedule", "schedule", str, "Whether lambda is learned, or falls by a schedule.", "Continuation"),
+    Row("--schedule", "schedule", str, "How lambda changes: learned, or by a fixed schedule.", "Continuation"),
     Row(
         "--gamma",
         "gamma",
         float,
-        "What a geometric schedule multiplies lambda by at each step, or the power of a decay.",
+        "Factor of lambda at each step (geometric), or power of the decay.",
         "Continuation",
     ),
-    Row("--estimator", "estimator", str, "How the gradient of log lambda is estimated.", "Continuation"),
-    Row("--num-samples", "num_samples", int, "Monte Carlo samples a step.", "Continuation"),
-    Row("--beta", "beta", float, "Weight of the pull towards less smoothing, in units of 1/lambda0.", "Continuation"),
+    Row("--estimator", "estimator", str, "Estimator of the gradient of log lambda.", "Continuation"),
+    Row("--num-samples", "num_samples", int, "Monte Carlo samples in each step.", "Continuation"),
+    Row(
+        "--beta",
+        "beta",
+        float,
+        "Weight of the penalty that draws lambda towards zero, in units of 1/lambda0.",
+        "Continuation",
+    ),
     Row("--log-lam0", "log_lam0", float, "Log lambda at the start.", "Continuation"),
     Row("--optimizer", "optimizer", str, "Optimiser of the parameters."),
-    Row("--weight-decay", "weight_decay", float, "How strongly weights shrink, in units of the learning rate."),
+    Row("--weight-decay", "weight_decay", float, "Weight decay, in units of the learning rate."),
     Row("--lr", "learning_rate", float, "Learning rate of the parameters, at the first step."),
     Row("--lr-schedule", "rate_schedule", str, "How the learning rate of the parameters changes over the run."),
-    Row("--lr-end", "learning_rate_end", float, "Learning rate at the last step, a hundredth of --lr if not given."),
-    Row("--clip", "clip", float, "Largest norm of the gradient; longer ones are shortened to it."),
+    Row("--lr-end", "learning_rate_end", float, "Learning rate at the last step.  [default: a hundredth of --lr]"),
+    Row("--clip", "clip", float, "Largest norm of the gradient. A longer gradient is scaled down to it."),
     Row("--lr-lam", "learning_rate_lam", float, "Learning rate of log lambda.", "Continuation"),
     Row("--epochs", "epochs", int, "Passes over the training set."),
-    Row("--warmup-epochs", "warmup_epochs", int, "Epochs at the start in which lambda is held.", "Continuation"),
-    Row("--batch-size", "batch_size", int, "Examples a step; as many windows as cover the same time."),
-    Row("--validation", "validation", float, "Fraction of the training set kept apart to choose the best epoch by."),
+    Row("--warmup-epochs", "warmup_epochs", int, "Epochs at the start in which lambda stays constant.", "Continuation"),
+    Row(
+        "--batch-size",
+        "batch_size",
+        int,
+        "Examples in each step. With horizons: as many windows as cover the same time.",
+    ),
+    Row(
+        "--validation",
+        "validation",
+        float,
+        "Fraction of the training set that chooses the best epoch and is not trained on.",
+    ),
     Row(
         "--horizons",
         "horizons",
         str,
-        "Lengths of the windows to train on, in turn, each with its share of the epochs, such as 1:0.5,4:0.3,all:0.2. "
+        "Lengths of the windows to train on, in this order, each with its share of the epochs: 1:0.5,4:0.3,all:0.2. "
         "A length is a number of observed intervals, a fraction of the series such as 0.5, or all.",
     ),
-    Row("--members", "members", int, "Models trained, each with parameters and noise of its own."),
+    Row("--members", "members", int, "Number of models, each with its own initial parameters and noise."),
     Row("--seed", "seed", int, "Seed of everything random."),
     Row("--dtype", "dtype", str, "Precision of the model.", "Model"),
-    Row("--on-divergence", "on_divergence", str, "When a step fails: leave it out, go back to the best epoch, stop."),
+    Row(
+        "--on-divergence",
+        "on_divergence",
+        str,
+        "What to do when a step fails: skip it, go back to the best epoch, or stop.",
+    ),
     Row(
         "--loss",
         "loss",
         str,
-        "Loss of a classifier or a regressor; softmax-cross-entropy takes the softmax of the logits as logits.",
+        "Loss of a classifier or a regressor; softmax-cross-entropy applies the softmax twice, as the paper does.",
         "Model",
     ),
     Row(
         "--restart-lam/--no-restart-lam",
         "restart_lam",
         bool,
-        "Set log lambda back to its start at each new length of windows.",
+        "Reset log lambda at each new length of windows.",
         "Continuation",
     ),
     Row(
         "--standardize/--no-standardize",
         "standardize",
         bool,
-        "Show the net states and inputs less their mean, divided by their standard deviation.",
+        "Subtract the mean of states and inputs, and divide by their standard deviation.",
         "Data",
     ),
-    Row("--solver", "solver", str, "Runge-Kutta method that solves the differential equation.", "Solver"),
-    Row("--adjoint", "adjoint", str, "How gradients go through the solver.", "Solver"),
+    Row("--solver", "solver", str, "Runge-Kutta method for the differential equation.", "Solver"),
+    Row("--adjoint", "adjoint", str, "Method for the gradient of the solution.", "Solver"),
     Row("--rtol", "rtol", float, "Relative tolerance of the solver.", "Solver"),
     Row("--atol", "atol", float, "Absolute tolerance of the solver.", "Solver"),
-    Row("--step-size", "step_size", float, "Solve in steps of this length of time, whatever the tolerances.", "Solver"),
+    Row(
+        "--step-size",
+        "step_size",
+        float,
+        "Fixed step size, in units of time. The tolerances are then ignored.",
+        "Solver",
+    ),
 )
 
 
 class RecipeOption(GroupedOption):
-    """An option whose default is that of the problem's recipe, which its help shows."""
+    """An option whose default is in the recipe of the problem. Its help shows the default."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
-        """Return the flag and the help, with what the option may be and its default: of all problems, or of each."""
+        """Return the flag and the help, with the choices and the default, for each problem if they differ."""
         from mcgc.train import problems
         from mcgc.train.settings import CHOICES, OF_SOME
 
@@ -143,12 +170,12 @@ def _shown(value: Any) -> str:
 
 
 def recipe_options(command: Callable) -> Callable:
-    """Add the options of all rows to `command`; one that is not given is None."""
+    """Add the options of all rows to `command`. An option that is not given is None."""
     return chosen_options(*(row.field for row in ROWS))(command)
 
 
 def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
-    """Return what adds the options of some rows to a command; one that is not given is None."""
+    """Return a decorator that adds the options of some rows. An option that is not given is None."""
 
     def add(command: Callable) -> Callable:
         for row in reversed([row for row in ROWS if row.field in fields]):
@@ -164,10 +191,10 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
 def settings_of(
     problem: "Problem", given: Mapping[str, Any], run: "RunFile | None" = None, recipe: "Settings | None" = None
 ) -> "Settings":
-    """Return the settings of `run`, or else `recipe`, or else the default of `problem`, with the options given.
+    """Return the settings of `run`, `recipe`, or the default recipe of `problem`, changed by the given options.
 
-    Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range, or one that
-    does not apply to the problem.
+    Raises `InputError` for an option that is out of range or does not apply to the problem. The sentence has the flag,
+    the value and the allowed values.
     """
     from mcgc.errors import InputError
     from mcgc.train import Settings, validate
@@ -182,7 +209,7 @@ def settings_of(
 
 
 def with_flags(sentence: str) -> str:
-    """Return a sentence of the library, which speaks of fields of `Settings`, with the flags of the command."""
+    """Replace the fields of `Settings` in a sentence of the library by the flags of the command."""
     import re
 
     flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
@@ -190,9 +217,9 @@ def with_flags(sentence: str) -> str:
 
 
 def device_of(name: str | None, workers: int, problem: "Problem", members: int) -> tuple["Device", str]:
-    """Return the device that `name` means for a run, and the sentence that says so.
+    """Return the device for a run, and a sentence that names it.
 
-    Raises `InputError` if worker processes are to use another one than the CPU.
+    Raises `InputError` if worker processes would not use the CPU.
     """
     from mcgc.devices import select_device
     from mcgc.errors import InputError
@@ -207,9 +234,9 @@ def device_of(name: str | None, workers: int, problem: "Problem", members: int) 
 def resumed(
     run: "RunFile", problem: str | None, dataset: str | None, device: str | None
 ) -> tuple[str, str | None, str | None]:
-    """Return problem, dataset file and device to go on with `run`: those given, or else its own.
+    """Return problem, dataset file and device with which to resume `run`: those given, or else its own.
 
-    Raises `InputError` if the problem is another, or the file does not say.
+    Raises `InputError` if the given problem differs, or the file does not name its problem.
     """
     from mcgc_datasets.registry import IN_MEMORY, cached
 
@@ -217,9 +244,9 @@ def resumed(
 
     own, source = run.settings.get("problem"), run.dataset.get("source")
     if not isinstance(own, str) or not isinstance(source, str):
-        raise InputError("the run file does not say its problem and its dataset: copy it again")
+        raise InputError("the run file does not name its problem and its dataset: copy it again")
     if problem not in (None, own):
-        raise InputError(f"the run is one of {own}, not of {problem}: leave out --problem")
+        raise InputError(f"the run is for {own}, not for {problem}: leave out --problem")
     if dataset is None and source not in (IN_MEMORY, os.path.abspath(cached(own))):
         dataset = source
     return own, dataset, device or run.device

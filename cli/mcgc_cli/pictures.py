@@ -1,4 +1,4 @@
-"""Figures: what runs and studies look like. Equal inputs give equal bytes."""
+"""Figures of runs and studies. Equal inputs give equal bytes."""
 
 import math
 import os
@@ -28,20 +28,22 @@ SCALES = {"test_accuracy": 100.0, "log_lam": 1 / math.log(10)}
 
 
 def new(width: float, height: float) -> "Figure":
-    """Return an empty figure, of a size in inches."""
+    """Return an empty figure with a size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def check_format(path: str | os.PathLike) -> None:
-    """Raise `InputError` if the name of `path` does not end as a picture that can be written."""
+    """Raise `InputError` if `path` does not end in a format that can be written."""
     if Path(path).suffix not in FORMATS:
-        raise InputError(f"a picture is {' or '.join(FORMATS)}, got {os.fspath(path)!r}: give its name such an ending")
+        raise InputError(
+            f"a picture ends in {' or '.join(FORMATS)}, got {os.fspath(path)!r}: give it one of these endings"
+        )
 
 
 def save(figure: "Figure", path: str | os.PathLike) -> None:
-    """Write `figure` to `path`, a PNG or SVG by its name. Raises `InputError` or `OutputError` if it cannot."""
+    """Write `figure` to `path` as PNG or SVG. Raises `InputError` or `OutputError` if it cannot be written."""
     import matplotlib
 
     check_format(path)
@@ -52,9 +54,10 @@ def save(figure: "Figure", path: str | os.PathLike) -> None:
 
 
 def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss: str, log: bool) -> "Figure":
-    """Draw the epochs of `runs`, by their labels: members faint, their mean in bold, a panel for each of `shown`.
+    """Draw the epochs of `runs`, with a panel for each quantity in `shown`. Members are faint, their mean is bold.
 
-    The last panel is the path of λ, if one has it. `loss` is what the losses are, on logarithmic axes with `log`.
+    The last panel is the path of λ, if a run has one. `loss` is the name of the loss. With `log` its axes are
+    logarithmic.
     """
     paths = ["log_lam"] if any((epochs["log_lam"] == epochs["log_lam"]).any() for epochs in runs.values()) else []
     fields = [*shown, *paths]
@@ -70,12 +73,12 @@ def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss:
             axes.set_yscale("log")
         plain(axes, "epoch", LABELS[field].format(loss=loss))
         axes.xaxis.get_major_locator().set_params(integer=True)
-    legend(figure, list(runs), "mean of the members, each of them faint")
+    legend(figure, list(runs), "mean of the members, and each member (faint)")
     return figure
 
 
 def plain(axes: "Axes", x: str, y: str) -> None:
-    """Label `axes`, and leave away the lines that bear nothing."""
+    """Label `axes`, and remove the upper and the right spine."""
     axes.set_xlabel(x, fontsize=10)
     axes.set_ylabel(y, fontsize=10)
     axes.tick_params(labelsize=9)
@@ -83,12 +86,12 @@ def plain(axes: "Axes", x: str, y: str) -> None:
 
 
 def styles() -> Iterator[tuple[str, Any]]:
-    """Yield a colour and a dash for one line after the other."""
+    """Yield a colour and a dash for each line."""
     return zip(cycle(COLOURS), cycle(DASHES), strict=False)
 
 
 def legend(figure: "Figure", labels: Sequence[str], title: str) -> None:
-    """Put a legend of bold lines in the order of `styles` above the panels of `figure`, outside of all data."""
+    """Put a legend of bold lines in the order of `styles` above the panels of `figure`."""
     from matplotlib.lines import Line2D
 
     lines = [
@@ -100,4 +103,4 @@ def legend(figure: "Figure", labels: Sequence[str], title: str) -> None:
         lines, labels, loc="outside upper center", ncols=columns, frameon=False, fontsize=10, title=title
     )
     for text in made.get_texts():
-        text.set_parse_math(False)  # names of files may have a $
+        text.set_parse_math(False)  # file names may contain a $

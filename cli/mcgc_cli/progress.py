@@ -1,4 +1,4 @@
-"""What is shown while training: a bar on a terminal, now and then a line elsewhere."""
+"""Progress of a training: a bar on a terminal, and otherwise some lines."""
 
 import math
 import sys
@@ -13,7 +13,7 @@ MOST_LINES = 30
 
 
 class Show(Protocol):
-    """Shows a record of `mcgc.train`: the epoch of all, if not its own, and of which run, if there are several."""
+    """Shows a record of `mcgc.train`. If there are several runs, `epoch` counts over all, and `run` names the run."""
 
     def __call__(self, record: Any, epoch: int | None = None, run: str = "") -> None:
         """Show `record`."""
@@ -21,7 +21,7 @@ class Show(Protocol):
 
 @contextmanager
 def progress(epochs: int, quiet: bool) -> Iterator[Show]:
-    """Give a function that shows a record on stderr: as a bar if that is a terminal, or else as a line."""
+    """Yield a function that shows a record on stderr: as a bar on a terminal, or else as a line."""
     if quiet:
         yield lambda record, epoch=None, run="": None
     elif sys.stderr is not None and sys.stderr.isatty():
@@ -47,21 +47,21 @@ def _bar(epochs: int) -> Iterator[Show]:
 
 
 def _lines(epochs: int) -> Show:
-    began, every = time.monotonic(), math.ceil(epochs / MOST_LINES)
-    first: list[int] = []  # where a run was taken up: the epochs before it took none of the time
+    start, every = time.monotonic(), math.ceil(epochs / MOST_LINES)
+    first: list[int] = []  # first epoch shown; a resumed run spent no time on those before
 
     def show(record: Any, epoch: int | None = None, run: str = "") -> None:
         epoch = epoch or record.epoch
         first[:] = first or [epoch]
         if epoch % every == 0 or epoch in (1, epochs) or any(record.restored + record.skipped):
-            left = (time.monotonic() - began) / (epoch - first[0] + 1) * (epochs - epoch)
+            left = (time.monotonic() - start) / (epoch - first[0] + 1) * (epochs - epoch)
             tell(f"epoch {epoch} of {epochs}: {run}{describe(record)}, {left:.0f} s left")
 
     return show
 
 
 def describe(record: Any) -> str:
-    """Return the losses of `record`, and accuracy and λ where it has them, as means over the members (of φ, for λ)."""
+    """Return the losses, accuracy and λ of `record` as means over the members. For λ it is the mean of φ."""
     parts = [f"windows of {record.horizon}"] if record.horizon else []
     parts += [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
     if None not in record.test_accuracy:
@@ -69,7 +69,7 @@ def describe(record: Any) -> str:
     if None not in record.log_lam:
         parts.append(f"lambda {math.exp(_mean(record.log_lam)):.2e}")
     if any(record.skipped):
-        parts.append(f"{sum(record.skipped)} steps failed and were left out")
+        parts.append(f"{sum(record.skipped)} steps failed and were skipped")
     if any(record.restored):
         parts.append(f"{sum(record.restored)} diverged and went back to the best epoch")
     return ", ".join(parts)

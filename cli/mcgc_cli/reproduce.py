@@ -1,4 +1,4 @@
-"""`mcgc reproduce`: a study of the paper, with its run files, its numbers and its figure."""
+"""`mcgc reproduce`: run a study of the paper, and write its run files, numbers and figure."""
 
 import json
 import os
@@ -24,7 +24,7 @@ RESULTS = "results.json"
 @click.option("--data", metavar="FILE", type=FILE, help="HDF5 file of the data, as --dataset of mcgc fit.")
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: those of the paper]")
 @click.option(
-    "--members", type=int, help="Models of each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
+    "--members", type=int, help="Models in each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
 )
 @chosen_options("seed", "estimator", "on_divergence", "rtol", "atol")
 @workers_option
@@ -34,9 +34,9 @@ RESULTS = "results.json"
     "-o",
     metavar="DIR",
     type=DIRECTORY,
-    help="Directory for all that is written.  [default: the name of the study]",
+    help="Directory for all output.  [default: the name of the study]",
 )
-@click.option("--resume", is_flag=True, help="Go on with the study in the directory.")
+@click.option("--resume", is_flag=True, help="Continue the study in the directory.")
 @quiet_option
 @json_option
 @debug_option
@@ -55,7 +55,7 @@ def reproduce(
     **given: Any,
 ) -> None:
     """Run a study of the paper: figure-1 to figure-7, or test-functions."""
-    # imported here, since help and mistakes of spelling should not wait for it
+    # imported here, so that help and mistakes of spelling are fast
     from mcgc import files
     from mcgc.paper import ensembles
     from mcgc_cli import ensembles as trained
@@ -65,28 +65,28 @@ def reproduce(
     names = sorted([*figures.names(), *ensembles.names()])
     if name not in names:
         raise InputError(unknown("study", name, names))
-    say = (lambda sentence: None) if quiet else tell
+    message = (lambda sentence: None) if quiet else tell
     directory = out or name
     if name in figures.names():
         text = figures.as_text
         own = None if ctx.get_parameter_source("workers") is ParameterSource.DEFAULT else workers
         members = figures.count(name, {**given, "data": data, "device": device, "workers": own})
-        _open(directory, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
+        _prepare(directory, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
         results, figure = figures.reproduce(name, members)
     else:
         text, study = trained.as_text, ensembles.get(name)
-        planned = trained.planned(study, given)
-        _open(directory, resume, name)
+        arms = trained.settings_of_arms(study, given)
+        _prepare(directory, resume, name)
         results, figure = trained.reproduce(
             study,
-            planned,
+            arms,
             directory,
             data,
             device_name=device,
             workers=workers,
             quiet=quiet,
-            say=say,
-            again=_again(ctx),
+            message=message,
+            command=_resume_command(ctx),
         )
     for ending in pictures.FORMATS:
         pictures.save(figure, Path(directory, name + ending))
@@ -94,10 +94,10 @@ def reproduce(
     click.echo(as_json(results) if json else f"{text(results)}\nsaved to {directory}")
 
 
-def _open(directory: str, resume: bool, name: str, foreign: Collection[str] = ()) -> None:
-    """Make the directory of the study `name`, in which no file is called as one of `foreign`.
+def _prepare(directory: str, resume: bool, name: str, foreign: Collection[str] = ()) -> None:
+    """Make the directory of the study `name`.
 
-    Raises `OutputError` if it cannot be, or holds something that is not to be gone on with.
+    Raises `OutputError` if that fails, or if the directory has files of another study, such as those in `foreign`.
     """
     try:
         os.makedirs(directory, exist_ok=True)
@@ -108,15 +108,17 @@ def _open(directory: str, resume: bool, name: str, foreign: Collection[str] = ()
         ) from error
     if used and not resume:
         raise OutputError(
-            f"directory {directory!r} is not empty: choose another with --out, or go on there with --resume"
+            f"directory {directory!r} is not empty: choose another with --out, or continue its study with --resume"
         )
-    theirs = [file for file in used if file in foreign or (file == RESULTS and _study(directory) != name)]
-    if theirs:
-        raise OutputError(f"directory {directory!r} holds {min(theirs)}, not of {name}: choose another with --out")
+    others = [file for file in used if file in foreign or (file == RESULTS and _study(directory) != name)]
+    if others:
+        raise OutputError(
+            f"directory {directory!r} has {min(others)} of another study than {name}: choose another with --out"
+        )
 
 
 def _study(directory: str) -> Any:
-    """Return the name of the study that the results in `directory` are of, None if they are of none."""
+    """Return the name of the study of the results in `directory`, or None if there is no such study."""
     from mcgc.hdf5 import check_file
 
     path = Path(directory, RESULTS)
@@ -127,8 +129,8 @@ def _study(directory: str) -> Any:
         return None
 
 
-def _again(ctx: click.Context) -> str:
-    """Return the command that goes on with this one."""
+def _resume_command(ctx: click.Context) -> str:
+    """Return the command that resumes this one."""
     words = ["mcgc", "reproduce", ctx.params["name"]]
     for option in ctx.command.params:
         value = ctx.params.get(str(option.name))

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, noted when they come, and acted on between steps."""
+"""SIGINT, SIGTERM and SIGHUP: recorded when they arrive, and handled between steps."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 
 
 class Interrupted(Exception):
-    """A signal came: `status` is the exit status that tells so."""
+    """A signal arrived. `status` is the exit status for it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -18,27 +18,26 @@ class Interrupted(Exception):
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Give a function that raises `Interrupted` once a signal has come; a second signal, but for a
-    hang-up, ends the process at once.
+    """Yield a function that raises `Interrupted` if a signal has arrived.
 
-    An exception from the handler itself would come out of whatever runs then, compiled code among it. What the
-    process was told to ignore, such as a hang-up by nohup, stays ignored, but for SIGINT: a shell that starts a process
-    in the background has it ignore that.
+    A second signal ends the process at once, except SIGHUP. The handler itself does not raise, because its exception
+    could appear anywhere, even inside compiled code. Ignored signals stay ignored, such as SIGHUP under nohup. Only
+    SIGINT is handled even if it was ignored, because a shell makes its background processes ignore it.
     """
-    came: list[int] = []
+    received: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+    def handle(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for each in before:
-            # of hang-ups one comes from the system and another from the shell
+            # a closed terminal sends SIGHUP twice: from the system and from the shell
             signal.signal(each, signal.SIG_DFL if each in NUMBERS[:2] else signal.SIG_IGN)
 
     def check() -> None:
-        if came:
-            raise Interrupted(came[0])
+        if received:
+            raise Interrupted(received[0])
 
     caught = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
-    before = {number: signal.signal(number, note) for number in caught}
+    before = {number: signal.signal(number, handle) for number in caught}
     try:
         yield check
     finally:

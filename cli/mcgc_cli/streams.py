@@ -1,17 +1,19 @@
-"""stdout and stderr as they may be: closed, full, or unable to encode what is to be printed."""
+"""Prepare stdout and stderr, which may be closed, full, or unable to encode a character."""
 
 import codecs
 import os
 import sys
 from contextlib import suppress
 
-PLAIN = {"×": "x", "─": "-"}  # what the command prints that an encoding may lack
+PLAIN = {"×": "x", "─": "-"}  # characters of the command that an encoding may lack
 
 
 def prepare() -> bool:
-    """Make stdout and stderr take every character, and return whether stdout is closed."""
+    """Make stdout and stderr accept every character, and return whether stdout is closed."""
     with suppress(OSError):
-        while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:  # else a file of the run would be opened there
+        while (
+            opened := os.open(os.devnull, os.O_RDWR)
+        ) <= 2:  # else the next file that is opened would get this number
             pass
         os.close(opened)
     codecs.register_error("mcgc", _plain)
@@ -22,13 +24,13 @@ def prepare() -> bool:
 
 
 def drop() -> None:
-    """Send what stdout still holds to nowhere, since Python would try to write it once more at its end."""
+    """Discard the rest of stdout, because Python would try to write it again at its end."""
     with suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Return what is printed for a character that the encoding lacks: the byte of a file's name, or plain letters."""
+    """Return the text for a character that the encoding lacks: the byte of a file name, or plain letters."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]

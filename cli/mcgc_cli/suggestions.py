@@ -1,4 +1,4 @@
-"""What was probably meant by an option that there is not."""
+"""Suggest an option for one that does not exist."""
 
 from difflib import get_close_matches
 
@@ -45,7 +45,7 @@ SYNONYMS = {
 
 
 def corrected(error: click.ClickException) -> str:
-    """Return the sentence of `error`, with what was meant by an option that there is not, and what may be missing."""
+    """Return the sentence of `error`, with a suggestion for an unknown option, or the names for a missing argument."""
     kind = getattr(getattr(error, "param", None), "type", None)
     if isinstance(error, click.MissingParameter) and isinstance(kind, Name) and error.ctx is not None:
         return f"{error.format_message()} Choose one of {', '.join(kind.known(error.ctx))}."
@@ -53,7 +53,7 @@ def corrected(error: click.ClickException) -> str:
         return error.format_message()
     given, params = error.option_name, error.ctx.command.get_params(error.ctx)
     if given.lstrip("-") in (param.name for param in params if isinstance(param, click.Argument)):
-        return f"{error.message} It goes without a name: {error.ctx.get_usage().removeprefix('Usage: ')}"
+        return f"{error.message} Give it without a name: {error.ctx.get_usage().removeprefix('Usage: ')}"
     flags = [flag for param in params for flag in (*param.opts, *param.secondary_opts) if flag.startswith("--")]
     meant = {name: flag for name, flag in SYNONYMS.items() if flag in flags and name not in flags}
     if given in meant:

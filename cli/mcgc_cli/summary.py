@@ -1,4 +1,4 @@
-"""What a run came to: one JSON object, or a short table."""
+"""The result of a run: one JSON object, or a short table."""
 
 import json
 import math
@@ -9,12 +9,12 @@ import click
 
 
 def as_json(result: dict[str, Any], indent: int | None = None) -> str:
-    """Return `result` as strict JSON in ASCII, on one line if not indented; a number that is not finite is null."""
+    """Return `result` as strict JSON in ASCII, on one line if not indented. A number that is not finite is null."""
     return json.dumps(_strict(result), indent=indent)
 
 
 def as_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1) -> str:
-    """Return a table of words, of which the first `names` columns stand to the left and the others to the right."""
+    """Return a table as text. The first `names` columns are left-aligned, the others right-aligned."""
     from io import StringIO
 
     from rich import box
@@ -27,7 +27,7 @@ def as_table(head: Sequence[str], rows: Sequence[Sequence[str]], names: int = 1)
     for row in rows:
         table.add_row(*row)
     text = StringIO()
-    # wider than any table, and names of files are no markup
+    # wider than any table; markup is off, because file names may contain it
     Console(file=text, width=2**20, markup=False, emoji=False, highlight=False).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
 
@@ -36,7 +36,7 @@ SPREAD = ("mean", "sd", "min", "max")
 
 
 def spread_rows(summary: dict[str, Any]) -> list[list[str]]:
-    """Return a row for each final and best quantity of a run's `summary`: when, which, and its spread."""
+    """Return a row for each final and best quantity of a run's `summary`, with its spread."""
     return [
         [quantity.replace("_", " "), when, *(number(quantity, found[name]) for name in SPREAD)]
         for quantity in summary["final"]
@@ -45,14 +45,14 @@ def spread_rows(summary: dict[str, Any]) -> list[list[str]]:
 
 
 def number(quantity: str, value: float) -> str:
-    """Return a number of a quantity for a reader: accuracies in percent, and a dash for none."""
+    """Return the text of a number: an accuracy in percent, and a dash for NaN or infinity."""
     if not math.isfinite(value):
         return "-"
     return f"{value:.2%}" if quantity == "test_accuracy" else f"{value:.4g}"
 
 
 def as_text(result: dict[str, Any]) -> str:
-    """Return `result` for a reader: what was trained, the best epoch of each member, the last one, and the file."""
+    """Return `result` as text: the run, the best and the last epoch of each member, and the file."""
     method = f"continuation ({result['estimator']})" if result["continuation"] else "no continuation"
     effort = f"{result['epochs']} epochs, {result['seconds']:.1f} s"
     last = result["last"]
@@ -77,24 +77,24 @@ def _shown(losses: Sequence[float | None] | None) -> list[str]:
     return ["-" if loss is None else f"{loss:.6g}" for loss in losses or []]
 
 
-WORSE = 2.0  # times the best loss: a last epoch above it deserves a warning
+WORSE = 2.0  # a last loss of more than this times the best loss gives a warning
 
 
 def warn(result: dict[str, Any]) -> None:
-    """Say on stderr, in one line, which members ended with a loss of more than twice their best."""
+    """Print a line on stderr with the members whose last loss is more than twice their best loss."""
     by = "validation_loss" if result["validation_loss"] else "train_loss"
     pairs = zip(result[by], result["last"][by], result["best_epoch"], strict=True)
     ended = [
-        f"member {member} ended with a {by.replace('_', ' ')} of {last:.4g}, where epoch {epoch} had {best:.4g}"
+        f"member {member} ended with a {by.replace('_', ' ')} of {last:.4g}, but epoch {epoch} had {best:.4g}"
         for member, (best, last, epoch) in enumerate(pairs)
         if None not in (best, last) and not (last == best or last - best <= (WORSE - 1) * abs(best))
     ]
     if ended:
-        click.echo(f"mcgc: {'; '.join(ended)}: the result is that of the best epoch", err=True)
+        click.echo(f"mcgc: {'; '.join(ended)}: the result is the best epoch", err=True)
 
 
 def result_of(run: Any) -> dict[str, Any]:
-    """Return what the command reports of a run: lists have one entry a member, and are those of its best epoch."""
+    """Return the result of a run. Lists have one entry for each member, from its best epoch."""
     from mcgc.paper.comparison import best_records
 
     settings, records = run.task.settings, run.records

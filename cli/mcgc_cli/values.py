@@ -1,4 +1,4 @@
-"""The types of options whose values a shell can complete; whether a value is right is for the library to say."""
+"""The types of options whose values a shell can complete. The library checks the values."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -7,19 +7,19 @@ import click
 from click.shell_completion import CompletionItem
 
 
-class Place(click.ParamType):
-    """A path, of which the shell completes what is there: "file" or "dir"."""
+class PathName(click.ParamType):
+    """A path that the shell completes, of the kind "file" or "dir"."""
 
     def __init__(self, kind: str) -> None:
         self.name = self.kind = kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Leave it to the shell."""
+        """Let the shell complete the path."""
         return [CompletionItem(incomplete, type=self.kind)]
 
 
 class Name(click.ParamType):
-    """A name out of those that `known(context)` gives when a shell asks, for nothing should wait for them before."""
+    """One of the names `known(context)`, which is called only if a shell completes."""
 
     name = "text"
 
@@ -27,7 +27,7 @@ class Name(click.ParamType):
         self.known = known
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the names that begin as what was typed."""
+        """Return the names that begin with the typed letters."""
         return [CompletionItem(name) for name in self.known(ctx) if name.startswith(incomplete)]
 
 
@@ -44,7 +44,7 @@ def _recipes(ctx: click.Context) -> Iterable[str]:
     return dict.fromkeys(recipe for name in chosen for recipe in problems.get(name).recipes())
 
 
-def _surfaces(ctx: click.Context) -> Iterable[str]:
+def _test_functions(ctx: click.Context) -> Iterable[str]:
     from mcgc.paper import test_functions
 
     return test_functions.names()
@@ -57,8 +57,8 @@ def _studies(ctx: click.Context) -> Iterable[str]:
     return sorted([*figures.names(), *ensembles.names()])
 
 
-FILE, DIRECTORY = Place("file"), Place("dir")
-PROBLEM, RECIPE, SURFACE, STUDY = Name(_problems), Name(_recipes), Name(_surfaces), Name(_studies)
+FILE, DIRECTORY = PathName("file"), PathName("dir")
+PROBLEM, RECIPE, FUNCTION, STUDY = Name(_problems), Name(_recipes), Name(_test_functions), Name(_studies)
 DEVICE = Name(lambda ctx: ("auto", "cpu", "cuda"))
 
 

@@ -1,19 +1,19 @@
-"""Datasets of the problems: their HDF5 formats, the readers, and the builders."""
+"""Datasets of the problems: their HDF5 formats, and the functions that make, read and write them."""
 
-from mcgc_datasets.mnist import MnistData, mnist_image, read_mnist
-from mcgc_datasets.registry import cached, load, make, problem_of, take
+from mcgc_datasets.mnist import MnistData, mnist_bytes, read_mnist
+from mcgc_datasets.registry import cached, import_published, load, make, problem_of
 from mcgc_datasets.series import SeriesData, read_series, write_series
 
 __all__ = [
     "MnistData",
     "SeriesData",
     "cached",
+    "import_published",
     "load",
     "make",
-    "mnist_image",
+    "mnist_bytes",
     "problem_of",
     "read_mnist",
     "read_series",
-    "take",
     "write_series",
 ]

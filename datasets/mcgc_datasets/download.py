@@ -24,7 +24,9 @@ SILENCE = 5.0  # seconds without an answer, or without the next bytes of it, aft
 PATIENCE = 300.0  # seconds that one file may take
 
 
-def fetch(mirrors: Sequence[str] = MIRRORS, digests: Mapping[str, str] = DIGESTS, silence: float = SILENCE) -> idx.Four:
+def fetch(
+    mirrors: Sequence[str] = MIRRORS, digests: Mapping[str, str] = DIGESTS, silence: float = SILENCE
+) -> idx.MnistArrays:
     """Return the arrays of MNIST: images and labels to train on, and to test on.
 
     The mirrors are asked in turn for the files named in `digests` and not yet had, each with .gz appended.

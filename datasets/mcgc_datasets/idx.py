@@ -1,4 +1,4 @@
-"""The four idx files that MNIST is published as, packed by gzip or not."""
+"""The four published idx files of MNIST, compressed by gzip or not."""
 
 import gzip
 import math
@@ -13,40 +13,53 @@ import numpy as np
 from mcgc import hdf5
 from mcgc.errors import DatasetError
 
-RANKS = {  # of the arrays: images and labels to train on, and to test on
+RANKS = {  # number of axes of each array: training images and labels, test images and labels
     "train-images-idx3-ubyte": 3,
     "train-labels-idx1-ubyte": 1,
     "t10k-images-idx3-ubyte": 3,
     "t10k-labels-idx1-ubyte": 1,
 }
-MAX_BYTES = 2**26  # of a file, unpacked: the largest of the four has 47 million
+MAX_BYTES = 2**26  # of an uncompressed file; the largest of the four has 47 million
 
-Four = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+MnistArrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # in the order of `RANKS`
 
 
-def read_directory(directory: str | os.PathLike) -> Four:
-    """Return the arrays of the four files, in the order of `RANKS`, each with its own name or that and .gz.
+def read_directory(directory: str | os.PathLike) -> MnistArrays:
+    """Read the four files in a directory.
 
-    Raises `DatasetError` if one is missing, not a regular file, damaged, or too large.
+    Parameters
+    ----------
+    directory
+        Directory of the files in `RANKS`. Each has the name there, or that name with .gz.
+
+    Returns
+    -------
+    tuple of four arrays
+        Uint8, in the order of `RANKS`.
+
+    Raises
+    ------
+    DatasetError
+        If a file is missing, not a regular file, damaged, or too large.
     """
     return arrays_of(_read(os.path.join(directory, name)) for name in RANKS)
 
 
-def arrays_of(contents: Iterable[bytes]) -> Four:
-    """Return the arrays of the four files from their unpacked bytes. Raises `DatasetError` if one is not idx."""
+def arrays_of(contents: Iterable[bytes]) -> MnistArrays:
+    """Return the arrays of the four files from their uncompressed bytes, or raise `DatasetError` if one is not idx."""
     images, labels, test_images, test_labels = map(_parse, contents, RANKS, RANKS.values())
     return images, labels, test_images, test_labels
 
 
 def unpack(file: BinaryIO, name: str) -> bytes:
-    """Return the bytes of `file`, unpacked if they are gzip's.
+    """Return the bytes of `file`, uncompressed if it is a gzip file.
 
-    Raises `DatasetError`, in a sentence that begins with `name`, if they are damaged or more than `MAX_BYTES`.
+    Raises `DatasetError` if the file is damaged or has more than `MAX_BYTES`. The sentence begins with `name`.
     """
-    packed = file.read(2) == b"\x1f\x8b"
+    compressed = file.read(2) == b"\x1f\x8b"
     file.seek(0)
     try:
-        content = (gzip.GzipFile(fileobj=file) if packed else file).read(MAX_BYTES + 1)
+        content = (gzip.GzipFile(fileobj=file) if compressed else file).read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{name} is damaged or cut short ({hdf5.line(error)}): copy it again") from None
     if len(content) > MAX_BYTES:
@@ -63,7 +76,7 @@ def _read(path: str) -> bytes:
 
 
 def _parse(content: bytes, name: str, rank: int) -> np.ndarray:
-    """Return the array in an idx file: 0, 0, 8 for bytes, the rank, the sizes as big-endian words, the bytes."""
+    """Return the array in an idx file: 0, 0, 8 (for bytes), the rank, the sizes as big-endian words, the bytes."""
     begin = 4 + 4 * rank
     if content[:4] != bytes([0, 0, 8, rank]) or len(content) < begin:
         raise DatasetError(f"{name} is not an idx file of bytes of rank {rank}: get the published one")

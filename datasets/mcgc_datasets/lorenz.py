@@ -1,4 +1,4 @@
-"""The series of the chaotic Lorenz system that the problem `lorenz` learns from."""
+"""The data of the problem `lorenz`: series of the chaotic Lorenz system."""
 
 import numpy as np
 
@@ -10,11 +10,20 @@ START = (5.0, 5.0, 5.0)
 
 
 def build() -> Arrays:
-    """Integrate the Lorenz system for 30 instances of its parameters; return times, parameters and series.
+    """Integrate the Lorenz system for a grid of 30 parameters.
 
-    x' = σ (y − x), y' = x (ρ − z) − y, z' = x y − β z, with β = 8/3, from (5, 5, 5), at 20 evenly spaced
-    times of [0, 2]; σ ∈ linspace(9, 11, 5) × ρ ∈ linspace(25, 30, 6). Shapes (20,), (30, 2) with the columns
-    σ and ρ, and (30, 20, 3), all float64. Lorenz 1963; the grid is that of Ilersich and Nair 2024.
+    x' = σ (y − x), y' = x (ρ − z) − y, z' = x y − β z, with β = 8/3. Each series starts at (5, 5, 5) and has 20 evenly
+    spaced times in [0, 2]. σ has 5 values in [9, 11], and ρ has 6 values in [25, 30].
+
+    Returns
+    -------
+    times, parameters, series
+        Float64 arrays of shape (20,), (30, 2) with the columns σ and ρ, and (30, 20, 3).
+
+    References
+    ----------
+    .. [1] E. N. Lorenz, "Deterministic nonperiodic flow", 1963.
+    .. [2] Ilersich and Nair, 2024, for the grid.
     """
 
     def field(t: float, state: np.ndarray, sigma: float, rho: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""The series of predators and prey that the problem `lotka-volterra` learns from."""
+"""The data of the problem `lotka-volterra`: series of predators and prey."""
 
 import numpy as np
 
@@ -10,11 +10,19 @@ START = (1.0, 1.0)
 
 
 def build() -> Arrays:
-    """Integrate the Lotka–Volterra system for 30 instances of its parameters; return times, parameters and series.
+    """Integrate the Lotka–Volterra system for a grid of 30 parameters.
 
-    u' = a u − b u v, v' = b u v − c v, with b = 4/3, from (1, 1), at 50 evenly spaced times of [0, 20];
-    a ∈ linspace(0.5, 1, 6) × c ∈ linspace(1, 2, 5). Shapes (50,), (30, 2) with the columns a and c, and
-    (30, 50, 2) with u, the prey, and v, all float64. The grid is that of Ilersich and Nair 2024.
+    u' = a u − b u v, v' = b u v − c v, with b = 4/3. u are the prey, v the predators. Each series starts at (1, 1) and
+    has 50 evenly spaced times in [0, 20]. a has 6 values in [0.5, 1], and c has 5 values in [1, 2].
+
+    Returns
+    -------
+    times, parameters, series
+        Float64 arrays of shape (50,), (30, 2) with the columns a and c, and (30, 50, 2).
+
+    References
+    ----------
+    .. [1] Ilersich and Nair, 2024, for the grid.
     """
 
     def field(t: float, state: np.ndarray, a: float, c: float) -> list[float]:

@@ -1,8 +1,7 @@
-"""The HDF5 format of MNIST: the images of handwritten digits that the problem `mnist` learns from.
+"""The HDF5 format of MNIST, the images of handwritten digits of the problem `mnist`.
 
-Datasets `train/images` (N, 28, 28) and `train/labels` (N,), uint8, labels from 0 to 9, and if there is a group
-`test` its `images` and `labels` likewise. Whatever else a file holds is ignored.
-LeCun, Cortes and Burges 1998.
+A file has the uint8 datasets `train/images` (N, 28, 28) and `train/labels` (N,). Labels are from 0 to 9. A group `test`
+may hold `images` and `labels` too. Everything else in the file is ignored. LeCun, Cortes and Burges 1998.
 """
 
 import os
@@ -13,7 +12,7 @@ import numpy as np
 
 from mcgc import hdf5
 from mcgc.errors import DatasetError
-from mcgc_datasets.idx import Four, read_directory
+from mcgc_datasets.idx import MnistArrays, read_directory
 
 FORMAT, VERSION = "mcgc-images", 1
 SHAPE, CLASSES = (28, 28), 10
@@ -22,9 +21,18 @@ _NO_TEST = np.empty((0, *SHAPE), np.uint8), np.empty(0, np.uint8)
 
 
 class MnistData(NamedTuple):
-    """Images, uint8 (N, 28, 28), 0 for the background, with labels (N,), and the file they came from.
+    """The arrays of an MNIST file, and the file that they came from.
 
-    The `test` set is the file's own, empty if it has none; training does not use it.
+    Parameters
+    ----------
+    images, labels
+        Training set: uint8 arrays of shape (N, 28, 28) and (N,). The background is 0.
+    test_images, test_labels
+        Test set of the file, empty if it has none. The training does not use it.
+    source
+        Path of the file, or "built in memory".
+    sha256
+        SHA-256 of the bytes of the file.
     """
 
     images: np.ndarray
@@ -36,14 +44,38 @@ class MnistData(NamedTuple):
 
     @property
     def num_examples(self) -> int:
-        """The number N of images to train on."""
+        """The number N of training images."""
         return len(self.images)
 
 
-def mnist_image(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray) -> bytes:
-    """Return the bytes of a dataset file, equal for equal arguments.
+def mnist_bytes(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray, test_labels: np.ndarray) -> bytes:
+    """Return the bytes of a dataset file. Equal arrays give equal bytes.
 
-    Arrays are as in `MnistData`; a test set may be empty. Raises `DatasetError` if they are not as the format says.
+    Parameters
+    ----------
+    images, labels, test_images, test_labels
+        Arrays as in `MnistData`. The test set may be empty.
+
+    Returns
+    -------
+    bytes
+        The contents of an HDF5 file.
+
+    Raises
+    ------
+    DatasetError
+        If an array does not have the dtype, shape or values of the format.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> from mcgc_datasets import mnist_bytes, read_mnist
+    >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.asarray([3, 5], np.uint8)
+    >>> Path("digits.h5").write_bytes(mnist_bytes(images, labels, images, labels)) > 0
+    True
+    >>> read_mnist("digits.h5").labels
+    array([3, 5], dtype=uint8)
     """
     for part, pair in (("train", (images, labels)), ("test", (test_images, test_labels))):
         if part == "train" or len(pair[0]) or len(pair[1]):
@@ -60,13 +92,24 @@ def mnist_image(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray,
 
 
 def read_mnist(path: str | os.PathLike) -> MnistData:
-    """Read and check the dataset file at `path`.
+    """Read and check a dataset file of MNIST.
 
-    Raises `DatasetError`, one sentence with the file, what is wrong and what to do, if the file cannot be read (see
-    `hdf5.read`) or its arrays are not as the format says.
+    Parameters
+    ----------
+    path
+        HDF5 file.
+
+    Returns
+    -------
+    MnistData
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read (see `mcgc.hdf5.read`), or its arrays do not have the format.
     """
 
-    def contents(file: h5py.File, name: str) -> Four:
+    def contents(file: h5py.File, name: str) -> MnistArrays:
         hdf5.check_attributes(file, name, {"format": FORMAT, "version": VERSION, "problem": "mnist"})
         parts = ["train"] if file.get("test", getlink=True) is None else ["train", "test"]
         keys = [f"{part}/{key}" for part in parts for key in ("images", "labels")]
@@ -84,10 +127,10 @@ def read_mnist(path: str | os.PathLike) -> MnistData:
     return MnistData(*arrays, os.fspath(path), sha256)
 
 
-def gather(path: str | os.PathLike) -> Four:
-    """Return the arrays of the HDF5 file at `path`, or of the four idx files in the directory there.
+def read_published(path: str | os.PathLike) -> MnistArrays:
+    """Return the arrays of an HDF5 file, or of a directory with the four idx files.
 
-    Raises `DatasetError`, one sentence, if they cannot be used.
+    Raises `DatasetError` if they cannot be used.
     """
     if not os.path.isdir(path):
         return read_mnist(path)[:4]

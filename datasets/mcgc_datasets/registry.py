@@ -1,4 +1,4 @@
-"""The datasets by the name of their problem: found in the cache of the user, or made."""
+"""The datasets by the name of their problem. Each is read from the user's cache, or made."""
 
 import hashlib
 import os
@@ -16,8 +16,8 @@ from mcgc import files, hdf5
 from mcgc.errors import DatasetError, InputError, OutputError, unknown
 from mcgc_datasets import integrate, lorenz, lotka_volterra
 from mcgc_datasets.download import fetch
-from mcgc_datasets.mnist import MnistData, gather, mnist_image, read_mnist
-from mcgc_datasets.series import SIZES, Arrays, SeriesData, read_series, series_image
+from mcgc_datasets.mnist import MnistData, mnist_bytes, read_mnist, read_published
+from mcgc_datasets.series import SIZES, Arrays, SeriesData, read_series, series_bytes
 
 if TYPE_CHECKING:
     from mcgc.train import Problem
@@ -26,32 +26,33 @@ Data = SeriesData | MnistData
 
 
 class Entry(NamedTuple):
-    """A dataset: how its file is read, how its arrays are made or gathered, and what they and the file are called.
+    """The functions of a dataset.
 
-    `image(*arrays)` are the bytes of its file, `kind(*arrays, source, sha256)` is what reading that gives.
-    `gather(path)`, for data that are found and not computed, takes them from what is published.
+    `kind(*arrays, source, sha256)` makes its record. `read(path)` reads the record from a file. `build()` makes the
+    arrays, and `encode(*arrays)` the bytes of a file. `read_published(path)` reads the arrays of published data, and is
+    None for computed data.
     """
 
     kind: Callable[..., Data]
     read: Callable[[str | os.PathLike], Data]
     build: Callable[[], tuple]
-    image: Callable[..., bytes]
-    gather: Callable[[str | os.PathLike], tuple] | None = None
+    encode: Callable[..., bytes]
+    read_published: Callable[[str | os.PathLike], tuple] | None = None
 
 
 def _series(problem: str, build: Callable[[], Arrays]) -> Entry:
-    def image(*arrays: Any) -> bytes:
-        return series_image(
+    def encode(*arrays: Any) -> bytes:
+        return series_bytes(
             problem, *arrays, numpy=version("numpy"), scipy=version("scipy"), tolerance=integrate.TOLERANCE
         )
 
     num_states, num_parameters = SIZES[problem]
     read = partial(read_series, problem=problem, num_states=num_states, num_parameters=num_parameters)
-    return Entry(SeriesData, read, build, image)
+    return Entry(SeriesData, read, build, encode)
 
 
 _ENTRIES = {
-    "mnist": Entry(MnistData, read_mnist, fetch, mnist_image, gather),
+    "mnist": Entry(MnistData, read_mnist, fetch, mnist_bytes, read_published),
     "lotka-volterra": _series("lotka-volterra", lotka_volterra.build),
     "lorenz": _series("lorenz", lorenz.build),
 }
@@ -60,17 +61,30 @@ IN_MEMORY = "built in memory"
 
 
 def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any:
-    """Return the dataset of `problem`: the file at `path`, or else the one that is made on first use.
+    """Return the dataset of a problem, from a file or from the cache.
 
-    A `Problem` of your own gives its data by its `load`. Without one, a problem of series takes a file of the format of
-    `mcgc_datasets.series`, with as many states and parameters as its net.
+    Without `path`, the dataset comes from mcgc/datasets/<problem>.h5 in the user's cache directory. If this file is
+    missing or damaged, the dataset is made and saved there: series are integrated, and MNIST is downloaded. If the
+    directory cannot be written, the `source` of the dataset is "built in memory".
 
-    Made means integrated, or for mnist downloaded. It is kept as mcgc/datasets/<problem>.h5 in the user's cache
-    directory; one that is damaged there is made again, and where that directory cannot be written, `source` is
-    "built in memory".
+    Parameters
+    ----------
+    problem
+        Name, or a `mcgc.train.Problem`. A problem of your own brings its data with its `load` function. If it has none
+        and is a problem of series, `path` is a file with as many states and parameters as its net.
+    path
+        Dataset file. Default: the cache.
 
-    Raises `DatasetError` if the problem is unknown, the file at `path` cannot be used, or a download fails, and
-    `InputError` if a problem of your own has no data.
+    Returns
+    -------
+    SeriesData, MnistData, or the result of `problem.load`
+
+    Raises
+    ------
+    DatasetError
+        If the problem is unknown, the file cannot be used, or a download fails.
+    InputError
+        If a problem of your own has no data.
     """
     name = problem if isinstance(problem, str) else problem.name
     if not isinstance(problem, str) and not _comes_with_mcgc(problem):
@@ -81,12 +95,12 @@ def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any
     try:
         return entry.read(cached(name))
     except DatasetError:
-        pass  # not there yet, or damaged: either way it is made
+        pass  # missing or damaged: it is made again
     arrays = entry.build()
     try:
         return _store(entry, arrays, cached(name))
     except OutputError:
-        return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.image(*arrays)).hexdigest())
+        return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.encode(*arrays)).hexdigest())
 
 
 def _comes_with_mcgc(problem: "Problem") -> bool:
@@ -96,7 +110,7 @@ def _comes_with_mcgc(problem: "Problem") -> bool:
 
 
 def _load_own(problem: "Problem", path: str | os.PathLike | None) -> Any:
-    """Return the data of a problem that is none of those here."""
+    """Return the data of a problem of the user."""
     if problem.load is not None:
         return problem.load(None if path is None else os.fspath(path))
     if problem.intervals is None or path is None:
@@ -106,40 +120,72 @@ def _load_own(problem: "Problem", path: str | os.PathLike | None) -> Any:
 
 
 def cached(problem: str) -> Path:
-    """Return where the dataset of `problem` is kept."""
+    """Return the path of the dataset of `problem` in the user's cache directory. The file need not exist."""
     return Path(platformdirs.user_cache_dir("mcgc", appauthor=False), "datasets", f"{problem}.h5")
 
 
 def make(problem: str, path: str | os.PathLike | None = None) -> Data:
-    """Integrate or download the dataset of `problem` anew, and write it to `path`, or else to the cache.
+    """Make the dataset of a problem and write it to a file: integrate the series, or download MNIST.
 
-    Raises `DatasetError` if the problem is unknown or a download fails, `OutputError` if the file cannot be written.
+    Parameters
+    ----------
+    problem
+        Name of the problem.
+    path
+        Dataset file, which is replaced. Default: the cache.
+
+    Returns
+    -------
+    SeriesData or MnistData
+
+    Raises
+    ------
+    DatasetError
+        If the problem is unknown, or a download fails.
+    OutputError
+        If the file cannot be written.
     """
     entry = _entry(problem)
     return _store(entry, entry.build(), cached(problem) if path is None else path)
 
 
-def take(problem: str, source: str | os.PathLike, path: str | os.PathLike | None = None) -> Data:
-    """Check what is published as the data of `problem` at `source`, and write it to `path`, or else to the cache.
+def import_published(problem: str, source: str | os.PathLike, path: str | os.PathLike | None = None) -> Data:
+    """Check published data of a problem and write them to a dataset file.
 
-    For mnist that is a directory with its four idx files, or an HDF5 file.
+    Parameters
+    ----------
+    problem
+        Name of the problem. Only mnist has published data.
+    source
+        Directory with the four idx files of MNIST, or an HDF5 file.
+    path
+        Dataset file, which is replaced. Default: the cache.
 
-    Raises `DatasetError` if the problem is unknown or its data are computed, or if those at `source` cannot be used;
-    `OutputError` if the file cannot be written.
+    Returns
+    -------
+    MnistData
+
+    Raises
+    ------
+    DatasetError
+        If the problem is unknown, its data are computed, or those at `source` cannot be used.
+    OutputError
+        If the file cannot be written.
     """
     entry = _entry(problem)
-    if entry.gather is None:
+    if entry.read_published is None:
         raise DatasetError(
             f"the data of {problem} are computed, not published: make them with 'mcgc data make {problem}', or give "
-            "a file of your own with --dataset"
+            "your own file with --dataset"
         )
-    return _store(entry, entry.gather(source), cached(problem) if path is None else path)
+    return _store(entry, entry.read_published(source), cached(problem) if path is None else path)
 
 
 def problem_of(path: str | os.PathLike) -> str:
-    """Return the problem that the dataset file at `path` says it is for; one with a group `train` is for mnist.
+    """Return the name of the problem of a dataset file.
 
-    Raises `DatasetError` if the file cannot be read, or does not say.
+    The name is an attribute of the file. Without it, a file with a group `train` is for mnist. Raises `DatasetError` if
+    the file cannot be read, or does not name a known problem.
     """
 
     def contents(file: h5py.File, name: str) -> str:
@@ -147,10 +193,10 @@ def problem_of(path: str | os.PathLike) -> str:
             found = hdf5.attribute(file, name, "problem")
             if found in _ENTRIES:
                 return found
-            raise DatasetError(f"{name} is for {found!r}, which is no problem here: name it with --problem")
+            raise DatasetError(f"{name} names the unknown problem {found!r}: name another with --problem")
         if file.get("train", getlink=True) is not None:
             return "mnist"
-        raise DatasetError(f"{name} does not say which problem it is for: name it with --problem")
+        raise DatasetError(f"{name} does not name its problem: name it with --problem")
 
     return hdf5.read(path, "dataset file", "give a dataset", contents)[0]
 
@@ -162,8 +208,8 @@ def _entry(problem: str) -> Entry:
 
 
 def _store(entry: Entry, arrays: tuple, path: str | os.PathLike) -> Data:
-    image = entry.image(*arrays)
-    with suppress(OSError):  # what is wrong with the directory, `write` says
+    content = entry.encode(*arrays)
+    with suppress(OSError):  # `write` reports a directory that cannot be written
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, image)
-    return entry.kind(*arrays, os.fspath(path), hashlib.sha256(image).hexdigest())
+    files.write(path, content)
+    return entry.kind(*arrays, os.fspath(path), hashlib.sha256(content).hexdigest())

@@ -1,8 +1,8 @@
-"""The HDF5 format of problems of time series: one file, read with bounded memory and checked throughout.
+"""The HDF5 format of time series. Files are read with bounded memory, and all their values are checked.
 
-Datasets `times` (T,), strictly increasing, `parameters` (S, P) and `series` (S, T, D), of any real dtype;
-root attributes `format`, `version`, `problem`, and the provenance. Whatever else a file holds is ignored, and
-a file without attributes is taken as it is.
+A file has the datasets `times` (T,), which increase strictly, `parameters` (S, P) and `series` (S, T, D), of any real
+dtype. Its attributes `format`, `version`, `problem` and the provenance are optional. Everything else in the file is
+ignored.
 """
 
 import os
@@ -16,13 +16,23 @@ from mcgc.arrays import is_array, to_host
 from mcgc.errors import DatasetError
 
 FORMAT, VERSION = "mcgc-series", 1
-SIZES = {"lotka-volterra": (2, 2), "lorenz": (3, 2)}  # the numbers D of states and P of parameters of the problems
+SIZES = {"lotka-volterra": (2, 2), "lorenz": (3, 2)}  # numbers of states D and of parameters P
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # times, parameters, series
 
 
 class SeriesData(NamedTuple):
-    """Series, float64: `times` (T,), `parameters` (S, P), `series` (S, T, D), and the file they came from."""
+    """The arrays of a file of time series, and the file that they came from.
+
+    Parameters
+    ----------
+    times, parameters, series
+        Float64 arrays of shape (T,), (S, P) and (S, T, D).
+    source
+        Path of the file, or "built in memory".
+    sha256
+        SHA-256 of the bytes of the file.
+    """
 
     times: np.ndarray
     parameters: np.ndarray
@@ -36,10 +46,10 @@ class SeriesData(NamedTuple):
         return len(self.series)
 
 
-def series_image(
+def series_bytes(
     problem: str, times: np.ndarray, parameters: np.ndarray, series: np.ndarray, **provenance: Any
 ) -> bytes:
-    """Return the bytes of a dataset file, equal for equal arguments; `provenance` becomes attributes."""
+    """Return the bytes of a dataset file with the attributes `provenance`. Equal arguments give equal bytes."""
     with h5py.File("image", "w", driver="core", backing_store=False) as file:
         file.attrs.update(format=FORMAT, version=VERSION, problem=problem, **provenance)
         for name, array in (("times", times), ("parameters", parameters), ("series", series)):
@@ -56,13 +66,37 @@ def write_series(
     series: np.ndarray,
     **provenance: Any,
 ) -> None:
-    """Write a dataset file of `problem`, in place of the one at `path`: it is there whole or not at all.
+    """Check time series and write them to a dataset file. If this fails, nothing is written.
 
-    Arrays are `times` (T,), `parameters` (S, P) and `series` (S, T, D), as `read_series` takes them; for a problem of
-    your own, P and D are what they are. `provenance`, numbers and strings, becomes attributes.
+    Parameters
+    ----------
+    path
+        File, which is replaced.
+    problem
+        Name of the problem. For `lotka-volterra` and `lorenz` the numbers D and P must match. For a problem of your own
+        they are free.
+    times
+        Strictly increasing real numbers, of shape (T,).
+    parameters, series
+        Real numbers, of shape (S, P) and (S, T, D). S and T are at least 2.
+    provenance
+        Numbers and strings, which become attributes of the file.
 
-    Raises `DatasetError` if the arrays are not as the format says, `OutputError` if the file cannot be written. Nothing
-    is written then.
+    Raises
+    ------
+    DatasetError
+        If the arrays do not have the format.
+    OutputError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc_datasets import read_series, write_series
+    >>> times = np.linspace(0, 1, 3)
+    >>> write_series("decay.h5", "decay", times, [[1.0], [2.0]], np.exp(-np.outer([1, 2], times))[:, :, None])
+    >>> read_series("decay.h5", "decay", num_states=1, num_parameters=1).series.shape
+    (2, 3, 1)
     """
     name = f"the dataset for {os.fspath(path)!r}"
     given = {"times": times, "parameters": parameters, "series": series}
@@ -73,10 +107,12 @@ def write_series(
     arrays["times"] = arrays["times"].reshape(-1)
     _check_values(name, **arrays)
     try:
-        image = series_image(problem, **arrays, **provenance)
+        content = series_bytes(problem, **arrays, **provenance)
     except TypeError as error:
-        raise DatasetError(f"{name}: provenance is of numbers and strings ({hdf5.line(error)}): give such") from None
-    files.write(path, image)
+        raise DatasetError(
+            f"{name}: the provenance is not a number or a string ({hdf5.line(error)}): give numbers and strings"
+        ) from None
+    files.write(path, content)
 
 
 def _numbers(name: str, key: str, given: Any) -> np.ndarray:
@@ -84,19 +120,35 @@ def _numbers(name: str, key: str, given: Any) -> np.ndarray:
     try:
         array = to_host(given) if is_array(given) else np.asarray(given)
     except ValueError as error:
-        raise DatasetError(f"{name}: {key!r} is no array ({hdf5.line(error)}): give rows of equal length") from None
+        raise DatasetError(f"{name}: {key!r} is not an array ({hdf5.line(error)}): give rows of equal length") from None
     if array.dtype.kind not in "fiu":
         raise DatasetError(f"{name}: {key!r} has the dtype {array.dtype}, not a real number: give numbers")
     return array.astype(np.float64, copy=False)
 
 
 def read_series(path: str | os.PathLike, problem: str, num_states: int, num_parameters: int) -> SeriesData:
-    """Read and check the dataset file at `path`, where D must be `num_states` and P `num_parameters`.
+    """Read and check a dataset file of time series.
 
-    Raises `DatasetError`, one sentence with the file, what is wrong and what to do, if the file is missing,
-    not a regular file, not HDF5, damaged, of another format or problem, larger than `hdf5.MAX_BYTES` when read, or
-    keeps its data elsewhere (external or virtual), or if its arrays are not as the format says: rank, shape,
-    real dtype, at least two series and two times, finite, times increasing.
+    Parameters
+    ----------
+    path
+        HDF5 file.
+    problem
+        Name of the problem.
+    num_states, num_parameters
+        The numbers D and P that the file must have.
+
+    Returns
+    -------
+    SeriesData
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, not a regular file, not HDF5, damaged, of another format or problem, larger than
+        `mcgc.hdf5.MAX_BYTES` when read, or stores its data in another file (external or virtual). Also if its arrays do
+        not have the shape and a real dtype, have fewer than two series or two times, are not finite, or if the times do
+        not increase.
     """
 
     def contents(file: h5py.File, name: str) -> Arrays:

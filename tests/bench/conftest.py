@@ -1,4 +1,4 @@
-"""The benchmark is no package that is installed: it is found at the root, behind all that is."""
+"""The benchmark is not an installed package, and is found at the root."""
 
 import sys
 from pathlib import Path

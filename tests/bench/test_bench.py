@@ -68,7 +68,7 @@ def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_
     assert 1.5 < ratio(found["half"].seconds(1), found["mcgc"].seconds(1)).median < 2.7
 
 
-def test_a_comparison_gives_a_row_a_side_with_its_ratio_and_target(plan):
+def test_a_comparison_has_a_row_for_each_library_with_its_ratio_and_target(plan):
     ours, half, missing = compare(plan, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
     assert half.wall.low <= half.wall.median <= half.wall.high
     assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
@@ -76,7 +76,7 @@ def test_a_comparison_gives_a_row_a_side_with_its_ratio_and_target(plan):
     assert (missing.seconds, missing.met, missing.note) == (None, None, "not installed")
 
 
-def test_a_comparison_elsewhere_moves_our_side_alone_and_goes_by_the_wall_without_targets(plan):
+def test_a_comparison_on_another_device_runs_mcgc_alone_by_wall_clock_without_targets(plan):
     elsewhere = plan._replace(device="elsewhere")
     ours, half, _ = compare(elsewhere, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
     assert (ours.note, half.note, half.target) == ("on elsewhere", "", None)
@@ -92,7 +92,9 @@ def test_a_comparison_elsewhere_moves_our_side_alone_and_goes_by_the_wall_withou
     [(noise.ours, {"m": 1000}), (adam.ours, {"m": 1000}), (mnist_step.ours, {"depth": 2, "batch": 5})],
     ids=["noise", "adam", "mnist-step"],
 )
-def test_our_side_has_the_same_values_on_another_device_and_waits_for_it_once_a_run(side, options, strict, monkeypatch):
+def test_mcgc_has_the_same_values_on_another_device_and_waits_for_it_once_in_each_run(
+    side, options, strict, monkeypatch
+):
     here = side(**options)
     monkeypatch.setattr(devices, "select_device", lambda name: (strict, name))
     reads, to_host = [], arrays.to_host
@@ -114,7 +116,7 @@ def test_our_side_has_the_same_values_on_another_device_and_waits_for_it_once_a_
         (["--device", "banana", "--case", "noise"], "unknown device 'banana'"),
     ],
 )
-def test_a_device_that_is_not_there_or_not_for_the_case_is_refused(capsys, monkeypatch, arguments, sentence):
+def test_a_missing_device_or_one_that_the_case_cannot_use_is_refused(capsys, monkeypatch, arguments, sentence):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(SystemExit):
         command.main(["--quick", *arguments])
@@ -126,20 +128,20 @@ def test_a_comparison_of_different_numbers_is_refused(plan):
         compare(plan, "case", __name__, ["mcgc", "half"], {"value": 0.4}, {}, {"value": 4.0})
 
 
-def test_values_are_held_against_a_reference_where_there_is_one():
+def test_values_are_compared_with_a_reference_if_there_is_one():
     ours = Timing([1.0], [1.0], {"value": 1.0, "reference value": 2.0})
     with pytest.raises(ValueError, match="value of mcgc"):
         check("case", {"mcgc": ours}, {"value": 0.1})
     check("case", {"mcgc": ours}, {"value": 0.5})
 
 
-def test_nan_is_no_agreement():
+def test_nan_does_not_agree():
     sides = {"mcgc": Timing([1.0], [1.0], {"value": 1.0}), "peer": Timing([1.0], [1.0], {"value": float("nan")})}
     with pytest.raises(ValueError, match="value of peer"):
         check("case", sides, {"value": 1.0})
 
 
-def test_a_process_is_timed_whole_and_its_failure_is_told():
+def test_a_whole_process_is_timed_and_its_failure_is_reported():
     nothing, import_mcgc = (cold.taken_by(arguments, {}) for arguments in (("-c", ""), cold.IMPORT))
     assert 0 < nothing < import_mcgc
     with pytest.raises(RuntimeError, match="failed"):
@@ -156,7 +158,7 @@ def test_a_process_is_timed_whole_and_its_failure_is_told():
         (Row("c", 1, "s", Spread(3, 3, 3)), None),
     ],
 )
-def test_a_quotient_is_to_reach_its_target_and_seconds_not_to_exceed_it(row, met):
+def test_a_ratio_must_reach_its_target_and_seconds_must_not_exceed_theirs(row, met):
     assert row.met is met
 
 

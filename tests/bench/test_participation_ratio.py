@@ -17,7 +17,7 @@ def test_the_participation_ratio_of_known_spreads():
     assert np.isnan(participation_ratio.participation(square * 0))
 
 
-def test_what_is_found_is_that_of_the_layers_of_the_net():
+def test_the_ratios_are_those_of_the_layers_of_the_net():
     problem = net(*(9,) * 6, epochs=1)
     theta = np.asarray(problem.init(Key(1), "float64", HOST))
     h, start, kept = IMAGES.images.reshape(10, 6) / 255.0, 0, []

@@ -10,7 +10,7 @@ from mcgc.continuation import ESTIMATORS, annealing
 
 
 @pytest.mark.parametrize(("problem", "count"), [("mnist", 51), ("lorenz", 49)])
-def test_variants_take_equally_many_gradients(problem, count):
+def test_variants_have_equally_many_gradients(problem, count):
     found = list(sweep.variants(problem))
     assert len(set(found)) == len(found) == count
     for variant in found:
@@ -21,7 +21,7 @@ def test_variants_take_equally_many_gradients(problem, count):
 
 
 @pytest.mark.parametrize("schedule", annealing.SCHEDULES)
-def test_a_schedule_ends_where_it_is_said_to(schedule):
+def test_a_schedule_ends_at_the_given_value(schedule):
     optimizer, log_lam = annealing.SCHEDULES[schedule](sweep.gamma_of(schedule, 3.0, 40)), np.asarray(-10.0)
     state = optimizer.init(log_lam)
     for _ in range(40):
@@ -29,7 +29,7 @@ def test_a_schedule_ends_where_it_is_said_to(schedule):
     assert float(log_lam) == pytest.approx(-13.0)
 
 
-def test_runs_are_lines_and_those_that_are_done_are_left_out(capsys, tmp_path):
+def test_runs_are_lines_and_finished_runs_are_skipped(capsys, tmp_path):
     command = ["lotka-volterra", "--epochs", "2", "--only", "none", "--done", str(tmp_path / "lines")]
     sweep.main(command)
     text = capsys.readouterr().out

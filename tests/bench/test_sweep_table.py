@@ -55,6 +55,6 @@ def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
     ]
 
 
-def test_where_there_is_no_accuracy_the_score_is_the_loss():
+def test_without_an_accuracy_the_score_is_the_loss():
     run = line("score", 0.01, None, [-10.0, -11.0])
     assert sweep_table.entry([run]) == "12.3 (−10.0, −11.0)"

@@ -1,4 +1,4 @@
-"""The table of variances: its numbers against exact ones, and the document against its maker."""
+"""The table of variances: its numbers against exact ones, and the page against the script."""
 
 from pathlib import Path
 

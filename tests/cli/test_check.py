@@ -1,10 +1,10 @@
-"""`mcgc check`: what it compares, what it shows, and that it fails where engine and autograd differ."""
+"""`mcgc check`: what it compares, what it shows, and that it fails if mcgc and autograd differ."""
 
 import json
 
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.checks import engine
 from mcgc.continuation import estimators
@@ -59,7 +59,7 @@ def test_a_derivative_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):
     result = mcgc("check", "--problem", "lorenz", "--dataset", "data.h5", "--steps", 1)
     assert result.exit_code == 1
     assert "1.0e-06" in result.stdout
-    assert result.stderr == "mcgc: engine and autograd differ by more than 1e-08 in theta-gradient of lorenz\n"
+    assert result.stderr == "mcgc: mcgc and autograd differ by more than 1e-08 in theta-gradient of lorenz\n"
 
 
 def test_an_estimator_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):
@@ -83,13 +83,13 @@ def test_the_largest_difference_of_all_steps_counts_and_a_nan_most(mcgc, fake):
     assert result.stderr.endswith("in theta-gradient of lorenz, theta of lorenz\n")
 
 
-def test_options_reach_the_comparison_and_no_warm_up_holds_log_lam(mcgc, fake):
+def test_options_reach_the_comparison_and_there_is_no_warm_up(mcgc, fake):
     assert mcgc("check", "--problem", "lorenz", "--steps", 7, "--seed", 5, "--estimator", "pathwise").exit_code == 0
     ((name, settings, _, steps),) = fake.calls
     assert (name, steps, settings.seed, settings.estimator, settings.warmup_epochs) == ("lorenz", 7, 5, "pathwise", 0)
 
 
-def test_all_problems_whose_data_are_there_are_checked(mcgc, fake, small):
+def test_all_problems_that_need_no_download_are_checked(mcgc, fake, small):
     result = mcgc("check")
     assert [name for name, *_ in fake.calls] == ["lotka-volterra", "lorenz"]
     lines = result.stdout.splitlines()
@@ -103,9 +103,9 @@ def test_all_problems_whose_data_are_there_are_checked(mcgc, fake, small):
     assert [name for name, *_ in fake.calls] == ["mnist", "lotka-volterra", "lorenz"]
 
 
-def test_a_dataset_is_for_the_problem_that_it_says(mcgc, fake, tmp_path):
+def test_a_dataset_is_for_the_problem_that_it_names(mcgc, fake, tmp_path):
     images, labels = np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.uint8)
-    (tmp_path / "digits.h5").write_bytes(mnist_image(images, labels, images, labels))
+    (tmp_path / "digits.h5").write_bytes(mnist_bytes(images, labels, images, labels))
     mcgc("check", "--dataset", "digits.h5")
     assert [(name, source) for name, _, source, _ in fake.calls] == [
         ("mnist", "digits.h5"),

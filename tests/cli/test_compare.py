@@ -1,4 +1,4 @@
-"""`mcgc compare`: numbers of run files, differences, pictures, and what is named rightly of each class."""
+"""`mcgc compare`: numbers of run files, differences, pictures, and the accuracy on each class."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_cli import summary
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.paper.comparison import interval
 from mcgc.train import run_file
@@ -59,7 +59,7 @@ def test_the_table_and_the_picture_show_every_run(mcgc, three):
         assert file.read(8) == b"\x89PNG\r\n\x1a\n"
 
 
-def test_members_of_other_data_or_precision_are_no_pairs(mcgc, three):
+def test_members_with_other_data_or_precision_are_not_paired(mcgc, three):
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(1).normal(size=(6, 4, 2))
     write_series("other.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     for name, options in (("d", "--dataset other.h5"), ("e", "--dtype float64")):
@@ -89,7 +89,7 @@ def digits(mcgc, tmp_path):
     """Make a run of two members on 100 images, on which the first names class 3 alone, the second never class 0."""
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (100, 28, 28), np.uint8), np.arange(100, dtype=np.uint8) % 10
-    (tmp_path / "digits.h5").write_bytes(mnist_image(images, labels, images[:0], labels[:0]))
+    (tmp_path / "digits.h5").write_bytes(mnist_bytes(images, labels, images[:0], labels[:0]))
     fit = "fit --problem mnist --dataset digits.h5 --epochs 1 --members 2 --quiet --device cpu -o run.h5"
     assert mcgc(*fit.split()).exit_code == 0
     with h5py.File("run.h5", "a") as file:
@@ -100,7 +100,7 @@ def digits(mcgc, tmp_path):
         file["theta"][...] = theta
 
 
-def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digits):
+def test_the_accuracy_on_each_class_shows_which_are_never_predicted(mcgc, digits):
     done = mcgc("compare", "run.h5", "--data", "digits.h5", "--json")
     assert done.exit_code == 0, done.stderr
     first, second = json.loads(done.stdout)["recall"]["run.h5"]
@@ -110,7 +110,7 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
     assert first["never"] == [k for k in range(10) if k != 3]
     assert second["never"] == [k for k in range(10) if k != 1]
     table = mcgc("compare", "run.h5", "--data", "digits.h5").stdout
-    assert "a dash is a class that the member never names" in table
+    assert "a dash is a class never predicted" in table
     assert len([line for line in table.splitlines() if line.startswith("run.h5   ")]) >= 2
 
 
@@ -118,9 +118,9 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
     ("args", "sentence"),
     [
         ("a.h5 run.h5", "a.h5 is a run of lotka-volterra, run.h5 one of mnist: compare runs of one"),
-        ("a.h5 ./a.h5", "a run is given twice: name each once"),
+        ("a.h5 ./a.h5", "a run is given twice: name each run once"),
         ("a.h5 none.h5", "run file 'none.h5'"),
-        ("a.h5 -o one.pdf", "a picture is .png or .svg, got 'one.pdf'"),
+        ("a.h5 -o one.pdf", "a picture ends in .png or .svg, got 'one.pdf'"),
         ("a.h5 -o no/one.png", "output 'no/one.png' cannot be written (No such file or directory)"),
         ("a.h5 --data data.h5", "lotka-volterra has no classes: leave out --data"),
         ("run.h5 --data more.h5", "more.h5 is not the dataset that the run was trained on"),
@@ -128,7 +128,7 @@ def test_the_fraction_right_of_each_class_tells_which_are_never_named(mcgc, digi
 )
 def test_mistakes_are_one_sentence(mcgc, three, digits, tmp_path, args, sentence):
     images, labels = np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.uint8)
-    (tmp_path / "more.h5").write_bytes(mnist_image(images, labels, images[:0], labels[:0]))
+    (tmp_path / "more.h5").write_bytes(mnist_bytes(images, labels, images[:0], labels[:0]))
     done = mcgc("compare", *args.split())
     assert done.exit_code == 2
     assert sentence in done.stderr

@@ -1,4 +1,4 @@
-"""`mcgc completion`: what shells complete, in bash itself too, and where the script goes."""
+"""`mcgc completion`: what shells complete, also in bash itself, and where the script is installed."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import click
 import pytest
 from mcgc_cli import main
 from mcgc_cli.options import ROWS
-from mcgc_cli.values import Name, Place
+from mcgc_cli.values import Name, PathName
 
 from mcgc.paper import test_functions
 from mcgc.train import problems
@@ -94,7 +94,7 @@ def test_files_and_directories_are_left_to_the_shell(words, kind):
     assert complete("bash", words) == [(kind, words.split(" ")[-1])]
 
 
-def test_every_option_that_is_no_number_and_every_argument_is_completed():
+def test_every_option_except_numbers_and_every_argument_is_completed():
     free = {"start", "help", "version"}
 
     def params(command):
@@ -103,7 +103,7 @@ def test_every_option_that_is_no_number_and_every_argument_is_completed():
             yield from params(each)
 
     for param in params(main):
-        typed = isinstance(param.type, Name | Place | click.types.IntParamType | click.types.FloatParamType)
+        typed = isinstance(param.type, Name | PathName | click.types.IntParamType | click.types.FloatParamType)
         assert typed or getattr(param, "is_flag", False) or param.name in free, param
 
 
@@ -152,7 +152,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (["mcgc", "fit", "--dataset", ""], ["compopt -o default", ""]),
     ],
 )
-def test_bash_completes_by_the_script(mcgc, tmp_path, words, expected):
+def test_bash_completes_with_the_script(mcgc, tmp_path, words, expected):
     (tmp_path / "script").write_text(mcgc("completion", "bash").stdout)
     environment = os.environ | {"PYTHON": sys.executable}
     found = subprocess.run(
@@ -171,19 +171,19 @@ def test_a_value_that_is_one_word_with_its_option_is_replaced_with_it(shell):
     assert complete(shell, "mcgc fit --solver=dop") == names(["--solver=dopri5", "--solver=dopri8"])
 
 
-PLACES = {
+FILES = {
     "bash": "data/bash-completion/completions/mcgc",
     "zsh": "data/zsh/site-functions/_mcgc",
     "fish": "config/fish/completions/mcgc.fish",
 }
 
 
-@pytest.mark.parametrize("shell", PLACES)
+@pytest.mark.parametrize("shell", FILES)
 def test_the_script_is_installed_once_where_the_shell_looks_for_it(mcgc, tmp_path, monkeypatch, shell):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.delenv("BASH_COMPLETION_USER_DIR", raising=False)
-    printed, path = mcgc("completion", shell), tmp_path / PLACES[shell]
+    printed, path = mcgc("completion", shell), tmp_path / FILES[shell]
     assert printed.exit_code == 0
     assert not path.parent.exists()
     first = mcgc("completion", shell, "--install")
@@ -192,14 +192,14 @@ def test_the_script_is_installed_once_where_the_shell_looks_for_it(mcgc, tmp_pat
     assert path.read_text().strip() == printed.stdout.strip()
     when = path.stat().st_mtime_ns
     second = mcgc("completion", shell, "--install")
-    assert second.stdout.splitlines() == [f"{path} is as it should be", first.stdout.splitlines()[1]]
+    assert second.stdout.splitlines() == [f"{path} is up to date", first.stdout.splitlines()[1]]
     assert path.stat().st_mtime_ns == when
     path.write_text("old")
     assert "was written" in mcgc("completion", shell, "--install").stdout
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_without_xdg_the_home_directory_is_taken_and_relative_names_are_not(mcgc, tmp_path, monkeypatch):
+def test_without_xdg_the_script_is_in_the_home_directory_and_relative_paths_are_ignored(mcgc, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_DATA_HOME", "relative")  # which the specification says to pass over
     monkeypatch.delenv("BASH_COMPLETION_USER_DIR", raising=False)
@@ -210,7 +210,7 @@ def test_without_xdg_the_home_directory_is_taken_and_relative_names_are_not(mcgc
     assert (tmp_path / "own/completions/mcgc").is_file()
 
 
-def test_a_place_that_cannot_be_written_is_one_sentence(mcgc, tmp_path, monkeypatch):
+def test_a_directory_that_cannot_be_written_is_one_sentence(mcgc, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
     result = mcgc("completion", "zsh", "--install")

@@ -1,4 +1,4 @@
-"""`mcgc data`: what is made, imported, described and checked, and how mistakes are answered."""
+"""`mcgc data`: datasets are made, imported, described and checked, and mistakes are answered."""
 
 import json
 import os
@@ -6,8 +6,8 @@ import os
 import h5py
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, read_mnist, registry, write_series
-from mcgc_datasets.series import series_image
+from mcgc_datasets import mnist_bytes, read_mnist, registry, write_series
+from mcgc_datasets.series import series_bytes
 
 from mcgc.errors import DatasetError
 
@@ -29,7 +29,7 @@ def quick(monkeypatch):
 
 
 def digits(path):
-    path.write_bytes(mnist_image(IMAGES, LABELS, IMAGES[:2], LABELS[:2]))
+    path.write_bytes(mnist_bytes(IMAGES, LABELS, IMAGES[:2], LABELS[:2]))
 
 
 def test_make_writes_to_the_cache_and_describes_it(mcgc, quick, cache):
@@ -127,7 +127,7 @@ def test_validate_passes_a_good_file(mcgc, tmp_path):
 def test_validate_fails_a_bad_file_with_status_1_and_the_reason(mcgc, tmp_path, arguments):
     (tmp_path / "junk.h5").write_text("not hdf5")
     write_series("good.h5", "lorenz", *SERIES)
-    (tmp_path / "short.h5").write_bytes(series_image("lorenz", *(array[:1] for array in SERIES)))
+    (tmp_path / "short.h5").write_bytes(series_bytes("lorenz", *(array[:1] for array in SERIES)))
     plain, structured = (mcgc("data", "validate", *arguments, *more) for more in ([], ["--json"]))
     assert plain.exit_code == structured.exit_code == 1
     assert plain.stdout == ""

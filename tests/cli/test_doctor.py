@@ -1,4 +1,4 @@
-"""`mcgc doctor`: what it describes, and that it fails where a kernel is wrong."""
+"""`mcgc doctor`: what it describes, and that it fails if a kernel is wrong."""
 
 import json
 import platform
@@ -44,17 +44,17 @@ def test_the_installation_is_described_and_every_kernel_agrees(mcgc, cache):
     assert [(k["kernel"], k["dtype"]) for k in found["kernels"] if k["device"] == "cpu"] == [
         (name, dtype) for name in CASES for dtype in ("float32", "float64")
     ]
-    assert found["verdict"].startswith("ready: all that was compared is right on cpu")
+    assert found["verdict"].startswith("ready: all comparisons are right on cpu")
     assert all(k["agrees"] and k["difference"] <= k["allowed"] and k["seconds"] > 0 for k in found["kernels"])
 
 
 def test_the_text_has_a_line_for_everything(mcgc, cache):
     result = mcgc("doctor")
     assert result.exit_code == 0, result.stderr
-    assert f"datasets     {cache}: mnist not there, lotka-volterra not there, lorenz not there" in result.stdout
+    assert f"datasets     {cache}: mnist missing, lotka-volterra missing, lorenz missing" in result.stdout
     (place,) = [line.split(None, 2)[2] for line in result.stdout.splitlines() if line.startswith("Numba cache")]
     assert any(Path(place).glob("cpu_matmul.*.nbi"))
-    assert result.stdout.splitlines()[-1].startswith("verdict      ready: all that was compared is right on cpu")
+    assert result.stdout.splitlines()[-1].startswith("verdict      ready: all comparisons are right on cpu")
     rows = [line.split()[:4] for line in result.stdout.splitlines() if " cpu " in line and "ok" in line]
     assert rows == [[name, "cpu", dtype, "ok"] for name in CASES for dtype in ("float32", "float64")]
 
@@ -74,7 +74,7 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
     assert lines["adam", "cpu", "float32"].endswith("RuntimeError: no such instruction")
     assert "ok" in lines["perturb", "cpu", "float32"]
     names = ", ".join(f"{name} in {dtype} on cpu" for name in ("noise_dot", "adam") for dtype in ("float32", "float64"))
-    verdict = f"not to be trusted on this machine: {names}; please report it"
+    verdict = f"do not trust on this machine: {names}; please report it"
     assert result.stderr == f"mcgc: {verdict}\n"
     assert result.stdout.splitlines()[-1] == f"verdict      {verdict}"
 
@@ -104,12 +104,12 @@ def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeyp
     monkeypatch.setattr(reference, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
     result = mcgc("doctor", "--gpu")
     assert result.exit_code == 1
-    assert "not to be trusted on this machine: perturb in float32 on c" in result.stderr
+    assert "do not trust on this machine: perturb in float32 on c" in result.stderr
     assert "lotka-volterra in float64 on cuda:0" in result.stderr
     assert "repeated" not in result.stderr
 
 
-def test_without_a_gpu_there_is_none_to_check(mcgc, monkeypatch):
+def test_doctor_gpu_without_a_gpu_is_one_sentence(mcgc, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     result = mcgc("doctor", "--gpu")
     assert result.exit_code == 1

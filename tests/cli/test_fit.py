@@ -12,7 +12,7 @@ from mcgc.errors import SolveError
 from mcgc.train import _strategies, problems, run_file
 
 RECIPE = problems.get("lorenz").recipe_of()
-SAVED = "the epochs so far are saved in lorenz-seed0.h5: mcgc fit --resume lorenz-seed0.h5 goes on"
+SAVED = "the epochs so far are saved in lorenz-seed0.h5: continue with mcgc fit --resume lorenz-seed0.h5"
 
 
 def test_without_options_the_settings_are_the_recipe(mcgc, fake_fit):
@@ -58,7 +58,7 @@ def test_an_option_replaces_its_setting_and_no_other(mcgc, fake_fit, options, fi
 
 
 @pytest.mark.parametrize("name", problems.get("mnist").recipes())
-def test_a_recipe_is_what_options_are_laid_over(mcgc, fake_fit, name):
+def test_options_change_single_settings_of_a_recipe(mcgc, fake_fit, name):
     assert mcgc("fit", "--problem", "mnist", "--recipe", name, "--members", 2).exit_code == 0
     assert fake_fit.calls == [problems.get("mnist").recipes()[name]._replace(members=2)]
 
@@ -71,10 +71,10 @@ def test_an_unknown_recipe_is_answered_with_the_list(mcgc, fake_fit):
     )
 
 
-def test_a_recipe_does_not_go_with_a_run_that_goes_on(mcgc):
+def test_resume_refuses_a_recipe(mcgc):
     done = mcgc("fit", "--resume", "run.h5", "--recipe", "best")
     assert done.exit_code == 2
-    assert "--resume goes on with the settings of its file: leave out --recipe" in done.stderr
+    assert "--resume uses the settings of its file: leave out --recipe" in done.stderr
 
 
 def test_a_schedule_and_its_gamma_replace_the_learning_of_lambda(mcgc, fake_fit):
@@ -165,7 +165,7 @@ def test_a_bad_dataset_is_one_sentence_and_no_file(mcgc, tmp_path):
     assert os.listdir() == ["junk.h5"]
 
 
-def test_mnist_without_a_network_is_one_sentence_with_the_ways_out(mcgc, monkeypatch, tmp_path):
+def test_mnist_without_a_network_is_one_sentence_with_the_remedies(mcgc, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     entry = registry._ENTRIES["mnist"]._replace(build=lambda: download.fetch(["http://mirror.invalid/"]))
     monkeypatch.setitem(registry._ENTRIES, "mnist", entry)
@@ -261,7 +261,7 @@ def test_force_replaces_the_output(mcgc, fake_fit, tmp_path):
     assert run_file.load("have.h5").finished
 
 
-def test_the_result_is_the_best_epoch_and_a_bad_end_is_said(mcgc, fake_fit):
+def test_the_result_is_the_best_epoch_and_a_worse_last_epoch_gives_a_warning(mcgc, fake_fit):
     result = mcgc("fit", "--problem", "lorenz", "--epochs", 4, "--json", "--quiet")
     assert result.stderr == ""
     fake_fit.losses = {4: 380.0}
@@ -270,11 +270,11 @@ def test_the_result_is_the_best_epoch_and_a_bad_end_is_said(mcgc, fake_fit):
     assert (found["best_epoch"], found["train_loss"]) == ([3], [pytest.approx(100 / 3)])
     assert found["last"]["train_loss"] == [380.0]
     assert result.stderr == (
-        "mcgc: member 0 ended with a train loss of 380, where epoch 3 had 33.33: the result is that of the best epoch\n"
+        "mcgc: member 0 ended with a train loss of 380, but epoch 3 had 33.33: the result is the best epoch\n"
     )
 
 
-def test_a_file_made_meanwhile_is_kept_and_the_run_saved_beside_it(mcgc, fake_fit, tmp_path):
+def test_a_file_made_during_the_run_is_not_replaced_and_the_run_is_saved_beside_it(mcgc, fake_fit, tmp_path):
     fake_fit.after[0] = lambda: (tmp_path / "new.h5").write_text("precious")
     result = mcgc("fit", "--problem", "lorenz", "--epochs", 1, "-o", "new.h5", "--json")
     assert json.loads(result.stdout)["output"] == "new-2.h5"
@@ -289,7 +289,7 @@ def test_a_file_made_meanwhile_is_kept_and_the_run_saved_beside_it(mcgc, fake_fi
         (SolveError("too stiff at t = 1"), 1, "too stiff at t = 1; "),
     ],
 )
-def test_a_run_that_stops_is_saved_up_to_there(mcgc, fake_fit, failure, status, sentence):
+def test_a_run_that_stops_saves_the_epochs_so_far(mcgc, fake_fit, failure, status, sentence):
     fake_fit.fail = {5: failure}
     result = mcgc("fit", "--problem", "lorenz", "--quiet", "--json")
     assert result.exit_code == status
@@ -320,14 +320,14 @@ def test_an_interrupt_before_the_training_is_one_line(mcgc, fake_fit, monkeypatc
     assert (result.exit_code, result.stderr) == (130, "mcgc: interrupted, nothing was saved\n")
 
 
-def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
+def test_a_bug_is_a_traceback_and_the_run_is_saved(mcgc, fake_fit):
     fake_fit.fail = {2: ZeroDivisionError("bug")}
     result = mcgc("fit", "--problem", "lorenz", "--quiet")
     assert isinstance(result.exception, ZeroDivisionError)
     assert len(run_file.load("lorenz-seed0.h5").epochs["epoch"]) == 2
 
 
-def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
+def test_members_on_a_device_are_trained_together_and_a_resumed_run_has_the_same_bits(mcgc, strict, monkeypatch):
     monkeypatch.setattr(devices, "select_device", lambda name, *run: (strict, "running on a device that is none"))
     shapes, run_epoch = set(), _strategies.run_epoch
 

@@ -1,4 +1,4 @@
-"""`mcgc fit` where the memory does not suffice: one sentence, the epochs so far saved, and exit status 1."""
+"""`mcgc fit` out of memory: one sentence, the epochs so far saved, and exit status 1."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_the_epochs_so_far_are_saved_and_the_sentence_names_the_option(mcgc, com
     fewer = ", or --members, now 2" if name == "cuda" else ""
     assert result.stderr == (
         f"mcgc: out of memory on {place.name}: give a smaller --batch-size, now 4{fewer}; "
-        "the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on\n"
+        "the epochs so far are saved in run.h5: continue with mcgc fit --resume run.h5\n"
     )
     assert run_file.load("run.h5").epochs["epoch"].tolist() == [1, 2]
 
@@ -63,7 +63,7 @@ def test_in_the_first_epoch_nothing_is_saved(mcgc, command, monkeypatch, tmp_pat
     assert not (tmp_path / "run.h5").exists()
 
 
-def test_data_that_do_not_fit_are_a_sentence(mcgc, command, monkeypatch):
+def test_data_that_do_not_fit_in_memory_are_one_sentence(mcgc, command, monkeypatch):
     def load(*args):
         raise ENOUGH
 

@@ -49,7 +49,7 @@ def test_every_option_reaches_the_library(mcgc):
     assert found["log_lam"] == expected.log_lam[-1]
 
 
-def test_the_text_tells_point_value_distance_and_effort(mcgc):
+def test_the_text_has_point_value_distance_and_effort(mcgc):
     text = mcgc("minimize", "quartic", "--iterations", 100).stdout
     assert text.startswith("quartic, dimension 1: ")
     assert "the global minimum is -0.619684" in text
@@ -60,11 +60,11 @@ def test_the_text_tells_point_value_distance_and_effort(mcgc):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ("", "Missing argument 'SURFACE'"),
+        ("", "Missing argument 'FUNCTION'"),
         ("nothing", "unknown surface 'nothing': choose one of quartic, "),
         ("levy --dimension 0", "the dimension of a surface must be a whole number of at least 1, got 0"),
         ("rosenbrock --dimension 1", "at least 2 dimensions"),
-        ("levy --start 1", "--start must be 2 numbers with commas between them, got '1'"),
+        ("levy --start 1", "--start must be 2 numbers separated by commas, got '1'"),
         ("levy --start a,b", "--start must be 2 numbers"),
         ("levy --start nan,1", "x0 must be a vector of finite numbers"),
         ("levy --lam0 -1", "--lam0 and --tol must be positive numbers, got -1.0"),

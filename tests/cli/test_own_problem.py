@@ -1,4 +1,4 @@
-"""`mcgc fit --problem FILE.py:NAME`: a problem of one's own, trained, saved, gone on with and predicted from."""
+"""`mcgc fit --problem FILE.py:NAME`: a problem of one's own is trained, saved and resumed, and predicts."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def own(tmp_path, monkeypatch):
     return tmp_path / "mine.py"
 
 
-def test_a_problem_of_a_file_is_trained_and_gone_on_with_from_anywhere(mcgc, own, tmp_path, monkeypatch):
+def test_a_problem_in_a_file_is_trained_and_resumed_from_any_directory(mcgc, own, tmp_path, monkeypatch):
     done = mcgc("fit", "--problem", "mine.py:decay", "--dataset", "data.h5", "--members", 2, "--json", "--quiet")
     assert done.exit_code == 0, done.stderr
     result = json.loads(done.stdout)
@@ -77,7 +77,7 @@ def test_a_problem_may_bring_its_data(mcgc, own):
         ("mine.py:decay", "the problem 'decay' has no data of its own: give a file with --dataset"),
     ],
 )
-def test_what_is_no_problem_is_one_sentence(mcgc, own, tmp_path, name, words):
+def test_an_object_that_is_not_a_problem_is_one_sentence(mcgc, own, tmp_path, name, words):
     (tmp_path / "broken.py").write_text("1 / 0")
     done = mcgc("fit", "--problem", name, "-o", "new.h5")
     assert done.exit_code == 2

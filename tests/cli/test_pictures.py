@@ -1,4 +1,4 @@
-"""What figures show: panels, scales, means, and letters that can be read."""
+"""Figures have the right panels, scales and means, and readable letters."""
 
 import math
 
@@ -67,9 +67,9 @@ def test_more_runs_than_colours_are_told_apart_by_their_dashes():
     assert len(set(colours_and_dashes)) == 12
 
 
-def test_what_cannot_be_written_is_one_sentence(tmp_path):
+def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
     _, figure = ensembles(True)
-    with pytest.raises(InputError, match=r"a picture is .png or .svg, got 'one.pdf'"):
+    with pytest.raises(InputError, match=r"a picture ends in .png or .svg, got 'one.pdf'"):
         pictures.save(figure, "one.pdf")
     with pytest.raises(OutputError, match="cannot be written"):
         pictures.save(figure, tmp_path / "no" / "one.png")

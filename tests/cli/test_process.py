@@ -1,4 +1,4 @@
-"""The command as a process of its own, and with the training itself."""
+"""The command as its own process, with real training."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc.train import run_file
 
@@ -86,7 +86,7 @@ def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):
 
 
 @pytest.mark.parametrize("args", [[], ["fit"], ["data"], ["data", "make"], ["minimize"], ["completion"]])
-def test_h_is_help(mcgc, args):
+def test_the_short_option_h_shows_the_help(mcgc, args):
     short, long = mcgc(*args, "-h"), mcgc(*args, "--help")
     assert (short.exit_code, short.stdout) == (0, long.stdout)
 
@@ -117,7 +117,7 @@ def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick,
     assert process.returncode == 130
     assert out == ""
     path = tmp_path / "run.h5"
-    saved = f"the epochs so far are saved in {path}: mcgc fit --resume {path} goes on"
+    saved = f"the epochs so far are saved in {path}: continue with mcgc fit --resume {path}"
     assert err.splitlines()[-1] == f"mcgc: interrupted, {saved}"
     run = run_file.load(tmp_path / "run.h5")
     assert not run.finished
@@ -147,7 +147,7 @@ def test_the_recipe_s_net_learns_genuine_digits(mcgc, tmp_path):
 
     images, labels = (array.astype(np.uint8) for array in mnist_data())
     (tmp_path / "digits.h5").write_bytes(
-        mnist_image(images.reshape(-1, 28, 28), labels, np.empty((0, 28, 28), np.uint8), np.empty(0, np.uint8))
+        mnist_bytes(images.reshape(-1, 28, 28), labels, np.empty((0, 28, 28), np.uint8), np.empty(0, np.uint8))
     )
     options = ["--epochs", 4, "--lr", 5e-4, "--batch-size", 50, "--device", "cpu", "--quiet", "--json"]
     found = mcgc("fit", "--problem", "mnist", "--dataset", "digits.h5", *options, "-o", "run.h5")

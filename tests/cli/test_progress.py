@@ -1,4 +1,4 @@
-"""The lines and the bar that are shown while training."""
+"""The lines and the bar that show the progress."""
 
 import io
 import sys
@@ -34,7 +34,7 @@ def test_a_description_is_the_mean_over_members():
     assert describe(record(1)) == "train 1.5, test 4, lambda 1.35e-01"
 
 
-def test_a_description_tells_the_length_of_windows():
+def test_a_description_has_the_length_of_the_windows():
     assert describe(record(1)._replace(horizon=4)).startswith("windows of 4, train 1.5, ")
 
 
@@ -65,7 +65,7 @@ def test_a_terminal_gets_a_bar_with_epoch_losses_and_lambda(monkeypatch):
     assert "train 1.5, test 4, lambda 1.35e-01" in shown
 
 
-def test_an_exception_leaves_the_terminal_with_its_cursor(monkeypatch):
+def test_an_exception_restores_the_cursor_of_the_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("TERM", "xterm")
     with pytest.raises(KeyboardInterrupt), progress(3, quiet=False):
@@ -87,4 +87,4 @@ def test_an_epoch_in_which_members_diverged_is_always_shown(capsys):
         show(record(4)._replace(skipped=(0, 2)))
     assert capsys.readouterr().err.count("epoch") == 3
     assert describe(record(3)._replace(restored=(True, False))).endswith("1 diverged and went back to the best epoch")
-    assert describe(record(3)._replace(skipped=(1, 2))).endswith("3 steps failed and were left out")
+    assert describe(record(3)._replace(skipped=(1, 2))).endswith("3 steps failed and were skipped")

@@ -1,4 +1,4 @@
-"""`mcgc reproduce`: the studies of two ensembles on small data, and the exact ones at full size."""
+"""`mcgc reproduce`: the studies of two ensembles on small data, and the studies without training at full size."""
 
 import json
 import os
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mcgc_cli import figures
 from mcgc_cli.options import device_of
-from mcgc_datasets import mnist_image, write_series
+from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc import arrays, devices
 from mcgc.paper.ensembles import ARMS
@@ -58,7 +58,7 @@ def test_the_results_are_the_numbers_of_the_run_files(mcgc, arguments):
     )
 
 
-def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, contents):
+def test_a_resumed_study_has_the_same_bits_and_pictures(arguments, contents):
     options = [*arguments, "--epochs", "40", "--workers", "2"]
     with subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True) as process:
         while "without continuation" not in (line := process.stderr.readline()):
@@ -68,12 +68,12 @@ def test_an_interrupted_study_goes_on_to_the_same_bits_and_pictures(arguments, c
     assert process.returncode == 143
     assert run_file.load("there/with.h5").finished
     assert not run_file.load("there/without.h5").finished
-    again = err.splitlines()[-1].partition("are saved in there/without.h5: mcgc ")[2].removesuffix(" goes on")
+    again = err.splitlines()[-1].partition("are saved in there/without.h5: continue with mcgc ")[2]
     assert again.endswith("--resume")
     before = os.stat("there/with.h5").st_mtime_ns
     done = subprocess.run([*COMMAND[:3], *again.split()], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "there/with.h5 is finished, and taken as it is" in done.stderr
+    assert "there/with.h5 is finished and not trained again" in done.stderr
     assert os.stat("there/with.h5").st_mtime_ns == before
     whole = [*COMMAND, *arguments[:-1], "whole", "--epochs", "40", "--quiet"]
     assert subprocess.run(whole, stdout=subprocess.DEVNULL, timeout=60).returncode == 0
@@ -89,10 +89,10 @@ def test_an_arm_interrupted_before_its_first_epoch_says_so(mcgc, fake_fit):
     done = mcgc("reproduce", "figure-7", "--epochs", 2, "--quiet", "--out", "a b")
     assert done.exit_code == 130
     again = "mcgc reproduce figure-7 --epochs 2 --out 'a b' --quiet --resume"
-    assert done.stderr == f"mcgc: interrupted, nothing was saved of this arm: {again} begins it anew\n"
+    assert done.stderr == f"mcgc: interrupted, nothing was saved of this arm: start it again with {again}\n"
     fake_fit.fail = {1: KeyboardInterrupt()}
     done = mcgc("reproduce", "figure-7", "--epochs", 2, "--quiet", "--out", "a b", "--resume")
-    assert done.stderr == f"mcgc: interrupted, the epochs so far are saved in a b/with.h5: {again} goes on\n"
+    assert done.stderr == f"mcgc: interrupted, the epochs so far are saved in a b/with.h5: continue with {again}\n"
 
 
 def test_progress_counts_the_epochs_of_both_arms(mcgc, fake_fit):
@@ -104,10 +104,10 @@ def test_progress_counts_the_epochs_of_both_arms(mcgc, fake_fit):
     assert [settings.members for settings in fake_fit.calls] == [5, 5]
 
 
-def test_digits_have_their_accuracy_beside_the_paper_s(mcgc, tmp_path):
+def test_the_table_has_the_accuracy_beside_that_of_the_paper(mcgc, tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (100, 28, 28), np.uint8), np.arange(100, dtype=np.uint8) % 10
-    (tmp_path / "digits.h5").write_bytes(mnist_image(images, labels, images[:0], labels[:0]))
+    (tmp_path / "digits.h5").write_bytes(mnist_bytes(images, labels, images[:0], labels[:0]))
     done = mcgc("reproduce", "figure-5", "--data", "digits.h5", "--epochs", 1, "--members", 1, "--quiet")
     assert done.exit_code == 0, done.stderr
     (row,) = [line for line in done.stdout.splitlines() if "92.00%" in line]
@@ -124,11 +124,14 @@ def test_digits_have_their_accuracy_beside_the_paper_s(mcgc, tmp_path):
     ]
 
 
-def test_what_differs_from_the_study_in_the_directory_is_told_before_anything_is_trained(mcgc, arguments):
+def test_a_changed_study_is_refused_before_anything_is_trained(mcgc, arguments):
     assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
     refused = mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet")
     assert refused.exit_code == 2
-    assert "directory 'there' is not empty: choose another with --out, or go on there with --resume" in refused.stderr
+    assert (
+        "directory 'there' is not empty: choose another with --out, or continue its study with --resume"
+        in refused.stderr
+    )
     other = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--seed", 1, "--quiet", "--resume")
     assert other.exit_code == 2
     assert "the seed was 0 and is 1: undo that, or choose another directory with --out" in other.stderr
@@ -139,7 +142,7 @@ def test_what_differs_from_the_study_in_the_directory_is_told_before_anything_is
     assert run_file.load("there/without.h5").epoch == 2
 
 
-def test_an_arm_that_cannot_go_on_is_told_before_the_other_is_trained(mcgc, arguments):
+def test_an_arm_that_cannot_be_resumed_is_refused_before_the_other_is_trained(mcgc, arguments):
     assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
     with h5py.File("there/without.h5", "a") as file:
         del file["states/last/order/bits"]
@@ -149,7 +152,7 @@ def test_an_arm_that_cannot_go_on_is_told_before_the_other_is_trained(mcgc, argu
     assert run_file.load("there/with.h5").epoch == 1
 
 
-def test_finished_arms_are_drawn_again_with_other_versions_and_keep_their_own(mcgc, arguments, monkeypatch):
+def test_finished_arms_are_drawn_with_other_versions_and_their_files_do_not_change(mcgc, arguments, monkeypatch):
     assert mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet").exit_code == 0
     before = run_file.versions()
     monkeypatch.setattr(run_file, "versions", lambda: {**before, "numpy": "9.9"})
@@ -161,7 +164,7 @@ def test_finished_arms_are_drawn_again_with_other_versions_and_keep_their_own(mc
     assert f"the version of numpy was {before['numpy']} and is 9.9" in longer.stderr
 
 
-def test_a_directory_of_another_study_is_refused_and_left_as_it_is(mcgc, fake_fit):
+def test_a_directory_of_another_study_is_refused_and_not_changed(mcgc, fake_fit):
     mcgc("reproduce", "figure-7", "--epochs", 1, "--out", "seven", "--quiet")
     fake_fit.fail = {1: KeyboardInterrupt()}
     mcgc("reproduce", "figure-7", "--epochs", 2, "--out", "stopped", "--quiet")
@@ -180,7 +183,9 @@ def test_a_directory_of_another_study_is_refused_and_left_as_it_is(mcgc, fake_fi
         files = {file.name: file.read_bytes() for file in Path(place).iterdir()}
         done = mcgc("reproduce", name, "--out", place, "--resume", "--quiet")
         assert done.exit_code == 2
-        assert f"directory '{place}' holds {theirs}, not of {name}: choose another with --out" in done.stderr
+        assert (
+            f"directory '{place}' has {theirs} of another study than {name}: choose another with --out" in done.stderr
+        )
         assert {file.name: file.read_bytes() for file in Path(place).iterdir()} == files
     assert mcgc("reproduce", "figure-1", "--out", "one", "--resume").exit_code == 0
 
@@ -194,7 +199,7 @@ def test_a_mistake_in_the_options_leaves_no_directory(mcgc, args):
 
 
 @pytest.mark.parametrize("name", ["figure-1", "figure-2", "figure-3", "figure-4"])
-def test_the_exact_studies_write_their_numbers_and_their_picture(mcgc, name):
+def test_studies_without_training_write_their_numbers_and_their_picture(mcgc, name):
     done = mcgc("reproduce", name)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.endswith(f"saved to {name}\n")
@@ -215,7 +220,7 @@ def test_the_same_study_gives_the_same_numbers_and_pictures(mcgc, name):
             assert one.read() == other.read()
 
 
-def test_the_test_functions_tell_how_often_continuation_reaches_a_minimum(mcgc):
+def test_the_test_functions_count_how_often_continuation_reaches_a_minimum(mcgc):
     done = mcgc("reproduce", "test-functions", "--members", 1, "--json")
     assert done.exit_code == 0, done.stderr
     results = json.loads(done.stdout)["results"]
@@ -269,7 +274,7 @@ def test_a_study_without_training_has_no_device(mcgc):
     assert (done.exit_code, done.stderr) == (2, "mcgc: --device does not apply to figure-1: leave it out\n")
 
 
-def test_worker_processes_have_the_cpu(mcgc, monkeypatch):
+def test_worker_processes_use_the_cpu(mcgc, monkeypatch):
     monkeypatch.setattr(devices, "select_device", lambda name, *run: (arrays.HOST._replace(name=name), "there"))
     done = mcgc("reproduce", "figure-7", "--device", "cuda:0", "--workers", 2)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

@@ -1,4 +1,4 @@
-"""`mcgc fit --resume`: killed, stopped and starved runs lose no epoch that was saved, and end with the same bits."""
+"""`mcgc fit --resume`: killed and stopped runs lose no saved epoch, and end with the same bits."""
 
 import json
 import os
@@ -91,12 +91,12 @@ def long_run(arguments):
 @pytest.mark.parametrize(
     ("number", "status", "workers"), [(signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2)]
 )
-def test_a_signal_saves_the_last_epoch_and_says_how_to_go_on(long_run, number, status, workers):
+def test_a_signal_saves_the_last_epoch_and_says_how_to_continue(long_run, number, status, workers):
     with start(*long_run, "--workers", str(workers)) as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
-    sentence = "mcgc: interrupted, the epochs so far are saved in run.h5: mcgc fit --resume run.h5 goes on"
+    sentence = "mcgc: interrupted, the epochs so far are saved in run.h5: continue with mcgc fit --resume run.h5"
     assert err.splitlines()[-1] == sentence
     epoch = run_file.load("run.h5").epoch
     assert command("--resume", "run.h5", "--epochs", str(epoch + 1), "--quiet").returncode == 0
@@ -117,7 +117,7 @@ def test_a_second_process_on_the_same_output_is_refused(long_run):
     assert f"taking over run.h5: process {process.pid}, which was writing it, is gone" in taken.stderr
 
 
-def test_a_disk_that_fills_up_costs_one_sentence_and_no_epoch_that_was_saved(arguments):
+def test_a_full_disk_is_one_sentence_and_the_saved_epochs_stay(arguments):
     assert command(*arguments, "--epochs", "2", "-o", "run.h5").returncode == 0
     before, size = run_file.load("run.h5"), os.path.getsize("run.h5")
 
@@ -163,7 +163,7 @@ def test_a_resumed_run_has_its_own_settings_and_ends_as_a_whole_one(mcgc, fake_f
     assert run_file.load("run.h5").finished
 
 
-def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc, fake_fit, monkeypatch):
+def test_epochs_that_another_process_saves_before_the_lock_are_read(mcgc, fake_fit, monkeypatch):
     stopped(mcgc, fake_fit, after=4)
     os.rename("run.h5", "later.h5")
     stopped(mcgc, fake_fit, after=1)
@@ -180,11 +180,11 @@ def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc
     assert run_file.load("run.h5").epoch == 5
 
 
-def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
+def test_a_finished_run_says_so_and_continues_with_more_epochs(mcgc, fake_fit):
     mcgc("fit", "--problem", "lorenz", "--recipe", "paper", "--epochs", 3, "-o", "run.h5")
     result = mcgc("fit", "--resume", "run.h5")
     assert result.exit_code == 0
-    assert result.stderr == "run.h5 is finished, all 3 epochs of it: give --epochs to go on\n"
+    assert result.stderr == "run.h5 is finished with all 3 epochs: give --epochs to add some\n"
     assert "3 epochs, 1.5 s" in result.stdout
     assert mcgc("fit", "--resume", "run.h5", "--epochs", 5).exit_code == 0
     assert run_file.load("run.h5").epoch == 5
@@ -196,14 +196,14 @@ def test_a_finished_run_says_so_and_goes_on_when_told_to(mcgc, fake_fit):
         ("--beta 0.25", "the beta was 0.01 and is 0.25: undo that, or add --allow-changed"),
         ("--dataset other.h5 --seed 1", "the seed was 0 and is 1, the sha256 of the dataset was "),
         ("--epochs 2", "run.h5 has 3 epochs already: give --epochs that many or more"),
-        ("--problem mnist", "the run is one of lorenz, not of mnist"),
+        ("--problem mnist", "the run is for lorenz, not for mnist"),
         ("-o x.h5", "leave out --output and --force"),
         ("--force", "leave out --output and --force"),
         ("--members 3 --allow-changed", "the run file holds "),
         ("--no-continuation --dtype float64 --allow-changed --lr 0", "--lr must be a positive number"),
     ],
 )
-def test_what_cannot_go_on_as_the_same_run_is_refused(mcgc, fake_fit, data, args, sentence):
+def test_a_changed_run_is_not_resumed(mcgc, fake_fit, data, args, sentence):
     stopped(mcgc, fake_fit)
     before = run_file.load("run.h5")
     result = mcgc("fit", "--resume", "run.h5", "--quiet", *args.split())
@@ -214,7 +214,7 @@ def test_what_cannot_go_on_as_the_same_run_is_refused(mcgc, fake_fit, data, args
     assert os.listdir() == ["run.h5"]
 
 
-def test_versions_that_change_results_are_named_and_what_is_allowed_is_recorded(mcgc, fake_fit, monkeypatch):
+def test_changed_versions_are_named_and_allowed_changes_are_recorded(mcgc, fake_fit, monkeypatch):
     stopped(mcgc, fake_fit)
     monkeypatch.setattr(run_file, "versions", lambda: {**before, "numba": "9.9"})
     before = run_file.load("run.h5").versions
@@ -229,7 +229,7 @@ def test_versions_that_change_results_are_named_and_what_is_allowed_is_recorded(
 
 
 @pytest.mark.parametrize("name", ["missing.h5", "no/run.h5", "directory.h5", "fifo.h5", "text.h5", "data.h5"])
-def test_what_is_no_run_file_is_refused_in_one_sentence(mcgc, name, arguments, tmp_path):
+def test_a_file_that_is_not_a_run_file_is_refused_in_one_sentence(mcgc, name, arguments, tmp_path):
     (tmp_path / "directory.h5").mkdir()
     os.mkfifo(tmp_path / "fifo.h5")
     (tmp_path / "text.h5").write_text("text")
@@ -239,7 +239,7 @@ def test_what_is_no_run_file_is_refused_in_one_sentence(mcgc, name, arguments, t
     assert result.stderr.count("\n") == 1
 
 
-def test_a_run_is_saved_as_it_goes_but_not_too_often(mcgc, fake_fit, monkeypatch):
+def test_a_run_is_saved_during_training_but_at_most_every_two_seconds(mcgc, fake_fit, monkeypatch):
     saves, save, clock = [], run_file.save, iter(range(0, 1000, 2))
     monkeypatch.setattr(run_file, "save", lambda path, run, force: (saves.append(run.epoch), save(path, run, force)))
     monkeypatch.setattr(_run.time, "monotonic", lambda: next(clock))

@@ -1,4 +1,4 @@
-"""Output that cannot be printed, an encoding that lacks characters, and a directory that is gone: never a traceback."""
+"""Output that cannot be printed, missing characters and missing directories never give a traceback."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ def shell(words, args, **how):
     ("words", "sentence"),
     [
         ("> /dev/full", "mcgc: the output cannot be read or written (No space left on device)\n"),
-        (">&-", "mcgc: stdout is closed, so that nothing could be printed\n"),
+        (">&-", "mcgc: stdout is closed, so nothing could be printed\n"),
     ],
 )
 def test_output_that_cannot_be_printed_is_a_failure_with_one_sentence(args, words, sentence):
@@ -58,7 +58,7 @@ def test_output_that_cannot_be_printed_is_a_failure_with_one_sentence(args, word
     assert (found.returncode, found.stderr) == (1, sentence)
 
 
-def test_a_reader_that_has_gone_is_a_failure_without_a_word():
+def test_a_closed_pipe_is_a_failure_without_a_message():
     read, write = os.pipe()
     os.close(read)
     found = subprocess.run([*COMMAND, *MINIMIZE], stdout=write, stderr=subprocess.PIPE, timeout=120)
@@ -72,7 +72,7 @@ def test_a_run_whose_progress_cannot_be_shown_is_saved_whole(fit, words, status)
     assert run_file.load("run.h5").finished
 
 
-def test_a_mistake_that_cannot_be_told_has_the_same_status():
+def test_a_mistake_that_cannot_be_printed_has_the_same_status():
     assert shell("2> /dev/full", ["fit", "--lr", "x"]).returncode == 2
 
 
@@ -100,7 +100,7 @@ def test_what_an_encoding_lacks_is_printed_in_plain_letters(data):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252"])
 @pytest.mark.parametrize("more", [[], ["--json"]])
-def test_a_file_whose_name_is_no_text_is_described(data, encoding, more):
+def test_a_file_whose_name_is_not_unicode_is_described(data, encoding, more):
     os.rename(data, b"a\xff.h5")
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     done = subprocess.run([*COMMAND, "data", "info", b"a\xff.h5", *more], capture_output=True, env=environment)
@@ -119,7 +119,7 @@ def test_a_file_whose_name_is_no_text_is_described(data, encoding, more):
         ["compare", "--help"],
     ],
 )
-def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path, args):
+def test_a_missing_working_directory_is_one_sentence(tmp_path, args):
     script = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
     done = subprocess.run(
         ["bash", "-c", script, "bash", *COMMAND, *args], capture_output=True, text=True, cwd=tmp_path, timeout=120
@@ -132,7 +132,7 @@ def test_a_working_directory_that_is_gone_is_one_sentence(tmp_path, args):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_hang_up_saves_the_run(fit):
+def test_sighup_saves_the_run(fit):
     args = [*COMMAND, *fit, "--epochs", "100000"]
     with subprocess.Popen(args, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         while "epoch 1 of" not in process.stderr.readline():
@@ -144,7 +144,7 @@ def test_a_hang_up_saves_the_run(fit):
     assert run_file.load("run.h5").epoch >= 1
 
 
-def test_a_hang_up_that_is_to_be_ignored_is_ignored(fit):
+def test_an_ignored_sighup_stays_ignored(fit):
     script = "trap '' HUP; \"$@\""
     with subprocess.Popen(["bash", "-c", script, "bash", *COMMAND, *fit], stderr=subprocess.PIPE, text=True) as process:
         while "epoch 1 of" not in process.stderr.readline():
@@ -178,7 +178,7 @@ main(sys.argv[1:])
 """
 
 
-def test_without_what_windows_lacks_a_run_is_trained_and_gone_on_with(fit):
+def test_a_run_is_trained_and_resumed_without_the_posix_functions(fit):
     run = [sys.executable, "-c", WITHOUT_POSIX]
     for args in (
         [*fit, "--recipe", "paper"],
@@ -192,7 +192,7 @@ def test_without_what_windows_lacks_a_run_is_trained_and_gone_on_with(fit):
     assert run_file.load("run.h5").epoch == 3
 
 
-def test_without_what_windows_lacks_two_processes_do_not_write_one_output(fit):
+def test_two_processes_do_not_write_one_output_without_the_posix_functions(fit):
     run = [sys.executable, "-c", WITHOUT_POSIX]
     with subprocess.Popen([*run, *fit, "--epochs", "100000"], stderr=subprocess.PIPE, text=True) as process:
         while "epoch 1 of" not in process.stderr.readline():

@@ -1,4 +1,4 @@
-"""What is said of an option or a value that there is not: the one that was meant."""
+"""An unknown option or value is answered with a suggestion."""
 
 import pytest
 from mcgc_cli import main
@@ -25,7 +25,7 @@ from mcgc.paper import test_functions
         ("data make lorenz --overwrite", "'--force'"),
     ],
 )
-def test_an_option_by_another_name_is_answered_with_its_name(mcgc, args, meant):
+def test_a_synonym_of_an_option_is_answered_with_its_name(mcgc, args, meant):
     result = mcgc(*args.split())
     assert result.exit_code == 2
     wrong = [word for word in args.split() if word.startswith("--")][-1]
@@ -35,17 +35,17 @@ def test_an_option_by_another_name_is_answered_with_its_name(mcgc, args, meant):
 
 def test_an_argument_given_as_an_option_is_answered_with_the_usage(mcgc):
     result = mcgc("data", "make", "--problem", "lorenz")
-    assert result.stderr.startswith("mcgc: No such option '--problem'. It goes without a name: ")
+    assert result.stderr.startswith("mcgc: No such option '--problem'. Give it without a name: ")
     assert result.stderr.endswith(" data make [OPTIONS] PROBLEM\n")
 
 
-def test_a_name_that_is_missing_is_asked_for_with_the_list(mcgc):
+def test_a_missing_name_is_answered_with_the_list(mcgc):
     found = mcgc("completion")
     assert (found.exit_code, found.stderr) == (2, "mcgc: Missing argument 'SHELL'. Choose one of bash, zsh, fish.\n")
     assert f"Choose one of {', '.join(test_functions.names())}." in mcgc("minimize").stderr
 
 
-def test_an_option_like_none_is_not_guessed(mcgc):
+def test_an_option_unlike_all_others_gets_no_suggestion(mcgc):
     assert mcgc("fit", "--zzzzzz").stderr == "mcgc: No such option '--zzzzzz'.\n"
 
 
@@ -71,7 +71,7 @@ def test_a_value_that_is_nearly_right_is_answered_with_the_right_one(mcgc, args,
     assert result.stderr.count("\n") == 1
 
 
-def test_every_synonym_is_of_an_option_that_there_is():
+def test_every_synonym_is_of_an_option_that_exists():
     def flags(command):
         found = {flag for param in command.params for flag in param.opts}
         return found.union(*(flags(each) for each in getattr(command, "commands", {}).values()))

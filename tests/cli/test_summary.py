@@ -57,7 +57,7 @@ def test_a_last_epoch_more_than_twice_as_bad_as_the_best_is_one_line(capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_loss_that_one_member_has_not_is_a_dash_and_no_warning():
+def test_a_missing_loss_of_one_member_is_a_dash_and_no_warning():
     result = RESULT | {"train_loss": [None, 0.5], "last": RESULT["last"] | {"test_loss": [9.0, None]}}
     warn(result)
     rows = as_text(result).splitlines()
@@ -65,6 +65,6 @@ def test_a_loss_that_one_member_has_not_is_a_dash_and_no_warning():
     assert rows[2].split()[2] == "-"
 
 
-def test_a_loss_below_zero_that_stayed_is_no_warning(capsys):
+def test_a_constant_negative_loss_gives_no_warning(capsys):
     warn(RESULT | {"train_loss": [-10.0, -1.0], "last": RESULT["last"] | {"train_loss": [-10.0, -0.5]}})
     assert capsys.readouterr().err == ""

@@ -1,4 +1,4 @@
-"""The four idx files of MNIST in a directory, packed or not, whole or spoilt."""
+"""The four idx files of MNIST in a directory, compressed or not, complete or damaged."""
 
 import gzip
 import os
@@ -32,14 +32,14 @@ def directory(tmp_path):
 
 def refusal(directory):
     with pytest.raises(DatasetError) as caught:
-        mnist.gather(directory)
+        mnist.read_published(directory)
     assert "\n" not in str(caught.value)
     assert ": " in str(caught.value), "no way out is named"
     return str(caught.value)
 
 
-def test_packed_and_unpacked_files_give_the_arrays_in_order(directory):
-    for array, expected in zip(mnist.gather(directory), ARRAYS.values(), strict=True):
+def test_compressed_and_uncompressed_files_give_the_arrays_in_order(directory):
+    for array, expected in zip(mnist.read_published(directory), ARRAYS.values(), strict=True):
         np.testing.assert_array_equal(array, expected)
         assert array.dtype == np.uint8
 
@@ -73,7 +73,7 @@ def test_a_fifo_is_refused_at_once(directory):
         (lambda whole: content(IMAGES[:0]), "'train/labels' has the shape (7,)"),
     ],
 )
-def test_spoilt_images_are_refused(directory, spoil, words):
+def test_damaged_images_are_refused(directory, spoil, words):
     path = directory / "train-images-idx3-ubyte"
     path.write_bytes(spoil(path.read_bytes()))
     assert words in refusal(directory)

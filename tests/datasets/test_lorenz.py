@@ -1,4 +1,4 @@
-"""The Lorenz data, against an integration of their own."""
+"""The Lorenz data, against an independent integration."""
 
 import itertools
 

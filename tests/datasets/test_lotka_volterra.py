@@ -1,4 +1,4 @@
-"""The Lotka–Volterra data, against an integration of their own and what the system conserves."""
+"""The Lotka–Volterra data, against an independent integration and the conserved quantity."""
 
 import itertools
 

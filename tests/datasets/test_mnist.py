@@ -1,4 +1,4 @@
-"""The format of MNIST: what is read, and the sentence for everything that is not."""
+"""The format of MNIST: what is read, and the error for everything else."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mcgc_datasets import mnist_image, read_mnist
+from mcgc_datasets import mnist_bytes, read_mnist
 
 from mcgc.errors import DatasetError
 
@@ -21,7 +21,7 @@ GENUINE = Path(__file__).parents[3] / "shared" / "data" / "mnist.h5"
 @pytest.fixture
 def path(tmp_path):
     """Give the path of a good file, for tests to spoil."""
-    (tmp_path / "data.h5").write_bytes(mnist_image(*ARRAYS))
+    (tmp_path / "data.h5").write_bytes(mnist_bytes(*ARRAYS))
     return tmp_path / "data.h5"
 
 
@@ -52,7 +52,7 @@ def test_what_is_written_is_read_back(path):
     assert data.source == str(path)
     assert data.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert data.num_examples == 7
-    assert mnist_image(*data[:4]) == path.read_bytes()
+    assert mnist_bytes(*data[:4]) == path.read_bytes()
 
 
 def test_a_bare_file_without_test_set_and_attributes_is_read(tmp_path):
@@ -62,7 +62,7 @@ def test_a_bare_file_without_test_set_and_attributes_is_read(tmp_path):
     np.testing.assert_array_equal(data.images, IMAGES)
     assert data.test_images.shape == (0, 28, 28)
     assert data.test_labels.shape == (0,)
-    (tmp_path / "again.h5").write_bytes(mnist_image(*data[:4]))
+    (tmp_path / "again.h5").write_bytes(mnist_bytes(*data[:4]))
     assert read_mnist(tmp_path / "again.h5").test_images.shape == (0, 28, 28)
 
 
@@ -83,11 +83,11 @@ def test_labels_in_a_row_or_a_column_are_read(path, shape):
 )
 def test_arrays_that_do_not_fit_are_not_written(arrays, words):
     with pytest.raises(DatasetError) as caught:
-        mnist_image(*arrays)
+        mnist_bytes(*arrays)
     assert words in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_not_hdf5_is_refused(tmp_path):
+def test_a_missing_file_or_one_that_is_not_hdf5_is_refused(tmp_path):
     assert "does not exist" in refusal(tmp_path / "none.h5")
     (tmp_path / "junk.h5").write_bytes(b"\x00\x00\x08\x03")
     assert "not an HDF5 file" in refusal(tmp_path / "junk.h5")
@@ -167,7 +167,7 @@ def test_a_huge_declared_size_is_refused_before_reading(path, how):
 @pytest.mark.parametrize("place", ["train", "train/images", "test"])
 @pytest.mark.parametrize("kind", [h5py.ExternalLink, h5py.SoftLink])
 def test_links_are_not_followed(path, tmp_path, place, kind):
-    (tmp_path / "elsewhere.h5").write_bytes(mnist_image(*ARRAYS))
+    (tmp_path / "elsewhere.h5").write_bytes(mnist_bytes(*ARRAYS))
     with h5py.File(path, "a") as file:
         file.copy(place, "kept")
         del file[place]

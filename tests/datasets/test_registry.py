@@ -1,4 +1,4 @@
-"""Datasets by name: the cache, what happens without one, and what is made or taken into it."""
+"""Datasets by name: the cache, datasets without a cache, and what is made or imported."""
 
 import stat
 
@@ -6,15 +6,15 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_datasets import (
+    import_published,
     load,
     lorenz,
     make,
-    mnist_image,
+    mnist_bytes,
     problem_of,
     read_mnist,
     read_series,
     registry,
-    take,
     write_series,
 )
 
@@ -115,28 +115,28 @@ def test_mnist_is_downloaded_once_and_then_read_from_the_cache(cached, published
     assert first.num_examples == 3
 
 
-def test_what_is_taken_into_the_cache_is_loaded_without_a_download(cached, published, tmp_path):
-    (tmp_path / "mine.h5").write_bytes(mnist_image(*digits(5)))
-    taken = take("mnist", tmp_path / "mine.h5")
+def test_imported_data_are_loaded_without_a_download(cached, published, tmp_path):
+    (tmp_path / "mine.h5").write_bytes(mnist_bytes(*digits(5)))
+    taken = import_published("mnist", tmp_path / "mine.h5")
     assert taken.source == str(cached.with_name("mnist.h5"))
     assert load("mnist").num_examples == 5
     assert published == []
 
 
-def test_data_that_are_computed_cannot_be_taken(cached, tmp_path):
+def test_computed_data_cannot_be_imported(cached, tmp_path):
     with pytest.raises(DatasetError, match="mcgc data make lorenz"):
-        take("lorenz", tmp_path)
+        import_published("lorenz", tmp_path)
 
 
-def test_unusable_data_are_not_taken(cached, tmp_path):
+def test_unusable_data_are_not_imported(cached, tmp_path):
     (tmp_path / "mine.h5").write_bytes(b"junk")
     with pytest.raises(DatasetError, match="not an HDF5 file"):
-        take("mnist", tmp_path / "mine.h5")
+        import_published("mnist", tmp_path / "mine.h5")
     assert not cached.parent.exists()
 
 
 @pytest.mark.parametrize("problem", ["mnist", "lotka-volterra", "lorenz"])
-def test_a_made_file_is_read_and_says_its_problem(cached, published, tmp_path, problem):
+def test_a_made_file_is_read_and_names_its_problem(cached, published, tmp_path, problem):
     made = make(problem, tmp_path / "made.h5")
     assert problem_of(tmp_path / "made.h5") == problem
     read = load(problem, tmp_path / "made.h5")
@@ -146,7 +146,7 @@ def test_a_made_file_is_read_and_says_its_problem(cached, published, tmp_path, p
     assert not cached.parent.exists()
 
 
-def test_making_follows_a_link_and_heeds_the_umask(cached, published, tmp_path):
+def test_making_follows_a_link_and_respects_the_umask(cached, published, tmp_path):
     (tmp_path / "link.h5").symlink_to(tmp_path / "there.h5")
     make("mnist", tmp_path / "link.h5")
     assert (tmp_path / "link.h5").is_symlink()
@@ -163,9 +163,9 @@ def test_a_file_in_place_of_a_directory_is_refused(published, tmp_path):
 
 
 @pytest.mark.parametrize("problem", [None, "unheard-of", 3])
-def test_a_file_that_does_not_say_its_problem_is_refused(tmp_path, problem):
+def test_a_file_that_does_not_name_its_problem_is_refused(tmp_path, problem):
     with h5py.File(tmp_path / "mute.h5", "w") as file:
         if problem is not None:
             file.attrs["problem"] = problem
-    with pytest.raises(DatasetError, match="name it with --problem"):
+    with pytest.raises(DatasetError, match="with --problem"):
         problem_of(tmp_path / "mute.h5")

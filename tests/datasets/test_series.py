@@ -1,4 +1,4 @@
-"""The dataset format: what is read, and the sentence for everything that is not."""
+"""The format of series: what is read, and the error for everything else."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_datasets import read_series, write_series
-from mcgc_datasets.series import SIZES, series_image
+from mcgc_datasets.series import SIZES, series_bytes
 
 from mcgc.arrays import to_device
 from mcgc.errors import DatasetError, OutputError
@@ -158,7 +158,7 @@ def test_times_in_a_row_or_a_column_are_read(path, shape):
 
 
 @pytest.mark.parametrize("names", [["series"], ["parameters", "series"]])
-def test_axes_in_reverse_order_are_told_as_such(path, names):
+def test_axes_in_reverse_order_are_named_as_the_reason(path, names):
     arrays = {"parameters": PARAMETERS, "series": SERIES}
     for name in names:
         replace(path, name, data=arrays[name].T)
@@ -181,7 +181,7 @@ def test_a_filter_that_is_not_installed_is_named(path, name):
 
 
 @pytest.mark.parametrize("dtype", [h5py.ref_dtype, h5py.string_dtype()])
-def test_references_and_strings_are_no_numbers(path, dtype):
+def test_references_and_strings_are_refused(path, dtype):
     replace(path, "series", shape=(5, 4, 3), dtype=dtype)
     assert "'series' has the dtype object, not a real number" in refusal(path)
 
@@ -195,7 +195,7 @@ def test_an_empty_dataspace_is_refused(path):
 def test_fewer_than_two_series_or_times_are_refused(tmp_path, series, times):
     path = tmp_path / "few.h5"
     arrays = np.arange(times), np.ones((series, 2)), np.ones((series, times, 3))
-    path.write_bytes(series_image("lorenz", *arrays))
+    path.write_bytes(series_bytes("lorenz", *arrays))
     assert "at least 2" in refusal(path)
     path.unlink()
     with pytest.raises(DatasetError, match="at least 2"):
@@ -216,11 +216,11 @@ def test_fewer_than_two_series_or_times_are_refused(tmp_path, series, times):
         ("series", SERIES.T, "its axes are in reverse order"),
         ("series", SERIES.astype(complex), "'series' has the dtype complex128"),
         ("series", None, "'series' has the dtype object"),
-        ("series", [[1.0], [1.0, 2.0]], "'series' is no array"),
-        ("note", {"a": 1}, "provenance is of numbers and strings"),
+        ("series", [[1.0], [1.0, 2.0]], "'series' is not an array"),
+        ("note", {"a": 1}, "the provenance is not a number or a string"),
     ],
 )
-def test_what_cannot_be_read_is_not_written_and_what_was_there_is_kept(tmp_path, key, array, words, keep):
+def test_data_that_could_not_be_read_are_not_written_and_the_old_file_stays(tmp_path, key, array, words, keep):
     path = tmp_path / "data.h5"
     if keep == "a file":
         path.write_text("precious")
@@ -230,7 +230,7 @@ def test_what_cannot_be_read_is_not_written_and_what_was_there_is_kept(tmp_path,
     assert [file.read_text() for file in tmp_path.iterdir()] == ["precious"] * (keep == "a file")
 
 
-def test_a_file_is_replaced_and_a_place_that_is_none_refused(path, tmp_path):
+def test_a_file_is_replaced_and_a_missing_directory_refused(path, tmp_path):
     write_series(path, "lorenz", TIMES[None, :], PARAMETERS.tolist(), SERIES * 2)
     np.testing.assert_array_equal(read_series(path, "lorenz", 3, 2).series, SERIES * 2)
     with pytest.raises(OutputError, match="cannot be written"):
@@ -244,7 +244,7 @@ def test_arrays_of_a_device_are_written(tmp_path, strict):
     np.testing.assert_array_equal(read_series(tmp_path / "data.h5", "lorenz", 3, 2).series, SERIES)
 
 
-def test_a_problem_of_one_s_own_has_the_sizes_that_it_has(tmp_path):
+def test_a_problem_of_one_s_own_may_have_any_sizes(tmp_path):
     write_series(tmp_path / "data.h5", "mine", TIMES, PARAMETERS[:, :1], SERIES[..., :1])
     assert read_series(tmp_path / "data.h5", "mine", 1, 1).series.shape == (5, 4, 1)
 
@@ -263,7 +263,7 @@ def test_a_dtype_that_is_no_real_number_is_refused(path, dtype):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("name", "index"), [("times", (2,)), ("parameters", (3, 1)), ("series", (4, 0, 2))])
-def test_a_number_that_is_not_finite_is_refused_with_its_first_place(path, name, index, value):
+def test_a_number_that_is_not_finite_is_refused_with_its_first_index(path, name, index, value):
     array = {"times": TIMES, "parameters": PARAMETERS, "series": SERIES}[name].copy()
     array[index] = array.flat[-1] = value
     replace(path, name, data=array)
@@ -317,7 +317,7 @@ def spoil_with(kind, file, elsewhere):
 
 
 @pytest.mark.parametrize("kind", ["external link", "soft link", "virtual", "external storage"])
-def test_data_kept_in_other_files_are_not_followed(path, tmp_path, kind):
+def test_data_in_other_files_are_not_read(path, tmp_path, kind):
     write_series(tmp_path / "elsewhere.h5", "lorenz", TIMES, PARAMETERS, SERIES)
     replace(path, "series")
     with h5py.File(path, "a") as file:

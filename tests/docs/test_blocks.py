@@ -1,4 +1,4 @@
-"""Every block of code in the documentation runs: those of a page in their order, with one another's names and files."""
+"""Every block of code in the documentation runs. The blocks of a page share names and files."""
 
 import io
 import re

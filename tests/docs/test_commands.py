@@ -1,4 +1,4 @@
-"""The page of the command names every option of every command, and none that there is not."""
+"""The page of the command names every option of every command, and no others."""
 
 import re
 from pathlib import Path

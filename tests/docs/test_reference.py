@@ -27,7 +27,7 @@ def public(module):
 
 
 @pytest.mark.parametrize("name", [*MODULES, "mcgc.kernels.reference"])
-def test_every_public_name_has_a_docstring_and_a_place_in_the_reference(name):
+def test_every_public_name_has_a_docstring_and_an_entry_in_the_reference(name):
     names = public(importlib.import_module(name))
     assert names
     page = PAGES[name.removesuffix(".reference")]
@@ -55,7 +55,7 @@ def test_the_readme_lists_the_same_modules():
     assert {group: tuple(re.findall(r"`([\w.]+)`", names)) for group, names in listed} == mcgc.MODULES
 
 
-def test_no_constant_is_told_by_a_path_or_an_address():
+def test_no_constant_is_described_by_a_path_or_an_address():
     assert [
         name for name, page in PAGES.items() if re.search(r"0x[0-9a-f]{6}|site-packages|<module|<function", page)
     ] == []
