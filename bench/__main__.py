@@ -8,13 +8,13 @@ from importlib import import_module
 from pathlib import Path
 
 from bench import report
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import cores
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 
 CASES = ("mnist-step", "lorenz-step", "generic-step", "noise", "adam", "ensemble", "limit", "scaling", "cold")
-ELSEWHERE = ("mnist-step", "noise", "adam")  # the cases whose side of mcgc may compute on another device
+ON_DEVICES = ("mnist-step", "noise", "adam")  # the cases whose side of mcgc may compute on another device
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--plots", type=Path, default=Path("bench", "plots"), help="folder of the plots [bench/plots]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     given = parser.parse_args(arguments)
-    if given.device != "cpu" and not set(given.case or CASES) <= set(ELSEWHERE):
-        parser.error(f"--device goes with --case of {', '.join(ELSEWHERE)}")
+    if given.device != "cpu" and not set(given.case or CASES) <= set(ON_DEVICES):
+        parser.error(f"--device goes with --case of {', '.join(ON_DEVICES)}")
     try:
         select_device(given.device)
     except DeviceError as error:

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import Spread, cores
 
 PACKAGES = ["mcgc", "numpy", "scipy", "numba", "autograd", "jax", "diffrax", "optax", "torch", "torchdiffeq", "joblib"]

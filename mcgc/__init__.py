@@ -8,6 +8,7 @@ modules, in three groups. After `import mcgc` each of them is imported when it i
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mcgc._version import __version__
 from mcgc.autodiff import (
     check_grads,
     checkpoint,
@@ -72,10 +73,9 @@ else:
         return sorted({*globals(), *_NAMES})
 
 
-__version__ = "0.1.0.dev0"
-
 __all__ = [
     "Key",
+    "__version__",
     "check_grads",
     "checkpoint",
     "continuation_method",

@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import array_api_compat
 import numpy as np
 
+from mcgc._shapes import Array as Array
 from mcgc.errors import InputError, McgcError
-
-Array = Any  # an array of any library that follows the array API standard, or a traced one
 
 DTYPES: Mapping[str, Any] = {"float32": np.float32, "float64": np.float64}
 

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from mcgc.arrays import HOST, Device
 from mcgc.errors import DeviceError, similar
 
-if TYPE_CHECKING:
-    from mcgc.train import Problem
-
-
 MEMBERS = 4  # of an ensemble of plain nets, from which on a GPU has enough to do at once
 
 
-def select_device(name: str = "auto", problem: Problem | None = None, members: int = 1) -> tuple[Device, str]:
+class Trainable(Protocol):
+    """What the choice of a device has to know of a `mcgc.train.Problem`."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The settings that it has besides those of all problems: "solver" where it solves differential equations."""
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the members of an ensemble advance together."""
+
+
+def select_device(name: str = "auto", problem: Trainable | None = None, members: int = 1) -> tuple[Device, str]:
     """Choose a device by name: "auto", "cpu", "cuda" or "cuda:1".
 
     Returns the device and one sentence that says what was taken and, for "auto" where that is the CPU, why. "auto" for
@@ -45,7 +57,7 @@ def select_device(name: str = "auto", problem: Problem | None = None, members: i
     raise DeviceError(f"device {name!r} cannot be used: {reason}; use --device cpu, or mend that")
 
 
-def slow_on_gpu(problem: Problem, members: int) -> str:
+def slow_on_gpu(problem: Trainable, members: int) -> str:
     """Return why a GPU would be slower than the CPU for training `members` of `problem`, or "" if it would not.
 
     By counts of operations, not by measurement: none of this has been run on a GPU. A problem with a solver takes

@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from mcgc._integers import whole
-from mcgc.arrays import HOST, Array, Device, as_floats, is_host
+from mcgc._shapes import Array, Float, Real
+from mcgc.arrays import HOST, Device, as_floats, is_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, unknown
@@ -43,7 +44,21 @@ SCHEMES = tuple(f"{name}-{law}" for name in VARIANCES for law in ("uniform", "no
 def num_parameters(sizes: Sequence[int]) -> int:
     """Return m, the length of θ: the sum over layers of nₗ₋₁ nₗ + nₗ.
 
-    Raises `InputError` if there are fewer than two sizes or one is not a positive integer.
+    Parameters
+    ----------
+    sizes : sequence of int
+        The widths (n₀, n₁, …, n_L) of the layers, the input first.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two sizes or one is not a positive integer.
+
+    Examples
+    --------
+    >>> from mcgc import nets
+    >>> nets.num_parameters((2, 8, 1))
+    33
     """
     return _count(_sizes(sizes))
 
@@ -77,14 +92,46 @@ def init(
     dtype: Any = "float32",
     device: Device = HOST,
     scheme: str = "xavier-uniform",
-) -> Array:
-    """Return initial parameters θ, shape (m,): random weights and zero biases.
+) -> Float[Array, "m"]:
+    """Return initial parameters θ: random weights and zero biases.
 
-    The weights Wₗ have mean 0 and the variance v that `scheme` names: "xavier-…" 2 / (nₗ₋₁ + nₗ) (Glorot and Bengio
-    2010), "he-…" 2 / nₗ₋₁ (He et al. 2015), "lecun-…" 1 / nₗ₋₁ (LeCun et al. 1998). They are drawn from
-    U(−√(3v), √(3v)) for "…-uniform", from N(0, v) for "…-normal".
+    The weights Wₗ have mean 0 and a variance v. They are drawn from U(−√(3v), √(3v)) or from N(0, v).
 
-    Raises `InputError` for impossible sizes, an unknown scheme or dtype, or a key that is none.
+    Parameters
+    ----------
+    key : Key
+        The random key. Equal keys give equal parameters.
+    sizes : sequence of int
+        The widths (n₀, n₁, …, n_L) of the layers, the input first.
+    dtype : {"float32", "float64"}
+        The dtype of θ.
+    device : Device
+        The device of θ.
+    scheme : str
+        One of `SCHEMES`. The first word gives v: "xavier" 2 / (nₗ₋₁ + nₗ) [1]_, "he" 2 / nₗ₋₁ [2]_, "lecun"
+        1 / nₗ₋₁ [3]_. The second word gives the law: "uniform" or "normal".
+
+    Returns
+    -------
+    array of shape (m,)
+        The parameters, in the layout of `unpack`.
+
+    Raises
+    ------
+    InputError
+        If the sizes are impossible, the scheme or the dtype is unknown, or `key` is no key.
+
+    References
+    ----------
+    .. [1] Glorot and Bengio (2010), Understanding the difficulty of training deep feedforward neural networks.
+    .. [2] He et al. (2015), Delving deep into rectifiers.
+    .. [3] LeCun et al. (1998), Efficient backprop.
+
+    Examples
+    --------
+    >>> from mcgc import Key, nets
+    >>> nets.init(Key(0), (2, 8, 1)).shape
+    (33,)
     """
     num_parameters(sizes)
     if not isinstance(key, Key):
@@ -103,13 +150,27 @@ def init(
     return ops.concat(parts)
 
 
-def unpack(theta: Array, sizes: Sequence[int]) -> list[tuple[Array, Array]]:
+def unpack(
+    theta: Real[Array, "*members m"], sizes: Sequence[int]
+) -> list[tuple[Float[Array, "*members n_in n_out"], Float[Array, "*biases n_out"]]]:
     """Return the weights and biases (Wₗ, bₗ) of every layer, as views of θ.
 
-    θ has shape (..., m). For shape (m,) the biases have shape (nₗ,); with leading axes, which are members with
-    parameters of their own, the weights are stacks and the biases have shape (..., 1, nₗ) to broadcast over rows.
+    Parameters
+    ----------
+    theta : array of shape (m,) or (..., m)
+        The parameters. Leading axes are members, each with parameters of its own.
+    sizes : sequence of int
+        The widths (n₀, n₁, …, n_L) of the layers, the input first.
 
-    Raises `InputError` if θ does not have the length that `sizes` needs, or is not one of `mcgc.arrays.as_floats`.
+    Returns
+    -------
+    list of pairs of arrays
+        Wₗ has shape (..., nₗ₋₁, nₗ). bₗ has shape (nₗ,), or with members (..., 1, nₗ), which broadcasts over rows.
+
+    Raises
+    ------
+    InputError
+        If θ does not have the length that `sizes` needs, or `mcgc.arrays.as_floats` refuses it.
     """
     m, theta = num_parameters(sizes), as_floats(theta, "theta")
     if theta.shape[-1:] != (m,):
@@ -175,17 +236,49 @@ _BODY = Body(_forward, _pull)
 _fused = fused(_definition, _select)
 
 
-def apply(theta: Array, x: Array, sizes: Sequence[int], activation: str = "relu", skip: bool = False) -> Array:
-    """Return the net's output y, shape (..., rows, n_L), for parameters θ, shape (..., m), and x, (..., rows, n₀).
+def apply(
+    theta: Real[Array, "*members m"],
+    x: Real[Array, "*rows n_0"],
+    sizes: Sequence[int],
+    activation: str = "relu",
+    skip: bool = False,
+) -> Float[Array, "*out n_L"]:
+    """Return the net's output y. Differentiable in θ and x.
 
-    Leading axes are members: each θ is applied to its own x, or to the one x there is. An x of shape (n₀,) is one
-    row. `activation` is the function a between layers, one of `ACTIVATIONS`; there is none at the output. With
-    `skip`, hidden layers that keep the width add their input to their output. Differentiable in θ and x.
+    Parameters
+    ----------
+    theta : array of shape (m,) or (..., m)
+        The parameters. Leading axes are members, each with parameters of its own.
+    x : array of shape (n₀,), (rows, n₀) or (..., rows, n₀)
+        The input. Members share an x without leading axes.
+    sizes : sequence of int
+        The widths (n₀, n₁, …, n_L) of the layers, the input first.
+    activation : str
+        The function a between the layers, one of `ACTIVATIONS`. There is none at the output.
+    skip : bool
+        Whether hidden layers that keep the width add their input to their output (He et al. 2016).
 
-    Each of θ and x may be a sequence of numbers, or of integers, and then takes the dtype of the other
+    Returns
+    -------
+    array of shape (n_L,), (rows, n_L) or (..., rows, n_L)
+        The output. Its leading axes are the members.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, the activation is unknown, or θ or x is neither float32 nor float64.
+
+    Notes
+    -----
+    Each of θ and x may be a sequence of numbers, or an array of integers. It then gets the dtype of the other
     (`mcgc.arrays.as_floats`).
 
-    Raises `InputError` if shapes or the name of the activation do not fit, or θ or x is of another dtype.
+    Examples
+    --------
+    >>> from mcgc import Key, nets
+    >>> sizes = (2, 8, 1)
+    >>> nets.apply(nets.init(Key(0), sizes), [[0.0, 0.0], [1.0, 2.0]], sizes, "tanh").shape
+    (2, 1)
     """
     sizes = _sizes(sizes)
     theta = as_floats(theta, "theta", x)

@@ -7,7 +7,9 @@ from pathlib import Path
 import array_api_strict
 import joblib
 import pytest
+import shapes  # noqa: F401 - checks what mcgc's signatures say of shapes, and is imported before it
 
+# isort: split
 from mcgc.arrays import DTYPES, HOST, Device
 from mcgc.autodiff import Traced
 from mcgc.devices import select_device

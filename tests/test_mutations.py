@@ -11,7 +11,7 @@ import pytest
 from mcgc_datasets import mnist_image, write_series
 
 from mcgc.train import run_file
-from mcgc.train._packing import records
+from mcgc.train._resume import records
 
 SCRIPT = Path(__file__).with_name("mutations.py")
 DATA = Path(__file__).with_name("data")

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.contest import Plan, Row, contest
-from bench.place import place_of
+from bench.comparison import Plan, Row, compare
 from bench.timing import Side
+from bench.transfers import transfers_to
 
 SIZES = (111_160, 10**7)
 RATE = 1e-4
@@ -24,15 +24,15 @@ def ours(m: int, device: str = "cpu") -> Side:
     from mcgc.arrays import to_host
     from mcgc.optim import adam
 
-    place = place_of(device)
-    theta, gradient = map(place.put, _start(m))
+    transfers = transfers_to(device)
+    theta, gradient = map(transfers.put, _start(m))
     optimizer = adam(RATE)
     state = optimizer.init(theta)
 
     def run() -> None:
         nonlocal theta, state
         theta, state = optimizer.update(gradient, state, theta)
-        place.wait(theta[:1])
+        transfers.wait(theta[:1])
 
     return Side(run, 1, {"update": to_host(optimizer.update(gradient, state, theta)[0])})
 
@@ -88,5 +88,5 @@ def rows(plan: Plan) -> list[Row]:
     found = []
     for m in SIZES[:1] if plan.quick else SIZES:
         targets = TARGETS if m == SIZES[0] else {}
-        found += contest(plan, f"adam {m:,}", __name__, list(SIDES), TOLERANCES, targets, {"m": m})
+        found += compare(plan, f"adam {m:,}", __name__, list(SIDES), TOLERANCES, targets, {"m": m})
     return found

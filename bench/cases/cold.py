@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import environment, spread
 
 STEP = """

@@ -1,9 +1,8 @@
 """Eight members of a short Lorenz training: by one worker, and by a worker on every core."""
 
 import time
-from collections import deque
 
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import cores, environment, ratio, spread, variables
 
 MEMBERS, EPOCHS = 8, 10
@@ -16,18 +15,23 @@ def rows(plan: Plan) -> list[Row]:
 
     from mcgc import train
     from mcgc.arrays import HOST
-    from mcgc.train import problems
-    from mcgc.train._processes import workers
+    from mcgc.train import Hook, Processes, problems
 
     members, epochs, rounds = (2, 1, 1) if plan.quick else (MEMBERS, EPOCHS, min(plan.rounds, 3))
     settings, data = problems.get("lorenz").recipe._replace(members=members, epochs=epochs), load("lorenz")
     task, every = train.bind(settings, data, HOST), cores()
     taken: dict[int, list[float]] = {1: [], every: []}
-    with variables(environment(1)), workers(1, settings, data) as one, workers(every, settings, data) as all_:
+    with (
+        variables(environment(1)),
+        Processes(1).start(task, Hook()) as one,
+        Processes(every).start(task, Hook()) as all_,
+    ):
         for turn in range(1 + rounds):  # the first starts the workers, and compiles
             for count, advance in ((1, one), (every, all_)):
                 began = time.perf_counter()
-                deque(train.epochs(task, train.draw(task), advance_all=advance), maxlen=0)
+                after = train.draw(task)
+                for epoch in range(1, epochs + 1):
+                    after = [member for member, _ in advance(after, epoch)]
                 if turn:
                     taken[count].append(time.perf_counter() - began)
     note = f"{members} members; ratio to all cores"

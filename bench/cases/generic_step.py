@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.contest import Plan, Row, contest
+from bench.comparison import Plan, Row, compare
 from bench.timing import Side
 
 RTOL, ATOL, TIGHT = 1e-6, 1e-8, 1e-10
@@ -105,4 +105,4 @@ SIDES = {"mcgc": ours, "diffrax": by_diffrax, "torchdiffeq": by_torchdiffeq}
 
 def rows(plan: Plan) -> list[Row]:
     """Time value and gradient."""
-    return contest(plan, "generic-step", __name__, list(SIDES), TOLERANCES, TARGETS)
+    return compare(plan, "generic-step", __name__, list(SIDES), TOLERANCES, TARGETS)

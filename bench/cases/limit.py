@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from bench.cases import lorenz_step, mnist_step
-from bench.contest import Plan, Row
+from bench.comparison import Plan, Row
 from bench.timing import Side, measure, ratio, spread
 
 TARGET = 0.70

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.contest import Plan, Row, contest
+from bench.comparison import Plan, Row, compare
 from bench.timing import Side
 
 BATCH, EPOCHS = 4, 30
@@ -243,4 +243,4 @@ def rows(plan: Plan) -> list[Row]:
     """Time a step, at the initial parameters if in a hurry."""
     options = {"epochs": 0 if plan.quick else EPOCHS}
     start(**options)  # the sides find it in the cache
-    return contest(plan, "lorenz-step", __name__, list(SIDES), TOLERANCES, TARGETS, options)
+    return compare(plan, "lorenz-step", __name__, list(SIDES), TOLERANCES, TARGETS, options)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.contest import Plan, Row, contest
-from bench.place import place_of
+from bench.comparison import Plan, Row, compare
 from bench.timing import Side
+from bench.transfers import transfers_to
 
 DEPTH, WIDTH, BATCH, PIXELS, CLASSES = 30, 50, 250, 784, 10
 RATE, RATE_LAM, BETA, LOG_LAM0, CAP = 1e-4, 1e-2, 1e-3, -13.0, 2.0
@@ -39,8 +39,11 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
     from mcgc.optim import adam
 
     sizes, theta, images, labels = start(depth, width, batch)
-    place = place_of(device)
-    theta, batches = place.put(theta), [tuple(map(place.put, pair)) for pair in zip(images, labels, strict=True)]
+    transfers = transfers_to(device)
+    theta, batches = (
+        transfers.put(theta),
+        [tuple(map(transfers.put, pair)) for pair in zip(images, labels, strict=True)],
+    )
 
     def objective(theta: Any, batch: tuple) -> Any:
         pixels, classes = batch
@@ -54,7 +57,7 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
         nonlocal state
         for batch in batches:
             state, _ = method.step(state, batch, fold_in(Key(0), state.steps))
-        place.wait(state.log_lam)
+        transfers.wait(state.log_lam)
 
     loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))
     return Side(run, STEPS, {"loss": loss, "gradient": gradient})
@@ -242,4 +245,4 @@ TARGETS = {"jax": 2.0, "torch": 3.0, "autograd": 5.0}
 
 def rows(plan: Plan) -> list[Row]:
     """Time a step."""
-    return contest(plan, "mnist-step", __name__, list(SIDES), TOLERANCES, TARGETS)
+    return compare(plan, "mnist-step", __name__, list(SIDES), TOLERANCES, TARGETS)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.contest import Plan, Row, contest
-from bench.place import place_of
+from bench.comparison import Plan, Row, compare
 from bench.timing import Side
+from bench.transfers import transfers_to
 
 SIZES = (111_160, 10**7)
 SCALE = 0.5
@@ -36,14 +36,14 @@ def ours(m: int, device: str = "cpu") -> Side:
     from mcgc.kernels import kernels_for
     from mcgc.random import Key, fold_in
 
-    place = place_of(device)
-    theta, step = place.put(_theta(m)), 0
+    transfers = transfers_to(device)
+    theta, step = transfers.put(_theta(m)), 0
     perturb = kernels_for(theta).perturb
 
     def run() -> None:
         nonlocal step
         step += 1
-        place.wait(perturb(theta, SCALE, fold_in(Key(0), step))[1])
+        transfers.wait(perturb(theta, SCALE, fold_in(Key(0), step))[1])
 
     return Side(run, 1, _values(_theta(m), *map(to_host, perturb(theta, SCALE, Key(0)))))
 
@@ -101,5 +101,5 @@ def rows(plan: Plan) -> list[Row]:
     found = []
     for m in SIZES[:1] if plan.quick else SIZES:
         targets = TARGETS if m == SIZES[0] else {}
-        found += contest(plan, f"noise {m:,}", __name__, list(SIDES), TOLERANCES, targets, {"m": m})
+        found += compare(plan, f"noise {m:,}", __name__, list(SIDES), TOLERANCES, targets, {"m": m})
     return found

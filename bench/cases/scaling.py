@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bench.cases import lorenz_step, mnist_step
-from bench.contest import OURS, Plan, Row
+from bench.comparison import OURS, Plan, Row
 from bench.timing import Side, measure, spread
 
 NETS = ("mcgc", "jax", "torch")

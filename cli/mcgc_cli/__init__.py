@@ -8,13 +8,13 @@ from mcgc_cli.compare import compare
 from mcgc_cli.completion import completion
 from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
+from mcgc_cli.errors import ErrorGroup
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
 from mcgc_cli.reproduce import reproduce
-from mcgc_cli.sentences import Sentences
 
 
-@click.group(cls=Sentences, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ErrorGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mcgc")
 @click.pass_context
 def main(ctx: click.Context) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
+from mcgc_cli.errors import FAILURE, Stopped
 from mcgc_cli.options import json_option
-from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.summary import as_json
 from mcgc_cli.values import FILE, PROBLEM, choice
 

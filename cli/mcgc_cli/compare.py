@@ -12,7 +12,7 @@ from mcgc_cli.summary import SPREAD, as_json, as_table, number, spread_rows
 from mcgc_cli.values import FILE
 
 if TYPE_CHECKING:
-    from mcgc.train.run_file import Run
+    from mcgc.train.run_file import RunFile
 
 
 @click.command()
@@ -27,7 +27,7 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc.paper.comparison import summary
     from mcgc.train import problems, run_file
-    from mcgc.train._packing import records
+    from mcgc.train._resume import records
     from mcgc_cli import pictures
 
     if output is not None:
@@ -61,7 +61,7 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
     click.echo(as_json(result) if json else _text(result))
 
 
-def _differences(first: "Run", other: "Run") -> dict[str, Any]:
+def _differences(first: "RunFile", other: "RunFile") -> dict[str, Any]:
     """Return the interval of each quantity's mean, less that of the first run, and whether members were paired.
 
     Member i of both has the same initial parameters and test set if seed, data and dtype are the same.
@@ -77,7 +77,7 @@ def _differences(first: "Run", other: "Run") -> dict[str, Any]:
     return found
 
 
-def _recall(problem: Any, run: "Run", path: str) -> list[dict[str, Any]]:
+def _recall(problem: Any, run: "RunFile", path: str) -> list[dict[str, Any]]:
     """Return, for each member, the fraction right of each class, and the classes that it never names."""
     from mcgc_datasets import load
 

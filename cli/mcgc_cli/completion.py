@@ -62,8 +62,8 @@ def _home(variable: str, *default: str) -> Path:
 
 def _bash() -> Path:
     own = os.environ.get("BASH_COMPLETION_USER_DIR")
-    place = Path(own) if own else _home("XDG_DATA_HOME", ".local", "share") / "bash-completion"
-    return place / "completions" / "mcgc"
+    directory = Path(own) if own else _home("XDG_DATA_HOME", ".local", "share") / "bash-completion"
+    return directory / "completions" / "mcgc"
 
 
 # where the script of each shell is looked for, and what is to be done for that

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mcgc.errors import DatasetError, OutputError
+from mcgc_cli.errors import FAILURE, Stopped
 from mcgc_cli.options import json_option
-from mcgc_cli.sentences import FAILURE, Stopped
 from mcgc_cli.values import FILE, PROBLEM
 
 if TYPE_CHECKING:

@@ -1,43 +1,27 @@
-"""`mcgc doctor`: what is installed, whether what computes is right here, and what memory a run takes."""
+"""`mcgc doctor`: what is installed, and whether what computes is right here."""
 
 import os
 import platform
-import re
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mcgc.errors import DeviceError
-from mcgc_cli.options import json_option, settings_of
-from mcgc_cli.sentences import FAILURE, Stopped
+from mcgc_cli.errors import FAILURE, Stopped
+from mcgc_cli.options import json_option
 from mcgc_cli.summary import as_json
-from mcgc_cli.values import DEVICE, FILE, PROBLEM
-
-EXAMPLES = {"mnist": (60_000, 1), "lotka-volterra": (30, 50), "lorenz": (30, 20)}  # of the paper, and their times
 
 
 @click.command()
 @click.option("--gpu", is_flag=True, help="Check a GPU: its kernels, and whole computations against the CPU.")
-@click.option("--problem", type=PROBLEM, help="Tell the memory that a run on this problem takes, and nothing else.")
-@click.option("--dataset", metavar="FILE", type=FILE, help="HDF5 file of its data.  [default: those of the paper]")
-@click.option("--members", type=int, help="Models of the run.  [default: the recipe's]")
-@click.option("--batch-size", type=int, help="Examples a step of the run.  [default: the recipe's]")
-@click.option("--device", type=DEVICE, help="Device of the run: auto, cpu, cuda, or cuda:N, which need not be there.")
 @json_option
-def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
+def doctor(gpu: bool, json: bool) -> None:
     """Describe the installation, and compare every compiled kernel with its meaning.
 
-    With --problem, tell the memory of a run instead. The exit status is 1 if a kernel does not compile or does not
-    agree, or if a GPU is to be checked and none can be used. The last
-    line says what came of it.
+    The exit status is 1 if a kernel does not compile or does not agree, or if a GPU is to be checked and none can be
+    used. The last line is the verdict.
     """
-    if problem is not None and not gpu:
-        result: dict[str, Any] = _memory(problem, **run)
-        click.echo(as_json(result) if json else _memory_text(result))
-        return
-    if problem is not None or any(value is not None for value in run.values()):
-        raise click.UsageError("--dataset, --members, --batch-size and --device go with --problem, which goes alone")
     # imported here, since help should not wait for it
     from mcgc.checks.device import acceptance
     from mcgc.checks.kernels import agreements
@@ -48,10 +32,10 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
         devices = {name: select_device(name) for name in ("cpu", "cuda" if gpu else "auto")}
     except DeviceError as error:
         raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
-    places = list({place.name: place for place, _ in devices.values()}.values())
-    found = [a for place in places for a in agreements(place)]
+    used = list({device.name: device for device, _ in devices.values()}.values())
+    found = [a for device in used for a in agreements(device)]
     found += acceptance(devices["cuda"][0]) if gpu else []
-    result = {
+    result: dict[str, Any] = {
         "versions": versions(),
         "processor": _processor(),
         "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -66,56 +50,11 @@ def doctor(gpu: bool, json: bool, problem: str | None, **run: Any) -> None:
     if wrong:
         result["verdict"] = f"not to be trusted on this machine: {', '.join(wrong)}; please report it"
     else:
-        right = f"ready: all that was compared is right on {' and '.join(place.name for place in places)}"
+        right = f"ready: all that was compared is right on {' and '.join(device.name for device in used)}"
         result["verdict"] = f"{right}; begin with: mcgc fit --problem lorenz"
     click.echo(as_json(result) if json else _text(result))
     if wrong:
         raise Stopped(result["verdict"], FAILURE)
-
-
-def _memory(
-    name: str, dataset: str | None, members: int | None, batch_size: int | None, device: str | None
-) -> dict[str, Any]:
-    """Return the memory of a run, in bytes."""
-    from mcgc_datasets import load
-
-    from mcgc.arrays import Device
-    from mcgc.devices import select_device
-    from mcgc.train import problems
-    from mcgc.train._memory import predict
-
-    problem = problems.get(name)
-    settings = settings_of(problem, {"members": members, "batch_size": batch_size})
-    count, times = EXAMPLES[name]
-    if dataset is not None:
-        data: Any = load(name, dataset)
-        count, times = data.num_examples, len(data.times) if "solver" in problem.options else 1
-    named = re.fullmatch(r"cuda(:\d+)?", device or "auto")
-    place = Device(named[0], None, None) if named else select_device(device or "auto", problem, settings.members)[0]  # type: ignore[arg-type]
-    found = predict(problem, settings, count, times, place)
-    return {
-        "problem": name,
-        "device": place.name,
-        "members": settings.members,
-        "batch_size": settings.batch_size,
-        "examples": count,
-        **found._asdict(),
-        "total": found.total,
-    }
-
-
-def _memory_text(result: dict[str, Any]) -> str:
-    from mcgc.train._memory import PARTS, amount
-
-    members, turns = result["members"], "one after the other" if result["at_once"] == 1 else "all at once"
-    of = "1 member" if members == 1 else f"{members} members {turns}"
-    return "\n".join(
-        [
-            f"{result['problem']} on {result['device']}, {result['examples']} examples in batches of "
-            f"{result['batch_size']}, {of}",
-            *(f"{part:<11} {amount(result[part]):>10}" for part in (*PARTS, "total")),
-        ]
-    )
 
 
 def _processor() -> str:

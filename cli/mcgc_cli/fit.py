@@ -2,11 +2,11 @@
 
 import os
 import shlex
-from contextlib import ExitStack
 from typing import Any
 
 import click
 
+from mcgc_cli.errors import tell
 from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import (
     debug_option,
@@ -20,8 +20,6 @@ from mcgc_cli.options import (
     workers_option,
 )
 from mcgc_cli.progress import progress
-from mcgc_cli.sentences import tell
-from mcgc_cli.signals import noted
 from mcgc_cli.summary import as_json, as_text, result_of, warn
 from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
@@ -95,12 +93,8 @@ def fit(
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc_datasets import load
 
-    from mcgc import files
-    from mcgc.hdf5 import check_file
-    from mcgc.train import problems, run_file
-    from mcgc_cli.lock import locked
-    from mcgc_cli.saving import begun, free, same_run
-    from mcgc_cli.train import train_and_save
+    from mcgc.train import Run, bind, free_path, problems
+    from mcgc_cli.finish import finish
 
     ctx.meta["debug"] = debug
     if resume is not None and (output is not None or force):
@@ -108,38 +102,38 @@ def fit(
     if resume is not None and recipe is not None:
         raise click.UsageError("--resume goes on with the settings of its file: leave out --recipe")
     say = (lambda sentence: None) if quiet else tell
-    with ExitStack() as stack:
-        old = None
-        if resume is not None:
-            check_file(resume, f"run file {resume!r}")
-            stack.enter_context(locked(resume, say))  # before it is read, since another process may be about to save
-            old, force = run_file.load(resume), True
-            problem, dataset, device = resumed(old, problem, dataset, device)
-        if problem is None:
-            raise click.UsageError("Missing option '--problem'.")
-        known = problems.get(problem)
-        own = known.name != problem  # a problem of a file, which a run that goes on has to find from anywhere
-        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(problem)))
-        place, taken = device_of(device, workers, known, settings.members)
-        path = resume if output is None else output
-        path = free(f"{known.name}-seed{settings.seed}.h5") if path is None else path
-        files.check_writable(path, force)
-        if resume is None:
-            stack.enter_context(locked(path, say))
-        data = load(known if own else problem, dataset)
-        saver = begun(path, force, checkpoint_every, settings, data, place)
+
+    def task_of(problem: str | None, dataset: str | None, device: str | None, old: Any = None) -> Any:
+        """Return the task: of the options, or of those and what the run file `old` holds."""
         if old is not None:
-            saver = same_run(saver, old, allow_changed)
-            if old.epoch == settings.epochs:
-                say(f"{path} is finished, all {old.epoch} epochs of it: give --epochs to go on")
-                _report(settings, saver.records, place.name, path, json)
-                return
-        say(taken)
-        heed = stack.enter_context(noted())
-        show = stack.enter_context(progress(settings.epochs, quiet))
-        again = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
-        train_and_save(saver, settings, data, place, workers=workers, heed=heed, show=show, say=say, again=again)
-    _report(settings, saver.records, place.name, saver.path, json)
+            problem, dataset, device = resumed(old, problem, dataset, device)
+        known = problems.get(str(problem))
+        own = known.name != problem  # a problem of a file, which a run that goes on has to find from anywhere
+        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_found_again(str(problem))))
+        used, sentence = device_of(device, workers, known, settings.members)
+        data = load(known if own else str(problem), dataset)
+        if old is None or old.epoch < settings.epochs:
+            say(sentence)
+        return bind(settings, data, used)
+
+    how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "message": say}
+    if resume is not None:
+        take_up = lambda old: task_of(problem, dataset, device, old)
+        run = Run.resume(resume, take_up, allow_changed=allow_changed, **how)
+    elif problem is None:
+        raise click.UsageError("Missing option '--problem'.")
+    else:
+        known = problems.get(problem)
+        seed = given["seed"] if given["seed"] is not None else known.recipe_of(recipe).seed
+        path = free_path(f"{known.name}-seed{seed}.h5") if output is None else output
+        run = Run.create(path, lambda: task_of(problem, dataset, device), overwrite=force, **how)
+    with run:
+        if run.finished:
+            say(f"{run.path} is finished, all {run.epoch} epochs of it: give --epochs to go on")
+        else:
+            with progress(run.task.settings.epochs, quiet) as show:
+                finish(run, workers, show, say, lambda path: f"mcgc fit --resume {shlex.quote(path)}")
+        _report(run, json)
 
 
 def _found_again(problem: str) -> str:
@@ -148,7 +142,7 @@ def _found_again(problem: str) -> str:
     return f"{os.path.abspath(path)}:{name}" if colon else problem
 
 
-def _report(settings: Any, records: list, device: str, path: str, json: bool) -> None:
-    result = result_of(settings, records, device, path)
+def _report(run: Any, json: bool) -> None:
+    result = result_of(run)
     warn(result)
     click.echo(as_json(result) if json else as_text(result))

@@ -12,7 +12,7 @@ from mcgc_cli.values import DEVICE, choice
 if TYPE_CHECKING:
     from mcgc.arrays import Device
     from mcgc.train import Problem, Settings
-    from mcgc.train.run_file import Run
+    from mcgc.train.run_file import RunFile
 
 workers_option = click.option(
     "--workers",
@@ -91,7 +91,7 @@ ROWS = (
         "--loss",
         "loss",
         str,
-        "Loss of a classifier; softmax-cross-entropy takes the softmax of the logits as logits.",
+        "Loss of a classifier or a regressor; softmax-cross-entropy takes the softmax of the logits as logits.",
         "Model",
     ),
     Row(
@@ -162,27 +162,31 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
 
 
 def settings_of(
-    problem: "Problem", given: Mapping[str, Any], run: "Run | None" = None, recipe: "Settings | None" = None
+    problem: "Problem", given: Mapping[str, Any], run: "RunFile | None" = None, recipe: "Settings | None" = None
 ) -> "Settings":
     """Return the settings of `run`, or else `recipe`, or else the default of `problem`, with the options given.
 
     Raises `InputError`, one sentence with the flag, the value and what is allowed, for one out of range, or one that
     does not apply to the problem.
     """
-    import re
-
     from mcgc.errors import InputError
     from mcgc.train import Settings, validate
 
     options = {field: value for field, value in given.items() if value is not None}
+    start = (recipe or problem.recipe_of())._asdict() if run is None else run.settings
+    settings = Settings.of({**start, **options})
     try:
-        start = (recipe or problem.recipe_of())._asdict() if run is None else run.settings
-        return validate(Settings(**{**start, **options}), problem.options)
-    except InputError as error:  # the library speaks of fields, the user of flags
-        flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
-        raise InputError(re.sub(rf"\b({'|'.join(flags)})\b", lambda found: flags[found[0]], str(error))) from None
-    except TypeError as error:
-        raise InputError(f"the run file's settings are not those of a run ({error}): copy it again") from None
+        return validate(settings, problem.options)
+    except InputError as error:
+        raise InputError(with_flags(str(error))) from None
+
+
+def with_flags(sentence: str) -> str:
+    """Return a sentence of the library, which speaks of fields of `Settings`, with the flags of the command."""
+    import re
+
+    flags = {row.field: row.flag.partition("/")[0] for row in ROWS}
+    return re.sub(rf"\b({'|'.join(flags)})\b", lambda found: flags[found[0]], sentence)
 
 
 def device_of(name: str | None, workers: int, problem: "Problem", members: int) -> tuple["Device", str]:
@@ -194,14 +198,14 @@ def device_of(name: str | None, workers: int, problem: "Problem", members: int) 
     from mcgc.errors import InputError
 
     name = name or "auto"
-    place, taken = select_device("cpu" if workers > 1 and name == "auto" else name, problem, members)
-    if workers > 1 and place.name != "cpu":
-        raise InputError(f"--workers {workers} needs the CPU, not {place.name}: add --device cpu, or leave it out")
-    return place, taken
+    used, sentence = select_device("cpu" if workers > 1 and name == "auto" else name, problem, members)
+    if workers > 1 and used.name != "cpu":
+        raise InputError(f"--workers {workers} needs the CPU, not {used.name}: add --device cpu, or leave it out")
+    return used, sentence
 
 
 def resumed(
-    run: "Run", problem: str | None, dataset: str | None, device: str | None
+    run: "RunFile", problem: str | None, dataset: str | None, device: str | None
 ) -> tuple[str, str | None, str | None]:
     """Return problem, dataset file and device to go on with `run`: those given, or else its own.
 

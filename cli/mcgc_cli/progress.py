@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from mcgc_cli.sentences import tell
+from mcgc_cli.errors import tell
 
 MOST_LINES = 30
 

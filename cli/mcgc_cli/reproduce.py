@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from mcgc.errors import InputError, OutputError, unknown
+from mcgc_cli.errors import tell
 from mcgc_cli.options import chosen_options, debug_option, device_option, json_option, quiet_option, workers_option
-from mcgc_cli.sentences import tell
 from mcgc_cli.summary import as_json
 from mcgc_cli.values import DIRECTORY, FILE, STUDY
 
@@ -58,57 +58,68 @@ def reproduce(
     # imported here, since help and mistakes of spelling should not wait for it
     from mcgc import files
     from mcgc.paper import ensembles
-    from mcgc_cli import arms, exact, pictures
+    from mcgc_cli import ensembles as trained
+    from mcgc_cli import figures, pictures
 
     ctx.meta["debug"] = debug
-    names = sorted([*exact.names(), *ensembles.names()])
+    names = sorted([*figures.names(), *ensembles.names()])
     if name not in names:
         raise InputError(unknown("study", name, names))
     say = (lambda sentence: None) if quiet else tell
-    place = out or name
-    if name in exact.names():
-        text = exact.as_text
+    directory = out or name
+    if name in figures.names():
+        text = figures.as_text
         own = None if ctx.get_parameter_source("workers") is ParameterSource.DEFAULT else workers
-        members = exact.count(name, {**given, "data": data, "device": device, "workers": own})
-        _open(place, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
-        results, figure = exact.reproduce(name, members)
+        members = figures.count(name, {**given, "data": data, "device": device, "workers": own})
+        _open(directory, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
+        results, figure = figures.reproduce(name, members)
     else:
-        text, study = arms.as_text, ensembles.get(name)
-        planned = arms.planned(study, given)
-        _open(place, resume, name)
-        results, figure = arms.reproduce(
-            study, planned, place, data, device_name=device, workers=workers, quiet=quiet, say=say, again=_again(ctx)
+        text, study = trained.as_text, ensembles.get(name)
+        planned = trained.planned(study, given)
+        _open(directory, resume, name)
+        results, figure = trained.reproduce(
+            study,
+            planned,
+            directory,
+            data,
+            device_name=device,
+            workers=workers,
+            quiet=quiet,
+            say=say,
+            again=_again(ctx),
         )
     for ending in pictures.FORMATS:
-        pictures.save(figure, Path(place, name + ending))
-    files.write(Path(place, RESULTS), f"{as_json(results, indent=2)}\n".encode())
-    click.echo(as_json(results) if json else f"{text(results)}\nsaved to {place}")
+        pictures.save(figure, Path(directory, name + ending))
+    files.write(Path(directory, RESULTS), f"{as_json(results, indent=2)}\n".encode())
+    click.echo(as_json(results) if json else f"{text(results)}\nsaved to {directory}")
 
 
-def _open(place: str, resume: bool, name: str, foreign: Collection[str] = ()) -> None:
+def _open(directory: str, resume: bool, name: str, foreign: Collection[str] = ()) -> None:
     """Make the directory of the study `name`, in which no file is called as one of `foreign`.
 
     Raises `OutputError` if it cannot be, or holds something that is not to be gone on with.
     """
     try:
-        os.makedirs(place, exist_ok=True)
-        used = os.listdir(place)
+        os.makedirs(directory, exist_ok=True)
+        used = os.listdir(directory)
     except OSError as error:
         raise OutputError(
-            f"directory {place!r} cannot be used ({error.strerror}): choose another with --out"
+            f"directory {directory!r} cannot be used ({error.strerror}): choose another with --out"
         ) from error
     if used and not resume:
-        raise OutputError(f"directory {place!r} is not empty: choose another with --out, or go on there with --resume")
-    theirs = [file for file in used if file in foreign or (file == RESULTS and _study(place) != name)]
+        raise OutputError(
+            f"directory {directory!r} is not empty: choose another with --out, or go on there with --resume"
+        )
+    theirs = [file for file in used if file in foreign or (file == RESULTS and _study(directory) != name)]
     if theirs:
-        raise OutputError(f"directory {place!r} holds {min(theirs)}, not of {name}: choose another with --out")
+        raise OutputError(f"directory {directory!r} holds {min(theirs)}, not of {name}: choose another with --out")
 
 
-def _study(place: str) -> Any:
-    """Return the name of the study that the results in `place` are of, None if they are of none."""
+def _study(directory: str) -> Any:
+    """Return the name of the study that the results in `directory` are of, None if they are of none."""
     from mcgc.hdf5 import check_file
 
-    path = Path(place, RESULTS)
+    path = Path(directory, RESULTS)
     try:
         check_file(path, "results")
         return json.loads(path.read_bytes())["study"]

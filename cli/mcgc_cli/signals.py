@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP, noted when they come and heeded where it suits."""
+"""SIGINT, SIGTERM and SIGHUP, noted when they come, and acted on between steps."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def noted() -> Iterator[Callable[[], None]]:
+def interruptible() -> Iterator[Callable[[], None]]:
     """Give a function that raises `Interrupted` once a signal has come; a second signal, but for a
     hang-up, ends the process at once.
 
@@ -33,14 +33,14 @@ def noted() -> Iterator[Callable[[], None]]:
             # of hang-ups one comes from the system and another from the shell
             signal.signal(each, signal.SIG_DFL if each in NUMBERS[:2] else signal.SIG_IGN)
 
-    def heed() -> None:
+    def check() -> None:
         if came:
             raise Interrupted(came[0])
 
-    heeded = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
-    before = {number: signal.signal(number, note) for number in heeded}
+    caught = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
+    before = {number: signal.signal(number, note) for number in caught}
     try:
-        yield heed
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -93,10 +93,11 @@ def warn(result: dict[str, Any]) -> None:
         click.echo(f"mcgc: {'; '.join(ended)}: the result is that of the best epoch", err=True)
 
 
-def result_of(settings: Any, records: Sequence[Any], device: str, output: str) -> dict[str, Any]:
+def result_of(run: Any) -> dict[str, Any]:
     """Return what the command reports of a run: lists have one entry a member, and are those of its best epoch."""
     from mcgc.paper.comparison import best_records
 
+    settings, records = run.task.settings, run.records
     chosen, last = best_records(records), records[-1]
     evaluations = [count for record in records for count in record.function_evaluations]
 
@@ -113,14 +114,14 @@ def result_of(settings: Any, records: Sequence[Any], device: str, output: str) -
         "estimator": settings.estimator,
         "seed": settings.seed,
         "dtype": settings.dtype,
-        "device": device,
+        "device": run.task.device.name,
         "best_epoch": [record.epoch for record in chosen],
         **{field: at_best(field) for field in scores},
         "log_lam": [record.log_lam[member] for member, record in enumerate(chosen)],
         "last": {field: _or_none(list(getattr(last, field))) for field in scores},
         "function_evaluations": None if None in evaluations else sum(evaluations),
         "seconds": sum(record.seconds for record in records),
-        "output": output,
+        "output": run.path,
     }
 
 

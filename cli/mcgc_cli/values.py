@@ -52,9 +52,9 @@ def _surfaces(ctx: click.Context) -> Iterable[str]:
 
 def _studies(ctx: click.Context) -> Iterable[str]:
     from mcgc.paper import ensembles
-    from mcgc_cli import exact
+    from mcgc_cli import figures
 
-    return sorted([*exact.names(), *ensembles.names()])
+    return sorted([*figures.names(), *ensembles.names()])
 
 
 FILE, DIRECTORY = Place("file"), Place("dir")

@@ -97,7 +97,7 @@ def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacke
     task = train.bind(settings, _data(problem), device, problem)
     several = train.draw(task)
     if stacked and members > 1:
-        from mcgc.train._stacked import stacked_member
+        from mcgc.train._strategies import stacked_member
 
         return _taken(task, stacked_member(several))
     found = [_taken(task, member) for member in several]

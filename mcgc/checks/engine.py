@@ -82,7 +82,7 @@ class Estimate(NamedTuple):
 def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list[Difference]:
     """Take `steps` steps of Algorithm 2 with the engine and with the reference, and return how far they are apart.
 
-    They are the first steps of `training.fit` of `problem` on `data`, in float64, whatever the settings' dtype. Both
+    They are the first steps of `mcgc.train.fit` of `problem` on `data`, in float64, whatever the settings' dtype. Both
     start from the same θ, and go on from their own.
 
     Raises `InputError` if there is no reference for the problem or the estimator, or the settings are of plain

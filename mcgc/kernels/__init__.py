@@ -4,22 +4,17 @@
 CuPy arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
 """
 
-from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 
 from mcgc.arrays import Array, is_cupy, is_host
 from mcgc.kernels import reference
+from mcgc.kernels.announce import when_compiling
+
+__all__ = ["cache_directory", "kernels_for", "when_compiling"]
 
 _found: dict[tuple, ModuleType] = {}  # by type and dtype: to choose anew costs microseconds a call
-
-announce: list[Callable[[], None]] = []  # what `when_compiling` was given, until it is called
-
-
-def when_compiling(say: Callable[[], None]) -> None:
-    """Call `say()` when the first of the CPU kernels is about to be compiled; never, if Numba's cache has them all."""
-    announce[:] = [say]
 
 
 def cache_directory() -> str | None:

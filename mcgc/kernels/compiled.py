@@ -16,8 +16,8 @@ import numpy as np
 from numba import config, njit
 from numba.core import event
 
-import mcgc
-from mcgc import kernels
+from mcgc._version import __version__
+from mcgc.kernels import announce
 
 _said: list[str] = []  # why nothing is kept, once it has been said
 
@@ -74,7 +74,7 @@ def _enable(dispatcher: Any) -> None:
 def _sources() -> bytes:
     """Return a hash of the sources of all kernels, and of the version, for what they take from elsewhere."""
     texts = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    return sha256(b"".join([mcgc.__version__.encode(), *texts])).digest()
+    return sha256(b"".join([__version__.encode(), *texts])).digest()
 
 
 def _say_that_nothing_is_kept(reason: str) -> None:
@@ -93,8 +93,8 @@ class _Compiling(event.Listener):
     """Calls what `mcgc.kernels.when_compiling` was given, when the first of the kernels is compiled."""
 
     def on_start(self, event: Any) -> None:
-        if kernels.announce and event.data["dispatcher"].py_func.__module__.startswith("mcgc."):
-            kernels.announce.pop()()
+        if event.data["dispatcher"].py_func.__module__.startswith("mcgc."):
+            announce.compiling()
 
     def on_end(self, event: Any) -> None:
         """Do nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from mcgc import arrays
-from mcgc.arrays import Array, namespace_of
+from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
 from mcgc.autodiff.transforms import vjp
@@ -105,17 +105,21 @@ def begin(system: System, t: Array, y: Array, k: Array) -> Tracker:
     """Return the tracker at time `t` (batch, 1) and state `y`, whose rate is `k`."""
     xp = namespace_of(y)
     none = xp.zeros_like(y[:, 0], dtype=xp.int64)
-    return Tracker(tuple(_side(guard, t, y, k, 0.0) for guard in system.guards), (none,) * len(system.guards))
+    return Tracker(tuple(_side(guard, t, y, k) for guard in system.guards), (none,) * len(system.guards))
 
 
-def _side(guard: Rate, t: Array, y: Array, k: Array, tolerance: Any) -> Array:
-    """Return the sign that `guard` has just after (t, y): that of its value, or near zero that of its derivative."""
+def _side(guard: Rate, t: Array, y: Array, k: Array, noise: Any = 0.0) -> Array:
+    """Return the sign that `guard` has just after (t, y): that of its value, or of its derivative if that is rounding.
+
+    Rounding is what the rounding of t and y makes of it, or a few times `noise`.
+    """
     xp = namespace_of(y)
-    t = xp.astype(t, y.dtype)
-    value, pullback = vjp(guard, t, y)
+    value, pullback = vjp(guard, xp.astype(t, y.dtype), y)
     t_bar, y_bar = pullback(xp.ones_like(value))
     slope = t_bar[:, 0] + xp.sum(y_bar * k, axis=-1)
-    return xp.sign(xp.where(xp.abs(value) > tolerance, value, slope))
+    size = xp.abs(t_bar[:, 0] * xp.astype(t[:, 0], y.dtype)) + xp.sum(xp.abs(y_bar * y), axis=-1)
+    rounding = 64 * xp.finfo(y.dtype).eps * size + 8 * noise
+    return xp.sign(xp.where(xp.abs(value) > rounding, value, slope))
 
 
 def find(
@@ -239,33 +243,41 @@ def land(
 def after_resets(
     events: Sequence[Event], system: System, tracker: Tracker, crossing: Crossing, landing: Landing, y: Array, k: Array
 ) -> tuple[Tracker, Array, Array]:
-    """Return the tracker after the resets of a step, which of the trajectories stopped, and which were reset too often.
+    """Return the tracker after the resets of a step, which trajectories stopped, and which were reset too often.
 
     `y` and `k` are the state and the rate after the step. Both answers have shape (batch, 1).
     """
-    xp = namespace_of(y)
-    reset, stopped = crossing.event < -1, crossing.event < -1
-    excess = stopped
+    xp, t = namespace_of(y), landing.t
+    reset = stopped = excess = crossing.event < -1
     for i in crossing.present:
         mine = crossing.event == i
         stopped = stopped | mine if events[i].terminal else stopped
         if events[i].reset:
             reset, excess = reset | mine, excess | (mine & (crossing.number >= events[i].most))
-    t, sides = landing.t, []
-    for guard, side in zip(system.guards, tracker.sides, strict=True):
-        scale = xp.abs(guard(xp.astype(t, y.dtype), landing.y))  # all but zero for the event itself
-        tolerance = 8 * scale + 64 * xp.finfo(y.dtype).eps
-        sides.append(xp.where(reset, _side(guard, t, y, k, tolerance), side))
+    sides = []
+    for i, (guard, side) in enumerate(zip(system.guards, tracker.sides, strict=True)):
+        before = xp.abs(guard(xp.astype(t, y.dtype), landing.y))  # of the event itself, zero but for rounding
+        noise = xp.where(crossing.event == i, before, xp.zeros_like(before))
+        sides.append(xp.where(reset, _side(guard, t, y, k, noise), side))
     return tracker._replace(sides=tuple(sides)), stopped[:, None], excess[:, None]
 
 
 def collected(
-    events: Sequence[Event], crossings: Sequence[Crossing], landings: Sequence[Landing], like: Array, missing: float
+    events: Sequence[Event], crossings: Sequence[Crossing], landings: Sequence[Landing], y: Array, t: Array
 ) -> list[Array]:
-    """Return the times and the states of the occurrences of each event, in turn; `missing` where there is none."""
-    xp = namespace_of(strip(like))
-    found: list[Array] = []
+    """Return the times and the states of the occurrences of each event, in turn, where they are in `landings`.
+
+    Elsewhere they are those of `t` (batch, 1) and `y` (batch, states), which are constants.
+    """
+    xp, found = namespace_of(y), []
     for i, event in enumerate(events):
-        slots = xp.arange(event.most, device=device_of(strip(like)))[None, :]
-        states = xp.full((like.shape[0], event.most, like.shape[1]), missing, dtype=like.dtype, device=...)
+        slots = xp.arange(event.most, dtype=xp.int64, device=device_of(y))[None, :]
+        times: Any = xp.broadcast_to(t, (t.shape[0], event.most))
+        states: Any = xp.broadcast_to(y[:, None, :], (y.shape[0], event.most, y.shape[1]))
+        for crossing, landing in zip(crossings, landings, strict=True):
+            if i in crossing.present:
+                here = (crossing.event == i)[:, None] & (crossing.number[:, None] == slots)
+                times = ops.where(here, landing.t, times)
+                states = ops.where(here[:, :, None], landing.y[:, None, :], states)
+        found += [times, states]
     return found

@@ -29,6 +29,7 @@ class Status(IntEnum):
     TOO_MANY_STEPS = 1
     STEP_TOO_SMALL = 2
     NOT_FINITE = 3
+    TOO_MANY_EVENTS = 4
 
 
 class Method(NamedTuple):
@@ -50,11 +51,13 @@ class Method(NamedTuple):
 class Step(NamedTuple):
     """A step in which some trajectory advanced: `elapsed` time before it, `size` (0 for those that did not), and
     the range `window` of the requested times that lie in it for some trajectory. Both arrays have shape (batch, 1).
+    `crossing` are the events that end it earlier, if any.
     """
 
     elapsed: Array
     size: Array
     window: tuple[int, int]
+    crossing: Crossing | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -84,6 +87,7 @@ class Plan(NamedTuple):
     """The solution at the requested times, (batch, times, states), and the steps that led to it.
 
     `status` has shape (batch,). A trajectory that failed has rows of NaN in `ys`. `failures` is None if none failed.
+    With events, `stopped` (batch, times) tells which times come after a trajectory stopped.
     """
 
     ys: Array
@@ -93,6 +97,8 @@ class Plan(NamedTuple):
     stats: Stats
     status: Array
     failures: Failures | None
+    occurrences: tuple[Occurrences, ...] = ()
+    stopped: Array | None = None
 
 
 class Timeline(NamedTuple):
@@ -129,18 +135,29 @@ def emit(tableau: Tableau, field: Rate, times: Timeline, step: Step, y: Array, k
 def _end_of(step: Step, elapsed: Array) -> Array:
     """Return the time elapsed after `step`; one that all but reaches the last requested time counts as reaching it."""
     end, after = elapsed[:, -1:], step.elapsed + step.size
-    return ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
+    after = ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
+    if step.crossing:
+        within = step.elapsed + step.size * step.crossing.fraction
+        after = ops.where((step.crossing.event >= 0)[:, None], within, after)
+    return after
 
 
 def march(
-    method: Method, field: Rate, ts: Array, y: Array, most_checkpoints: int = 0, on_step: OnStep | None = None
+    method: Method,
+    field: Rate,
+    ts: Array,
+    y: Array,
+    most_checkpoints: int = 0,
+    on_step: OnStep | None = None,
+    events: Sequence[Event] = (),
 ) -> Plan:
     """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
 
     All trajectories step together, each with a step size of its own. A trajectory that is done, or whose step was
     rejected, stays where it is. At most `most_checkpoints` are stored, at even distances: when there are more, every
     second one is dropped and the distance doubles. `on_step(t, h, y, ks)` is called with each step: the time and state
-    before it, its signed size (0 for a trajectory that stays), and its stages. Each step reads once from the device.
+    before it, its signed size (0 for a trajectory that stays), and its stages. Each step reads once from the device. With
+    `events`, `field` is a `System`.
 
     A trajectory fails if its step size becomes too small to advance the time, its state is not finite, or it needs more
     than `max_steps` steps. Then `SolveError` is raised, or without `throw` the others go on and it gets a status.
@@ -171,6 +188,9 @@ def march(
     steps: list[Step] = []
     checkpoints: list[Checkpoint] = []
     stride, some_failed = 1, False
+    tracker = event_finder.begin(field, start, y, k1) if isinstance(field, System) else None
+    landings: list[Landing] = []
+    stopped: Any = active & False
     out: list = [y] + [None] * (ts.shape[1] - 1)
     for _ in range(max_steps):
         size = ops.where(active, xp.minimum(size, xp.astype(end - now, y.dtype)), 0)
@@ -185,14 +205,28 @@ def march(
             following = following if max_step == math.inf else xp.clip(following, 0.0, max_step)
         else:
             good, following = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), size
-        moves = active & good
-        step = Step(now, ops.where(moves, size, 0), (0, 0))
+        moves, crossing = active & good, None
+        if tracker:
+            assert isinstance(field, System)
+            _, dense_ks = stages(tableau, field, t, h, y, ks, dense=True)
+            dense = dense_output(tableau, h, dense_ks)
+            tracker, crossing = event_finder.find(events, field, tracker, t, h, y, dense, moves)
+            evaluations += tableau.extra
+        step = Step(now, ops.where(moves, size, 0), (0, 0), crossing)
         now = _end_of(step, elapsed)
         size = following
         before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
         accepted = accepted + xp.astype(moves[:, 0], xp.int64)
         rejected = rejected + xp.astype((active & ~good)[:, 0], xp.int64)
         active = active & (now < end)
+        excess = None
+        if crossing:
+            landing = event_finder.Landing(t + crossing.fraction * h, evaluate(y, dense, crossing.fraction))
+            y1, k_last = event_finder.land(events, field, crossing, landing, y1, ks[-1])
+            tracker, ended, excess = event_finder.after_resets(events, field, tracker, crossing, landing, y1, k_last)
+            ks, evaluations = [*ks[:-1], k_last], evaluations + 1
+            stopped, active = stopped | ended, active & ~ended
+            landings.append(landing)
         failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
         going, lost, moving, low, high = _read(active, failed, moves, before, reached)
         if lost:

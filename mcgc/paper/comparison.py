@@ -43,7 +43,7 @@ def spread(values: Sequence[float]) -> Spread:
 def final(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
     """Return each of `QUANTITIES` that there is after the last epoch, one number a member.
 
-    `epochs` maps each to a host array (epochs, members), as `mcgc.train.run_file.Run.epochs` does.
+    `epochs` maps each to a host array (epochs, members), as `mcgc.train.run_file.RunFile.epochs` does.
     """
     return {name: epochs[name][-1].tolist() for name in QUANTITIES if _known(epochs[name])}
 

@@ -1,99 +1,28 @@
-"""A member of a run: its state, and how it is taken through an epoch, whatever fails on the way."""
+"""An epoch of a member: its minibatches, its steps, its record, and what happens where a step or the epoch fails."""
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
-from mcgc.arrays import Array, Device, is_array, is_dtype, is_host, namespace_of, quietly, to_host
-from mcgc.autodiff.pytree import flatten, tree_map
-from mcgc.continuation._step import Continuation, Info, State, at_step
+from mcgc.arrays import Array, is_array, is_dtype, is_host, namespace_of, quietly, to_host
+from mcgc.autodiff import flatten, tree_map
+from mcgc.continuation import Info, State
+from mcgc.continuation._step import at_step
 from mcgc.errors import SolveError
-from mcgc.random import Keys, fold_in, permutation
-from mcgc.train._windows import cuts, per_epoch, taken
-from mcgc.train.problems import Evaluation, Problem
-from mcgc.train.settings import Settings
+from mcgc.random import fold_in, permutation
+from mcgc.train._members import Member, MemberRecord
+from mcgc.train._problem import Evaluation
+from mcgc.train._task import Task, count, rows_at, steps
+from mcgc.train._windows import batch_bounds, per_epoch
 
-TEST_FRACTION = 0.1  # of the examples, set apart
 ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take memory, and save no time
 MOST_SKIPS = 5  # steps of a member in a row that are left out; where more fail, so will the next
 MOST_RESTORES = 10  # of a member in a run; a recipe that needs more of them does not work
 
-
-class Member(NamedTuple):
-    """A model in training: its state, and the keys of its noise and of the order of its minibatches.
-
-    `best` is its state after the best epoch: the one with the lowest loss of the validation set, or of the training
-    set where there is none, and `lowest` is that loss. It was taken up again `restores` times, last at step number
-    `restored_at`.
-    """
-
-    state: State
-    noise: Keys
-    order: Keys
-    best: State
-    lowest: float = math.inf
-    restores: int = 0
-    restored_at: int = 0
-
-    @property
-    def past(self) -> tuple[int, int]:
-        """What the method depends on (`Task.method`): how often it was restored, and at which step last."""
-        return self.restores, self.restored_at
-
-
-class MemberRecord(NamedTuple):
-    """What an epoch of one member came to; `training.Record` has each of these for all members, and says what it is.
-
-    Where members are stacked, entries that differ between them are lists (see `mcgc.train._stacked`).
-    """
-
-    train_loss: Any
-    smoothed_loss: Any
-    validation_loss: Any
-    test_loss: Any
-    test_accuracy: Any
-    log_lam: Any
-    grad_log_lam: Any
-    grad_log_lam_total: Any
-    function_evaluations: Any
-    accepted_steps: Any
-    rejected_steps: Any
-    steps: int
-    skipped: int
-    restored: bool
-    seconds: float
-
-    @property
-    def score(self) -> float:
-        """The loss that the best epoch is chosen by: of the validation set, or of the training set if there is none."""
-        return self.train_loss if self.validation_loss is None else self.validation_loss
-
-
 Result = tuple[State, MemberRecord]  # of an epoch that was run
-
-
-class Task(NamedTuple):
-    """What all epochs of all members share: the problem, how it is minimised, and its examples on the device.
-
-    `method(restores, since)` is the method of a member that was restored so often, last at step number `since`: half
-    the learning rate of θ each time. `horizon(epoch)` is the length of the epoch's windows in intervals, 0 for whole
-    examples. `validation` are examples to choose the best epoch by, and `scaling` what the series are standardised by,
-    or None.
-    """
-
-    problem: Problem
-    settings: Settings
-    device: Device
-    objective: Callable
-    method: Callable[..., Continuation]
-    train: Any
-    test: Any
-    validation: Any = None
-    scaling: Any = None
-    horizon: Callable[[int], int] = lambda epoch: 0
 
 
 def minibatches(task: Task, member: Member, epoch: int) -> Iterator[Any]:
@@ -117,37 +46,11 @@ def _windows(task: Task, member: Member, epoch: int, length: int) -> Iterator[An
     assert problem.intervals is not None
     intervals = problem.intervals(task.train)
     total = per_epoch(series, intervals, length)
-    ends = cuts(total, steps(task.train, task.settings))
+    ends = batch_bounds(total, steps(task.train, task.settings))
     every = series * (intervals + 1 - length)
     order = permutation(fold_in(member.order, epoch), every, task.device)
     for a, b in pairwise(ends):
         yield problem.windows(task.train, order[..., a:b], length)
-
-
-def count(examples: Any) -> int:
-    """Return the number of examples."""
-    return flatten(examples)[0][0].shape[0]
-
-
-def held_out(total: int) -> int:
-    """Return how many of so many examples are the test set."""
-    return max(1, round(TEST_FRACTION * total))
-
-
-def set_apart(total: int, validation: float) -> tuple[int, int]:
-    """Return how many of so many examples are the test set, and the validation set: a fraction of the others."""
-    test = held_out(total)
-    return test, max(1, round(validation * (total - test))) if validation else 0
-
-
-def steps(train: Any, settings: Settings) -> int:
-    """Return the number of steps of an epoch."""
-    return -(-count(train) // settings.batch_size)
-
-
-def rows_at(examples: Any, indices: Array) -> Any:
-    """Return the examples at `indices`, (rows,), or for each member its own: (members, rows)."""
-    return tree_map(lambda x: taken(x, indices), examples)
 
 
 def _batches(examples: Any, size: int, order: Array | None = None) -> Iterator[Any]:
@@ -160,32 +63,22 @@ def _batches(examples: Any, size: int, order: Array | None = None) -> Iterator[A
             yield rows_at(examples, order[..., a:b])
 
 
-Advance = Callable[[Task, Sequence[Member], int], list[tuple[Member, MemberRecord]]]
-
-
-def in_turn(pause: Callable[[], None] = lambda: None) -> Advance:
-    """Return what takes all members through an epoch, one after the other; `pause()` is called before each step."""
-    return lambda task, members, epoch: [
-        advance(task, member, index, epoch, pause) for index, member in enumerate(members)
-    ]
-
-
 def advance(
     task: Task,
     member: Member,
     index: int,
     epoch: int,
-    pause: Callable[[], None] = lambda: None,
+    before_step: Callable[[], None] = lambda: None,
     found: Result | None = None,
 ) -> tuple[Member, MemberRecord]:
     """Take member number `index` through an epoch, counted from 1; return it and its record.
 
-    `pause()` is called before each step. `found` is the result of its `run_epoch` where it is known already.
+    `before_step()` is called before each step. `found` is the result of its `run_epoch` where it is known already.
     Raises `SolveError` as `fit` does.
     """
     began = time.perf_counter()
     most_skips = MOST_SKIPS if task.settings.on_divergence == "skip-step" else 0
-    run = lambda: found or run_epoch(task, member, epoch, pause, most_skips)
+    run = lambda: found or run_epoch(task, member, epoch, before_step, most_skips)
     try:
         member, row = _survived(task, member, epoch, run)
     except SolveError as failure:
@@ -229,7 +122,7 @@ def _survived(task: Task, member: Member, epoch: int, run: Callable[[], Result])
     return member._replace(state=state, restores=member.restores + 1, restored_at=taken), row
 
 
-def run_epoch(task: Task, member: Member, epoch: int, pause: Callable[[], None], most_skips: int) -> Result:
+def run_epoch(task: Task, member: Member, epoch: int, before_step: Callable[[], None], most_skips: int) -> Result:
     """Take one member, or several that are stacked, through all minibatches; return its state and its record.
 
     A step that fails leaves the state as it was, but for the number of steps: at most `most_skips` of them in a row
@@ -238,7 +131,7 @@ def run_epoch(task: Task, member: Member, epoch: int, pause: Callable[[], None],
     state, infos, skipped, in_row = _at_horizon(task, member, epoch), [], 0, 0
     failure: SolveError | None = None
     for batch in minibatches(task, member, epoch):
-        pause()
+        before_step()
         try:
             with quietly():
                 after, info = task.method(*member.past).step(state, batch, fold_in(member.noise, state.steps))

@@ -7,18 +7,18 @@ from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.train import problems
 from mcgc.train.problems import Scaling, Series
-from mcgc.train.run_file import Run
+from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
 
 
-def predict(run: Run, starts: Any, times: Any, parameters: Any) -> Array:
+def predict(run: RunFile, starts: Any, times: Any, parameters: Any) -> Array:
     """Return what the best state of each member of `run` predicts from `starts`, (members, series, times, states).
 
     All arrays are in the units of the data that the run was trained on; so is the result, in the dtype of the run.
 
     Parameters
     ----------
-    run : Run
+    run : RunFile
         A run of a problem of series, as `mcgc.train.run_file.load` reads it.
     starts : array (series, states)
         The state of each series at the first time.
@@ -36,7 +36,11 @@ def predict(run: Run, starts: Any, times: Any, parameters: Any) -> Array:
 
     """
     settings = Settings(**{name: run.settings[name] for name in Settings._fields if name in run.settings})
-    problem = problems.get(settings.problem)
+    model = run.model
+    if model.get("kind") == "neural-ode":  # the file alone suffices, whatever became of the problem's own
+        problem = problems.neural_ode(settings, model["sizes"], model["activation"])
+    else:
+        problem = problems.get(settings.problem)
     if problem.predict is None:
         raise InputError(f"{problem.name} has no series to predict: give a run of a problem of series")
     begun, constants = (as_floats(x, name) for x, name in ((starts, "starts"), (parameters, "parameters")))

@@ -1,92 +1,103 @@
-"""fit: an iterator of epoch records over pure training steps."""
+"""A task: what all epochs of all members share. `bind` makes it, and `draw` draws its members."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, Device, namespace_of
-from mcgc.continuation import SCHEDULES, Continuation, continuation, descent
+from mcgc.arrays import HOST, Array, Device
+from mcgc.autodiff import flatten, tree_map
+from mcgc.continuation import SCHEDULES, Continuation, Estimator, continuation, descent
 from mcgc.errors import InputError
 from mcgc.optim import OPTIMIZERS, Optimizer, adam, clip_by_global_norm, decay_weights, schedules
 from mcgc.optim.schedules import Rate
 from mcgc.random import Key, fold_in, permutation, split
 from mcgc.train import problems
-from mcgc.train._epoch import Advance, Member, Task, count, rows_at, set_apart, steps
-from mcgc.train._memory import foreseen
-from mcgc.train._stacked import advance_on
-from mcgc.train._windows import by_epoch
-from mcgc.train.problems import Problem
+from mcgc.train._members import Member
+from mcgc.train._problem import Problem
+from mcgc.train._windows import by_epoch, take_rows
 from mcgc.train.settings import Settings, validate
 
+TEST_FRACTION = 0.1  # of the examples, set apart
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
 
-Numbers = tuple[float | None, ...]  # one entry a member
-Counts = tuple[int | None, ...]
 
+class Task(NamedTuple):
+    """What all epochs of all members share. `bind` makes it.
 
-class Record(NamedTuple):
-    """One epoch; tuples have one entry a member.
-
-    `horizon` is the length of the epoch's windows in observed intervals, 0 where it trains on whole examples.
-    `train_loss`, `validation_loss` and `test_loss` are those of θ itself after the epoch, over whole examples: infinite
-    where a field that was trained on short windows cannot be solved over whole series yet. `smoothed_loss` is the mean
-    over the epoch's steps of the loss at the perturbed parameters. `log_lam` is φ after the epoch, `grad_log_lam` the
-    mean of the estimates of ∂g/∂φ, and `grad_log_lam_total` that of the gradients that drove φ, with the term of β.
-    Losses are in the units of the data; the gradients of φ are those of the loss that is minimised. `test_accuracy` is
-    the fraction of the test set that θ names rightly. Evaluations, and accepted and rejected steps, of the solver are
-    those of the training steps, of which there were `steps` from the start of the run on. `skipped` of the epoch's
-    steps failed and were left out. `restored` tells that the epoch diverged, and the member went back to its best
-    state. `seconds` is what the epoch took, of all members. None stands where there is no such number.
+    Parameters
+    ----------
+    problem : Problem
+        What is trained.
+    settings : Settings
+        The settings, checked.
+    device : Device
+        Where the examples are.
+    objective : function (θ, examples) → (loss, aux)
+        The loss that is minimised.
+    method : function (restores, since) → Continuation
+        The method of a member that was restored so often, last at step number `since`. Each time halves the learning
+        rate of θ.
+    train, test, validation : pytree
+        The examples. `validation` chooses the best epoch; it is None where there is none.
+    scaling : Scaling, optional
+        What series are standardised by.
+    horizon : function (epoch) → int
+        The length of the windows of an epoch in intervals, 0 for whole examples.
+    data : Any
+        What was given to `bind`.
+    replaced : mapping
+        "optimizer" and "estimator": objects in place of what the settings name.
     """
 
-    epoch: int
-    horizon: int
-    train_loss: Numbers
-    smoothed_loss: Numbers
-    validation_loss: Numbers
-    test_loss: Numbers
-    test_accuracy: Numbers
-    log_lam: Numbers
-    grad_log_lam: Numbers
-    grad_log_lam_total: Numbers
-    function_evaluations: Counts
-    accepted_steps: Counts
-    rejected_steps: Counts
-    steps: tuple[int, ...]
-    skipped: tuple[int, ...]
-    restored: tuple[bool, ...]
-    member_seconds: tuple[float, ...]
-    seconds: float
-
-
-def fit(
-    settings: Settings, data: Any, device: Device, problem: Problem | None = None
-) -> Iterator[tuple[Record, Array]]:
-    """Train `settings.members` models on `data` and yield, after each epoch, its record and all θ, (members, m).
-
-    `problem` is the one that `settings` names, if none of your own is given. Member i is the same whatever the number
-    of members: its initial parameters, its noise and the order of its minibatches are functions of (seed, i), and the
-    test set, a random tenth of the examples, is the same for all.
-
-    Raises `InputError` if a setting is out of range or the data are too few, `SolveError` if a solution fails, and
-    `mcgc.train._memory.OutOfMemoryError` if the memory does not suffice.
-    """
-    task = bind(settings, data, device, problem)
-    return ((record, _thetas(members)) for record, members in epochs(task, draw(task)))
+    problem: Problem
+    settings: Settings
+    device: Device
+    objective: Callable
+    method: Callable[..., Continuation]
+    train: Any
+    test: Any
+    validation: Any = None
+    scaling: Any = None
+    horizon: Callable[[int], int] = lambda epoch: 0
+    data: Any = None
+    replaced: Mapping[str, Any] = MappingProxyType({})
 
 
 def bind(
     settings: Settings,
     data: Any,
-    device: Device,
+    device: Device = HOST,
     problem: Problem | None = None,
     optimizer: Optimizer | None = None,
+    estimator: Estimator | None = None,
 ) -> Task:
     """Return what all epochs of all members share: settings checked, data on the device, split and scaled, once.
 
-    `problem` is the one that `settings` names, if none of your own is given; `optimizer` is that of θ, if not the one
-    of the settings. Raises `InputError` if a setting is out of range or the data are too few.
+    Parameters
+    ----------
+    settings : Settings
+        The recipe.
+    data : Any
+        What the problem's `examples` takes, such as what `mcgc_datasets.load` returns.
+    device : Device
+        Where to train. The host by default.
+    problem : Problem, optional
+        A problem of your own. By default the one that `settings` names.
+    optimizer : Optimizer, optional
+        The optimiser of θ. By default the one that `settings` names, with its schedule, weight decay and clipping.
+    estimator : Estimator, optional
+        The estimator of the gradients. By default the one that `settings` names.
+
+    Returns
+    -------
+    Task
+        For `draw` and `epochs`, or `Run.create` and `Run.resume`.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range or the data are too few.
     """
     problem = problems.get(settings.problem) if problem is None else problem
     settings = validate(settings, problem.options)
@@ -99,24 +110,52 @@ def bind(
     @cache
     def method(restores: int = 0, since: int = 0) -> Continuation:
         optimizer_theta = _optimizer(settings, steps(train, settings), restores, since)
-        return _method(objective, settings, steps(train, settings), optimizer or optimizer_theta)
+        return _method(objective, settings, steps(train, settings), optimizer or optimizer_theta, estimator)
 
     horizon = lambda epoch: 0
     if settings.horizons is not None and problem.intervals is not None:
         horizon = by_epoch(settings.horizons, problem.intervals(train), settings.epochs)
     parts = {"train": train, "test": test, "validation": validation}
-    return Task(problem, settings, device, objective, method, **parts, scaling=scaling, horizon=horizon)
+    given = {"optimizer": optimizer, "estimator": estimator}
+    replaced = {name: value for name, value in given.items() if value is not None}
+    parts |= {"scaling": scaling, "horizon": horizon, "data": data, "replaced": replaced}
+    return Task(problem, settings, device, objective, method, **parts)
 
 
 def draw(task: Task) -> list[Member]:
     """Return the members of a run that begins, each with parameters and keys that depend on (seed, number) alone."""
     settings, device, members = task.settings, task.device, []
-    with foreseen(task.problem, settings, device, task.train):
-        for index in range(settings.members):
-            init_key, noise, order = split(fold_in(Key(settings.seed), FIRST_MEMBER + index), 3)
-            state = task.method().init(task.problem.init(init_key, settings.dtype, device))
-            members.append(Member(state, noise, order, state))
+    for index in range(settings.members):
+        init_key, noise, order = split(fold_in(Key(settings.seed), FIRST_MEMBER + index), 3)
+        state = task.method().init(task.problem.init(init_key, settings.dtype, device))
+        members.append(Member(state, noise, order, state))
     return members
+
+
+def count(examples: Any) -> int:
+    """Return the number of examples."""
+    return flatten(examples)[0][0].shape[0]
+
+
+def held_out(total: int) -> int:
+    """Return how many of so many examples are the test set."""
+    return max(1, round(TEST_FRACTION * total))
+
+
+def set_apart(total: int, validation: float) -> tuple[int, int]:
+    """Return how many of so many examples are the test set, and the validation set: a fraction of the others."""
+    test = held_out(total)
+    return test, max(1, round(validation * (total - test))) if validation else 0
+
+
+def steps(train: Any, settings: Settings) -> int:
+    """Return the number of steps of an epoch."""
+    return -(-count(train) // settings.batch_size)
+
+
+def rows_at(examples: Any, indices: Array) -> Any:
+    """Return the examples at `indices`, (rows,), or for each member its own: (members, rows)."""
+    return tree_map(lambda x: take_rows(x, indices), examples)
 
 
 def _parts(examples: Any, key: Key, device: Device, fraction: float = 0.0) -> tuple[Any, Any, Any]:
@@ -158,7 +197,13 @@ def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: i
     return optimizer if settings.clip is None else clip_by_global_norm(settings.clip, optimizer)
 
 
-def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optimizer: Optimizer) -> Continuation:
+def _method(
+    objective: Callable,
+    settings: Settings,
+    steps_per_epoch: int,
+    optimizer: Optimizer,
+    estimator: Estimator | None = None,
+) -> Continuation:
     if not settings.continuation:
         return descent(objective, optimizer, has_aux=True)
     gamma = settings.gamma
@@ -167,32 +212,9 @@ def _method(objective: Callable, settings: Settings, steps_per_epoch: int, optim
         optimizer,
         adam(settings.learning_rate_lam) if gamma is None else SCHEDULES[settings.schedule](gamma),
         log_lam0=settings.log_lam0,
-        estimator=settings.estimator,
+        estimator=estimator or settings.estimator,
         num_samples=settings.num_samples,
         beta=settings.beta,
         warmup=settings.warmup_epochs * steps_per_epoch,
         has_aux=True,
     )
-
-
-def epochs(
-    task: Task, members: Sequence[Member], done: int = 0, advance_all: Advance | None = None
-) -> Iterator[tuple[Record, tuple[Member, ...]]]:
-    """Yield the record and the members of each epoch after number `done`, of which `members` are the state.
-
-    `advance_all` is how the members of an epoch are advanced, as `advance_on` has it if not given. On
-    the host the bits depend neither on that nor on where a run was taken up. Raises what that raises.
-    """
-    advance_all = advance_all or advance_on(task.device)
-    for epoch in range(done + 1, task.settings.epochs + 1):
-        began = time.perf_counter()
-        with foreseen(task.problem, task.settings, task.device, task.train):
-            found = advance_all(task, members, epoch)
-        members = tuple(member for member, _ in found)
-        columns = dict(zip(Record._fields[2:-1], zip(*(row for _, row in found), strict=True), strict=True))
-        horizon = task.horizon(epoch)
-        yield Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began), members
-
-
-def _thetas(members: Sequence[Member]) -> Array:
-    return namespace_of(members[0].state.theta).stack([member.state.theta for member in members])

@@ -25,12 +25,29 @@ class Horizon(NamedTuple):
 
 
 def parse_horizons(text: str) -> tuple[Horizon, ...]:
-    """Return the horizons of `text`, such as "1:0.5,4:0.3,all:0.2".
+    """Return the horizons that a text such as "1:0.5,4:0.3,all:0.2" says.
 
-    Entries are separated by commas. An entry is a length and, after a colon, its share of the epochs, 1 if left out.
-    A length is a whole number of observed intervals, a fraction of the series with a decimal point, or "all".
+    Parameters
+    ----------
+    text : str
+        Entries separated by commas. An entry is a length and, after a colon, its share of the epochs, 1 if left out. A
+        length is a whole number of observed intervals, a fraction of the series with a decimal point, or "all".
 
-    Raises `InputError`, a sentence with the entry, if the text is not of that form.
+    Returns
+    -------
+    tuple of Horizon
+        Lengths and shares.
+
+    Raises
+    ------
+    InputError
+        If an entry is not of that form.
+
+    Examples
+    --------
+    >>> from mcgc.train import parse_horizons
+    >>> parse_horizons("1:0.5,all")
+    (Horizon(length=1, share=0.5), Horizon(length=1.0, share=1.0))
     """
     if not isinstance(text, str):
         raise InputError(f"horizons must be a text such as '1:0.5,4:0.3,all:0.2', got {text!r}")
@@ -73,7 +90,7 @@ def by_epoch(text: str, intervals: int, epochs: int) -> Callable[[int], int]:
     return lambda epoch: next((length for length, end in zip(lengths, ends, strict=True) if epoch <= end), lengths[-1])
 
 
-def cuts(total: int, parts: int) -> list[int]:
+def batch_bounds(total: int, parts: int) -> list[int]:
     """Return 0 and the ends of `parts` batches of `total` rows, or of as many batches as there are rows, if fewer.
 
     All but the last are of one size, or where that would leave no row to the last, they are as equal as can be.
@@ -85,7 +102,7 @@ def cuts(total: int, parts: int) -> list[int]:
     return [total * i // parts for i in range(parts + 1)]
 
 
-def taken(x: Array, indices: Array) -> Array:
+def take_rows(x: Array, indices: Array) -> Array:
     """Return the rows of `x` at `indices`, whose shape stands in front of the shape of a row."""
     xp = namespace_of(x)
     return xp.reshape(xp.take(x, xp.reshape(indices, (-1,)), axis=0), (*indices.shape, *x.shape[1:]))

@@ -1,13 +1,14 @@
 """Run files: a run's settings, epochs and parameters as HDF5; the one door of the library to the disk.
 
-Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings`, `versions`, `dataset`, `changes` and
-`scaling`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the groups
-`states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a leaf;
-`theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`). Numbers and
+Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings`, `versions`, `dataset`, `changes`,
+`scaling` and `model`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the
+groups `states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a
+leaf; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`). Numbers and
 structure carry checksums.
 """
 
 import contextlib
+import io
 import json
 import os
 import platform
@@ -23,8 +24,10 @@ import numpy as np
 from mcgc import __version__, files, hdf5
 from mcgc.errors import DatasetError, InputError
 
-FORMAT, VERSION, READ = "mcgc-run", 4, (2, 3, 4)
-_JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict}
+FORMAT, VERSION, READ = "mcgc-run", 5, (2, 3, 4, 5)
+IN_MEMORY = "built in memory"  # the source of data that came from no file
+_JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict, "model": dict}
+_SINCE = {"scaling": 4, "model": 5}  # the version that an attribute came with
 _STATES = ("last", "previous")
 _MANY, _DEEP = 1000, 10  # more arrays, or groups in groups, than a run has
 
@@ -41,15 +44,33 @@ _RECORDED = (
 )
 
 
-class Run(NamedTuple):
+class RunFile(NamedTuple):
     """What a run file holds.
 
-    `settings`, `versions`, `dataset` and `changes`, the list of what was changed on going on, are plain JSON values;
-    `epochs` maps each field of the records to its array, (epochs,) or (epochs, members), NaN where there is no number.
-    `states` are those after the last epoch and, from the second on, the one before it: by the name of each leaf, an
-    array with members along its first axis (see `mcgc.train._packing`). `finished` is False before the last epoch.
-    `scaling` maps the fields of `mcgc.train.problems.Scaling` to lists of numbers; it is empty where nothing is
-    standardised.
+    Parameters
+    ----------
+    settings : mapping
+        The settings of the run (`mcgc.train.Settings`), as JSON values.
+    versions : mapping of str to str
+        The versions of Python, mcgc, and the packages that the numbers depend on.
+    dataset : mapping of str to str
+        The `source` of the data, and their `sha256`.
+    device : str
+        The name of the device.
+    finished : bool
+        Whether the last epoch is done.
+    epochs : mapping of str to array
+        Each field of the records (`mcgc.train.Record`), (epochs,) or (epochs, members), NaN where there is no number.
+    states : sequence of mappings
+        The state after the last epoch and, from the second on, after the one before it: by the name of each leaf of
+        `mcgc.train.Member`, an array with members along its first axis.
+    changes : sequence of str
+        What was changed when the run went on.
+    scaling : mapping of str to sequence of float
+        The fields of `mcgc.train.problems.Scaling`. Empty where nothing is standardised.
+    model : mapping
+        The `model` of the problem. Under `replaced` it has the names of what was given in place of what the settings
+        name. Empty in files older than version 5.
     """
 
     settings: Mapping[str, Any]
@@ -61,6 +82,7 @@ class Run(NamedTuple):
     states: Sequence[Mapping[str, np.ndarray]]
     changes: Sequence[str] = ()
     scaling: Mapping[str, Sequence[float]] = MappingProxyType({})
+    model: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def epoch(self) -> int:
@@ -103,7 +125,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def save(path: str | os.PathLike, run: Run, overwrite: bool = False) -> None:
+def save(path: str | os.PathLike, run: RunFile, overwrite: bool = False) -> None:
     """Write `run` to `path` so that the file is there whole or not at all, even after a power cut.
 
     Raises `OutputError` if it cannot be written, or if `path` exists and `overwrite` is False.
@@ -111,7 +133,7 @@ def save(path: str | os.PathLike, run: Run, overwrite: bool = False) -> None:
     files.write(path, _image(run), overwrite)
 
 
-def load(path: str | os.PathLike) -> Run:
+def load(path: str | os.PathLike) -> RunFile:
     """Read the run file at `path`, in memory of about the size of the file.
 
     Raises `InputError` if it is not there, not a run file, of another version, or damaged.
@@ -122,41 +144,47 @@ def load(path: str | os.PathLike) -> Run:
         raise InputError(str(error)) from None
 
 
-def _contents(file: h5py.File, name: str) -> Run:
+def _contents(file: h5py.File, name: str) -> RunFile:
     attribute = partial(hdf5.attribute, file, name)
     version = attribute("version")
     if attribute("format") != FORMAT or version not in READ:
         other = f"{attribute('format')!r}, version {version}"
         raise DatasetError(f"{name} is of the format {other}, not {FORMAT!r}, version {VERSION}: give one of that")
-    values = {key: json.loads(attribute(key)) for key in _JSON if version >= 4 or key != "scaling"}
+    values = {key: json.loads(attribute(key)) for key in _JSON if version >= _SINCE.get(key, 0)}
     for key, value in values.items():
         if type(value) is not _JSON[key]:
             raise DatasetError(
                 f"{name}: the attribute {key!r} is not a JSON {_JSON[key].__name__}: copy the file again"
             )
     remedy = "give one that 'mcgc fit' wrote, which holds all of its numbers"
-    found = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
+    arrays = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
     epochs, *states = (
-        {key.removeprefix(part): hdf5.array(it, it.dtype) for key, it in found.items() if key.startswith(part)}
+        {key.removeprefix(part): hdf5.array(it, it.dtype) for key, it in arrays.items() if key.startswith(part)}
         for part in ("epochs/", *(f"states/{place}/" for place in _STATES))
     )
     if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
         raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
     _complete(version, epochs, states)
     finished, device = bool(attribute("finished")), str(attribute("device"))
-    return Run(**values, device=device, finished=finished, epochs=epochs, states=[state for state in states if state])
+    found: dict[str, Any] = {
+        "device": device,
+        "finished": finished,
+        "epochs": epochs,
+        "states": [state for state in states if state],
+    }
+    return RunFile(**values, **found)
 
 
 def _complete(version: int, epochs: dict[str, np.ndarray], states: Sequence[dict[str, np.ndarray]]) -> None:
     """Add what files of an older version lack, as the run that they hold had it."""
     if version == 2 and "restored" in epochs:  # no step was ever left out
         epochs["skipped"] = np.zeros(epochs["restored"].shape, np.int64)
+    if "grad_log_lam_alone" in epochs:  # `grad_log_lam` had the term of beta
+        epochs["grad_log_lam_total"] = epochs["grad_log_lam"]
+        epochs["grad_log_lam"] = epochs.pop("grad_log_lam_alone")
     if version < 4 and "train_loss" in epochs:  # no windows, no validation set, and no schedule of the learning rate
         epochs["horizon"] = np.zeros(epochs["epoch"].shape, np.int64)
         epochs["validation_loss"] = np.full(epochs["train_loss"].shape, np.nan)
-        if "grad_log_lam_alone" in epochs:  # `grad_log_lam` had the term of beta
-            epochs["grad_log_lam_total"] = epochs["grad_log_lam"]
-            epochs["grad_log_lam"] = epochs.pop("grad_log_lam_alone")
         for state in states:
             if "restores" in state:
                 state["restored_at"] = np.zeros_like(state["restores"])
@@ -176,9 +204,10 @@ def _below(file: h5py.File, name: str) -> Iterator[str]:
             yield place
 
 
-def _image(run: Run) -> bytes:
+def _image(run: RunFile) -> bytes:
     """Return the bytes of the file, made in memory so that the disk sees one plain write."""
-    with h5py.File("image", "w", driver="core", backing_store=False, libver=("v110", "v110")) as file:
+    image = io.BytesIO()  # HDF5's own images have a wrong checksum before its version 2
+    with h5py.File(image, "w", libver=("v110", "v110")) as file:
         file.attrs.update(version=VERSION, finished=run.finished)
         texts = {"format": FORMAT, "device": run.device}
         texts |= {key: json.dumps(getattr(run, key), default=dict) for key in _JSON}
@@ -193,5 +222,4 @@ def _image(run: Run) -> bytes:
                 file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
         for key in ("theta", "log_lam"):
             file[key] = file[f"states/last/best/{key}"]
-        file.flush()
-        return file.id.get_file_image()
+    return image.getvalue()

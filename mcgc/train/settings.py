@@ -13,28 +13,76 @@ from mcgc.optim import OPTIMIZERS
 from mcgc.train._windows import parse_horizons
 
 RATE_SCHEDULES = ("constant", "cosine", "exponential")
-LOSSES = ("softmax-cross-entropy", "cross-entropy")
+LOSSES = ("softmax-cross-entropy", "cross-entropy", "mse", "mae", "huber")
 
 
 class Settings(NamedTuple):
-    """The options of a run; a problem's recipe is one of these, and `validate` says what each may be.
+    """The options of a run. The recipe of a problem is one of these, and `validate` says what each may be.
 
-    `beta` is the weight β of the pull on φ, in units of 1/λ₀; `log_lam0` is φ₀; `learning_rate` and
-    `learning_rate_lam` are those of θ and φ. With a `schedule` that does not learn λ, `gamma` is its γ
-    (`mcgc.continuation.annealing`), and `beta` and `learning_rate_lam` count for nothing.
+    Parameters
+    ----------
+    problem : str
+        The name of the problem (`mcgc.train.problems`).
+    beta : float
+        The weight β of the term that draws λ towards zero, in units of 1/λ₀ (eq. 12 of the paper).
+    log_lam0 : float
+        φ₀, the logarithm of λ at the start. √λ₀ is the standard deviation of the noise on each parameter.
+    learning_rate, learning_rate_lam : float
+        Those of θ and of φ.
+    epochs, batch_size : int
+        How long to train, and the number of examples of a step.
+    continuation : bool
+        Whether to smooth the objective. Without, θ descends on the objective itself.
+    schedule : str
+        "learned", or how λ falls: a name of `mcgc.continuation.SCHEDULES`. Then `beta` and `learning_rate_lam` have no
+        effect.
+    gamma : float, optional
+        The γ of a schedule that is not learned.
+    estimator : str
+        The estimator of the gradients, a name of `mcgc.continuation.ESTIMATORS`.
+    num_samples : int
+        The draws of a step.
+    warmup_epochs : int
+        Epochs at the start in which φ stays where it is.
+    members : int
+        How many models are trained, each from a start of its own.
+    seed : int
+        The seed of everything random, from 0 to 2**64 - 1.
+    dtype : str
+        "float32" or "float64".
+    on_divergence : str
+        What happens when a loss is not finite or a solution fails. "skip-step" leaves the step out, and goes back to
+        the best state when too many fail in a row. "restore" goes back at once. "stop" ends the run.
+    optimizer : str
+        The optimiser of θ, a name of `mcgc.optim.OPTIMIZERS`.
+    weight_decay : float, optional
+        w: a step of learning rate a multiplies θ by 1 − a w, with any optimiser. None leaves it to the optimiser.
+    clip : float, optional
+        The largest norm of the gradient that the optimiser is given.
+    rate_schedule : str
+        The path of the learning rate of θ: "constant", "cosine" or "exponential".
+    learning_rate_end : float, optional
+        The learning rate of θ at the last step. By default a hundredth of the first.
+    validation : float
+        The fraction of the training examples that is set apart to choose the best epoch by.
+    loss : str, optional
+        The loss of a classifier or a regressor.
+    solver, adjoint : str, optional
+        Of differential equations: names of `mcgc.ode.TABLEAUX` and `mcgc.ode.ADJOINTS`.
+    rtol, atol : float, optional
+        The tolerances of the solver.
+    step_size : float, optional
+        The size of all steps of the solver, in units of time, in place of tolerances.
+    horizons : str, optional
+        Lengths of windows of time series (`mcgc.train.parse_horizons`). By default every epoch trains on whole series.
+    restart_lam : bool, optional
+        Whether φ goes back to φ₀ at each new length of windows.
+    standardize : bool, optional
+        Whether the net sees states and parameters less their mean, divided by their standard deviation.
 
-    `optimizer` is that of θ, one of `mcgc.optim.OPTIMIZERS`. `weight_decay` w shrinks θ by the fraction a w at a step
-    of the rate a, with any optimiser (`mcgc.optim.decay_weights`); None leaves it to the optimiser. `clip` is the
-    largest norm of the gradient that the optimiser is given, None for any. `rate_schedule` takes the learning rate of θ
-    from `learning_rate` at the first step to `learning_rate_end`, by default a hundredth of it, at the last one.
-    `validation` is the fraction of the training examples that are set apart to choose the best epoch by.
-
-    `on_divergence` says what a member does whose loss is not finite or whose solution fails: leave the step out, and go
-    back to its best state where too many fail in a row; go back at once; or stop the run. `loss` and what follows it
-    belong to some problems only and are None elsewhere; `step_size`, in units of time, replaces `rtol` and `atol` where
-    it is not None. `horizons` are lengths of windows (`mcgc.train.parse_horizons`), None for whole series in every
-    epoch; with `restart_lam` φ goes back to φ₀ at each new length. With `standardize` the net sees states and inputs
-    less their mean, divided by their standard deviation.
+    Notes
+    -----
+    From `loss` on, a setting belongs to some problems only (`OF_SOME`). It is None elsewhere.
     """
 
     problem: str
@@ -70,6 +118,17 @@ class Settings(NamedTuple):
     restart_lam: bool | None = None
     standardize: bool | None = None
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Settings":
+        """Return the settings that `values` hold, such as those of a run file; fields that it lacks have defaults.
+
+        Raises `InputError` if there is no problem, or a field is unknown.
+        """
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise InputError(f"the settings are not those of a run ({error}): copy the run file again") from None
+
 
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
 SERIES = ("horizons", "restart_lam", "standardize")
@@ -91,11 +150,19 @@ _POSITIVE = ("learning_rate", "learning_rate_lam", "rtol", "atol")
 
 
 def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
-    """Return `settings`, NumPy's integers in it as Python's, if every field is in its range.
+    """Return `settings`, with NumPy's integers as Python's, if every field is in its range.
 
-    `options` names those of `OF_SOME` that the problem has; the others must be None.
+    Parameters
+    ----------
+    settings : Settings
+        The settings to check.
+    options : collection of str
+        The settings of `OF_SOME` that the problem has. The others must be None.
 
-    Raises `InputError`, one sentence with the field, its value and what is allowed, for the first that is not.
+    Raises
+    ------
+    InputError
+        For the first field that is not in its range: one sentence with the field, its value and what is allowed.
     """
     absent = [name for name in OF_SOME if name not in options]
     for name in absent:

@@ -10,7 +10,7 @@ import pytest
 from bench import __main__ as command
 from bench import report
 from bench.cases import adam, cold, mnist_step, noise
-from bench.contest import Plan, Row, check, contest
+from bench.comparison import Plan, Row, check, compare
 from bench.timing import Side, Spread, Timing, environment, measure, ratio, spread, variables
 from mcgc import arrays, devices
 
@@ -68,17 +68,17 @@ def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_
     assert 1.5 < ratio(found["half"].seconds(1), found["mcgc"].seconds(1)).median < 2.7
 
 
-def test_a_contest_gives_a_row_a_side_with_its_ratio_and_target(plan):
-    ours, half, missing = contest(plan, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+def test_a_comparison_gives_a_row_a_side_with_its_ratio_and_target(plan):
+    ours, half, missing = compare(plan, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
     assert half.wall.low <= half.wall.median <= half.wall.high
     assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
     assert (half.target, half.met, half.ratio.low <= half.ratio.median <= half.ratio.high) == (1.2, True, True)
     assert (missing.seconds, missing.met, missing.note) == (None, None, "not installed")
 
 
-def test_a_contest_elsewhere_moves_our_side_alone_and_goes_by_the_wall_without_targets(plan):
+def test_a_comparison_elsewhere_moves_our_side_alone_and_goes_by_the_wall_without_targets(plan):
     elsewhere = plan._replace(device="elsewhere")
-    ours, half, _ = contest(elsewhere, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+    ours, half, _ = compare(elsewhere, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
     assert (ours.note, half.note, half.target) == ("on elsewhere", "", None)
     assert half.ratio == half.wall
     own = {"mcgc": {"device": "elsewhere"}}
@@ -121,9 +121,9 @@ def test_a_device_that_is_not_there_or_not_for_the_case_is_refused(capsys, monke
     assert sentence in capsys.readouterr().err
 
 
-def test_a_contest_of_different_numbers_is_refused(plan):
+def test_a_comparison_of_different_numbers_is_refused(plan):
     with pytest.raises(ValueError, match=r"case: value of half differs by 5\.0e-01"):
-        contest(plan, "case", __name__, ["mcgc", "half"], {"value": 0.4}, {}, {"value": 4.0})
+        compare(plan, "case", __name__, ["mcgc", "half"], {"value": 0.4}, {}, {"value": 4.0})
 
 
 def test_values_are_held_against_a_reference_where_there_is_one():

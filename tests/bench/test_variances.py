@@ -1,24 +1,16 @@
 """The table of variances: its numbers against exact ones, and the document against its maker."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
+from bench.studies import variances
 from mcgc.continuation import ESTIMATORS
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def variances():
-    spec = importlib.util.spec_from_file_location("variances", ROOT / "bench" / "variances.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_variance_on_a_quadratic_is_the_exact_one(variances):
+def test_the_variance_on_a_quadratic_is_the_exact_one():
     # ½ λ εᵀAε has variance ½ λ² tr A² and mean ½ λ tr A
     a = variances.MATRIX.diagonal()
     expected = 2 * sum(a**2) / sum(a) ** 2
@@ -27,7 +19,7 @@ def test_the_variance_on_a_quadratic_is_the_exact_one(variances):
         assert found == pytest.approx(expected / number, rel=0.2)
 
 
-def test_the_document_has_a_row_for_every_cell_measured(variances):
+def test_the_document_has_a_row_for_every_cell_measured():
     lines = (ROOT / "docs" / "variances.md").read_text().splitlines()
     header = variances.table(draws=2).splitlines()
     rows = [line.split(" | ") for line in lines if line.startswith("| ")]

@@ -12,7 +12,7 @@ from mcgc import train
 from mcgc.arrays import HOST, to_device
 from mcgc.continuation import State
 from mcgc.random import Key
-from mcgc.train import _epoch
+from mcgc.train import Member, Task, _run, problems
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def member(epoch):
     """Return a member whose four parameters, φ, and number of steps tell the epoch."""
     theta, log_lam = (to_device(x, HOST, "float32") for x in ([float(epoch)] * 4, -10.0 - epoch))
     state = State(theta, log_lam, (), (), 7 * epoch)
-    return _epoch.Member(state, Key(2**64 - 1), Key(1), state)
+    return Member(state, Key(2**64 - 1), Key(1), state)
 
 
 @pytest.fixture
@@ -81,18 +81,22 @@ def fake_fit(monkeypatch, data):
 
     def begin(settings, series, device):
         begin.calls.append(settings)
-        return SimpleNamespace(settings=settings, scaling=None)
+        problem = problems.get(settings.problem)._replace(model={})
+        method = lambda: SimpleNamespace(init=lambda theta: member(0).state)
+        return Task(problem, settings, device, None, method, train=None, test=None, data=series)
 
-    def epochs(study, members, done, advance_all):
-        settings = study.settings
+    def epochs(task, members, done, strategy, hooks):
+        settings = task.settings
         for epoch in range(done + 1, settings.epochs + 1):
             begin.after.get(epoch - 1, lambda: None)()
             if epoch - 1 in begin.fail:
                 raise begin.fail[epoch - 1]
-            yield record(settings, epoch, begin.losses.get(epoch)), [member(epoch)] * settings.members
+            found = record(settings, epoch, begin.losses.get(epoch))
+            yield found, [member(epoch)] * settings.members
+            for hook in hooks:
+                hook.after_epoch(found)
 
     begin.calls, begin.fail, begin.after, begin.losses = [], {}, {}, {}
     monkeypatch.setattr(train, "bind", begin)
-    monkeypatch.setattr(train, "draw", lambda task: [member(0)] * task.settings.members)
-    monkeypatch.setattr(train, "epochs", epochs)
+    monkeypatch.setattr(_run, "epochs", epochs)
     return begin

@@ -56,7 +56,7 @@ ASKED = {
     "mcgc reproduce test": ["test-functions"],
     "mcgc reproduce figure-5 --device c": ["cpu", "cuda"],
     "mcgc check --estimator path": ["pathwise"],
-    "mcgc doctor --problem mn": ["mnist"],
+    "mcgc check --problem mn": ["mnist"],
     "mcgc data make lot": ["lotka-volterra"],
     "mcgc completion ": ["bash", "zsh", "fish"],
 }

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mcgc_cli.doctor import EXAMPLES
-from mcgc_datasets import lorenz, lotka_volterra, write_series
 
 import mcgc as library
 from mcgc import arrays, devices
@@ -16,7 +14,6 @@ from mcgc.checks import device
 from mcgc.checks import kernels as agreement
 from mcgc.checks.kernels import CASES
 from mcgc.kernels import cpu, reference
-from mcgc.train import _memory, problems
 
 
 @pytest.fixture(autouse=True)
@@ -119,57 +116,3 @@ def test_without_a_gpu_there_is_none_to_check(mcgc, monkeypatch):
     assert result.stdout == ""
     assert result.stderr.startswith("mcgc: there is no GPU to check: device 'cuda' cannot be used: CuPy is not instal")
     assert result.stderr.count("\n") == 1
-
-
-def test_the_memory_of_a_run_is_told_by_its_parts(mcgc, cache):
-    result = mcgc("doctor", "--problem", "mnist", "--members", 10, "--batch-size", 500, "--device", "cuda:1", "--json")
-    assert result.exit_code == 0, result.stderr
-    found = json.loads(result.stdout)
-    settings = problems.get("mnist").recipe._replace(members=10, batch_size=500)
-    expected = _memory.predict(problems.get("mnist"), settings, 60_000, 1, arrays.Device("cuda:1", None, None))
-    assert found == {
-        "problem": "mnist",
-        "device": "cuda:1",
-        "members": 10,
-        "batch_size": 500,
-        "examples": 60_000,
-        **expected._asdict(),
-        "total": expected.total,
-    }
-    assert not cache.exists()
-
-
-@pytest.mark.parametrize(("device", "how"), [("cpu", "one after the other"), ("cuda", "all at once")])
-def test_the_memory_of_a_run_on_data_of_one_s_own_is_a_table(mcgc, device, how):
-    write_series("data.h5", "lorenz", np.arange(7.0), np.zeros((9, 2)), np.zeros((9, 7, 3)))
-    result = mcgc("doctor", "--problem", "lorenz", "--dataset", "data.h5", "--members", 3, "--device", device)
-    assert result.exit_code == 0, result.stderr
-    first, *rows = result.stdout.splitlines()
-    assert first == f"lorenz on {device}, 9 examples in batches of 4, 3 members {how}"
-    problem, place = problems.get("lorenz"), arrays.HOST._replace(name=device)
-    place = arrays.HOST if device == "cpu" else place
-    expected = _memory.predict(problem, problem.recipe._replace(members=3), 9, 7, place)
-    told = [[part, *_memory.amount(size).split()] for part, size in zip(_memory.PARTS, expected, strict=False)]
-    assert [row.split() for row in rows] == [*told, ["total", *_memory.amount(expected.total).split()]]
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ("--problem banana", "unknown problem 'banana'"),
-        ("--problem lorenz --members 0", "--members must be a whole number of at least 1, got 0"),
-        ("--problem lorenz --device banana", "unknown device 'banana'"),
-        ("--members 3", "go with --problem"),
-        ("--problem lorenz --gpu", "which goes alone"),
-    ],
-)
-def test_a_mistake_is_a_sentence(mcgc, options, sentence):
-    result = mcgc("doctor", *options.split())
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert sentence in result.stderr
-
-
-def test_the_examples_of_the_paper_are_counted_as_they_are_built():
-    for name, build in (("lorenz", lorenz.build), ("lotka-volterra", lotka_volterra.build)):
-        assert build()[2].shape[:2] == EXAMPLES[name]

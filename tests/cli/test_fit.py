@@ -9,7 +9,7 @@ from mcgc_datasets import download, registry, write_series
 
 from mcgc import devices
 from mcgc.errors import SolveError
-from mcgc.train import _stacked, problems, run_file
+from mcgc.train import _strategies, problems, run_file
 
 RECIPE = problems.get("lorenz").recipe_of()
 SAVED = "the epochs so far are saved in lorenz-seed0.h5: mcgc fit --resume lorenz-seed0.h5 goes on"
@@ -329,13 +329,13 @@ def test_a_bug_is_a_traceback_but_does_not_cost_the_run(mcgc, fake_fit):
 
 def test_members_on_a_device_advance_together_and_a_run_that_goes_on_has_the_same_bits(mcgc, strict, monkeypatch):
     monkeypatch.setattr(devices, "select_device", lambda name, *run: (strict, "running on a device that is none"))
-    shapes, run_epoch = set(), _stacked.run_epoch
+    shapes, run_epoch = set(), _strategies.run_epoch
 
     def noted(study, member, *args, **options):
         shapes.add(member.state.theta.shape)
         return run_epoch(study, member, *args, **options)
 
-    monkeypatch.setattr(_stacked, "run_epoch", noted)
+    monkeypatch.setattr(_strategies, "run_epoch", noted)
     times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
     write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
     options = "--dataset data.h5 --rtol 1e-2 --atol 1e-2 --members 3 --warmup-epochs 1 --device cuda"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from matplotlib.text import Text
-from mcgc_cli import landscapes, pictures
+from mcgc_cli import contours, pictures
 
 from mcgc.errors import InputError, OutputError
 from mcgc.paper import studies
@@ -52,8 +52,8 @@ def test_the_bold_line_is_the_mean_of_the_faint_ones_in_the_colour_of_the_run():
 def test_no_letter_is_smaller_than_8_points(name, tmp_path):
     made = {
         "ensembles": lambda: ensembles(True, False)[1],
-        "figure-1": lambda: landscapes.continued(studies.figure_1()),
-        "figure-3": lambda: landscapes.schemes(studies.figure_3()),
+        "figure-1": lambda: contours.continued(studies.figure_1()),
+        "figure-3": lambda: contours.schemes(studies.figure_3()),
     }
     figure = made[name]()
     pictures.save(figure, tmp_path / "figure.png")

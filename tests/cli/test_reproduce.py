@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from mcgc_cli import exact
+from mcgc_cli import figures
 from mcgc_cli.options import device_of
 from mcgc_datasets import mnist_image, write_series
 
@@ -202,7 +202,7 @@ def test_the_exact_studies_write_their_numbers_and_their_picture(mcgc, name):
     with open(f"{name}/results.json", encoding="utf-8") as file:
         results = json.load(file)
     assert results["versions"] == run_file.versions()
-    table = exact.as_text(results)
+    table = figures.as_text(results)
     assert done.stdout.startswith(table)
 
 
@@ -224,7 +224,7 @@ def test_the_test_functions_tell_how_often_continuation_reaches_a_minimum(mcgc):
         (end,) = found["paths"]["with"]
         assert found["reached"] == {"with": int(end["distance"] < 1e-3), "without": 0}
         assert end["f"] >= found["minimum"] - 1e-9
-    table = exact.as_text({"study": "test-functions", "results": results})
+    table = figures.as_text({"study": "test-functions", "results": results})
     assert len(table.splitlines()) == 2 + 2 * len(results)
 
 

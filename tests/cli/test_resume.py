@@ -14,16 +14,15 @@ from functools import partial
 
 import numpy as np
 import pytest
-from mcgc_cli import lock, saving
-from mcgc_cli.lock import locked
 from mcgc_datasets import write_series
 
 from mcgc.errors import InputError, OutputError
-from mcgc.train import problems, run_file
+from mcgc.train import _run, problems, run_file
+from mcgc.train._lock import locked
 
 COMMAND = (sys.executable, "-m", "mcgc_cli", "fit")
 EPOCHS = 30
-ALWAYS_SAVING = "import mcgc_cli, mcgc_cli.saving as saving; saving.SECONDS = 0; mcgc_cli.main()"
+ALWAYS_SAVING = "import mcgc_cli, mcgc.train._run as run; run.SECONDS = 0; mcgc_cli.main()"
 
 
 @pytest.fixture
@@ -179,7 +178,7 @@ def test_epochs_that_another_process_saves_until_the_lock_is_taken_are_kept(mcgc
         os.replace("later.h5", path)
         return locked(path, say)
 
-    monkeypatch.setattr(lock, "locked", taken_late)
+    monkeypatch.setattr(_run, "locked", taken_late)
     trained = []
     fake_fit.after = {done: partial(trained.append, done + 1) for done in range(5)}
     assert mcgc("fit", "--resume", "run.h5", "--quiet").exit_code == 0
@@ -248,11 +247,11 @@ def test_what_is_no_run_file_is_refused_in_one_sentence(mcgc, name, arguments, t
 
 def test_a_run_is_saved_as_it_goes_but_not_too_often(mcgc, fake_fit, monkeypatch):
     saves, save, clock = [], run_file.save, iter(range(0, 1000, 2))
-    monkeypatch.setattr(saving, "save", lambda path, run, force: (saves.append(run.epoch), save(path, run, force)))
-    monkeypatch.setattr(saving.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(run_file, "save", lambda path, run, force: (saves.append(run.epoch), save(path, run, force)))
+    monkeypatch.setattr(_run.time, "monotonic", lambda: next(clock))
     mcgc("fit", "--problem", "lorenz", "--epochs", 10, "-o", "run.h5", "--quiet", "--checkpoint-every", 4)
     assert saves == [4, 8, 10]
-    monkeypatch.setattr(saving.time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(_run.time, "monotonic", lambda: 0.0)
     saves.clear()
     mcgc("fit", "--problem", "lorenz", "--epochs", 10, "-o", "run.h5", "--quiet", "--force")
     assert saves == [1, 10]
@@ -272,9 +271,8 @@ def test_an_output_whose_directory_vanishes_is_one_sentence(mcgc, fake_fit, tmp_
 
 
 def test_a_second_interrupt_ends_the_process_at_once():
-    stuck = (
-        "import signal, time\nfrom mcgc_cli.signals import noted\nwith noted():\n    print(flush=True); time.sleep(60)"
-    )
+    begin = "import signal, time\nfrom mcgc_cli.signals import interruptible\nwith interruptible():\n"
+    stuck = begin + "    print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", stuck], stdout=subprocess.PIPE) as process:
         process.stdout.readline()
         for _ in range(2):

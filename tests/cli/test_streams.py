@@ -13,7 +13,7 @@ from mcgc.train import run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli")
 OPTIONS = ("--epochs", "2", "--rtol", "1e-2", "--atol", "1e-2", "-o", "run.h5")
-DOCTOR = ["doctor", "--problem", "lorenz"]
+MINIMIZE = ["minimize", "rastrigin", "--dimension", "2"]
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ def shell(words, args, **how):
     )
 
 
-@pytest.mark.parametrize("args", [["--help"], ["--version"], ["fit", "-h"], DOCTOR, [*DOCTOR, "--json"]])
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["fit", "-h"], MINIMIZE, [*MINIMIZE, "--json"]])
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -61,7 +61,7 @@ def test_output_that_cannot_be_printed_is_a_failure_with_one_sentence(args, word
 def test_a_reader_that_has_gone_is_a_failure_without_a_word():
     read, write = os.pipe()
     os.close(read)
-    found = subprocess.run([*COMMAND, *DOCTOR], stdout=write, stderr=subprocess.PIPE, timeout=120)
+    found = subprocess.run([*COMMAND, *MINIMIZE], stdout=write, stderr=subprocess.PIPE, timeout=120)
     os.close(write)
     assert (found.returncode, found.stderr) == (1, b"")
 
@@ -184,7 +184,7 @@ def test_without_what_windows_lacks_a_run_is_trained_and_gone_on_with(fit):
         [*fit, "--recipe", "paper"],
         ["fit", "--resume", "run.h5", "--epochs", "3"],
         ["compare", "run.h5"],
-        DOCTOR,
+        ["doctor"],
     ):
         done = subprocess.run([*run, *args], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr

@@ -61,7 +61,6 @@ def test_an_option_like_none_is_not_guessed(mcgc):
         ("minimize rastrign", "'rastrigin'"),
         ("minimize quartic --estimator pathwize", "'pathwise'"),
         ("check --problem lornz", "'lorenz'"),
-        ("doctor --problem lornz", "'lorenz'"),
         ("data make lornz", "'lorenz'"),
     ],
 )

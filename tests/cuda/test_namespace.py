@@ -22,8 +22,7 @@ from mcgc.continuation import ESTIMATORS, annealing, continuation, smoothing
 from mcgc.ode import TABLEAUX, solve
 from mcgc.paper import test_functions
 from mcgc.random import Key, fold_in, normal, permutation, uniform
-from mcgc.train import _epoch
-from mcgc.train._stacked import together
+from mcgc.train import Serial, Stacked
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[test-cuda]'", exc_type=ImportError)
 
@@ -155,14 +154,14 @@ SERIES, NET, ODE = decays(5), net(5, epochs=1), ode(6)
 QUICK = {"rtol": 1e-2, "atol": 1e-2}
 
 
-@pytest.mark.parametrize("advance_all", [_epoch.in_turn(), together()], ids=["in_turn", "together"])
+@pytest.mark.parametrize("strategy", [Serial(), Stacked()], ids=["serial", "stacked"])
 @pytest.mark.parametrize("continued", [True, False])
-def test_training(noted, continued, advance_all):
+def test_training(noted, continued, strategy):
     for problem, data, options in ((NET, IMAGES, {}), (ODE, SERIES, QUICK)):
         for estimator in ESTIMATORS if continued else ["score"]:
             recipe = problem.recipe._replace(continuation=continued, estimator=estimator, members=2, **options)
             study, members = bound(recipe, data, noted.device, problem)
-            ((record, _),) = train.epochs(study, members, advance_all=advance_all)
+            ((record, _),) = train.epochs(study, members, strategy=strategy)
             assert np.isfinite(record.train_loss).all()
     assert_all_is_there(noted, {"asarray", "stack", "sum", "exp", "mean", "isfinite", "clip", "full", "uint64"})
 

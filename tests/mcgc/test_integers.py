@@ -1,18 +1,20 @@
 """Whole numbers: NumPy's integers are as good as Python's everywhere, and what is none is one sentence."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from mcgc import minimize, nets, ode, ops, random
 from mcgc._integers import whole
+from mcgc.arrays import HOST
 from mcgc.autodiff import flatten
 from mcgc.continuation import adapt_samples, continuation, smoothing
 from mcgc.errors import InputError
 from mcgc.optim import schedules, sgd
 from mcgc.paper import test_functions
 from mcgc.random import Key, fold_in, split
-from mcgc.train import Settings, validate
-from mcgc.train._processes import workers
+from mcgc.train import Hook, Processes, Settings, validate
 
 SIZES = (3, 70, 2)
 SETTINGS = Settings("mnist", 0.1, -2.0, 0.1, 0.1, 2, 4, loss="cross-entropy")
@@ -80,7 +82,7 @@ def test_what_is_no_whole_number_is_one_sentence(use, value):
 
 def test_the_number_of_workers_is_a_whole_one():
     with pytest.raises(InputError, match=r"workers must be a whole number of at least 1, got 2\.0"):
-        workers(2.0, SETTINGS, None).__enter__()
+        Processes(2.0).start(SimpleNamespace(device=HOST), Hook()).__enter__()
 
 
 def test_a_whole_number_is_pythons_in_its_range():

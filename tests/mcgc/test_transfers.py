@@ -15,8 +15,8 @@ from mcgc.continuation import ESTIMATORS, annealing, continuation, descent, smoo
 from mcgc.ode import DenseField, _adjoint, _solve, solve, solve_members
 from mcgc.ode._integrate import march
 from mcgc.random import Key, fold_in
-from mcgc.train._epoch import advance, in_turn
-from mcgc.train._stacked import together
+from mcgc.train import Hook, Serial, Stacked
+from mcgc.train._epoch import advance
 
 SERIES, NET, ODE = decays(), net(5, epochs=2), ode(8)
 QUICK = {"rtol": 1e-3, "atol": 1e-3}
@@ -179,21 +179,23 @@ def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(away, 
     numbers = 7 if continued else 4
     assert reads == [(numbers,)]
     reads.clear()
-    together()(study, members, 1)
+    with Stacked().start(study, Hook()) as advance_all:
+        advance_all(members, 1)
     assert reads == [(numbers, 3)]  # one, however many members
 
 
 @pytest.mark.parametrize(
-    ("advance_all", "record"),
-    [(in_turn(), [(6,), (3,)] * 2), (together(), [(6, 2), (3, 2)])],
-    ids=["in_turn", "together"],
+    ("strategy", "record"),
+    [(Serial(), [(6,), (3,)] * 2), (Stacked(), [(6, 2), (3, 2)])],
+    ids=["serial", "stacked"],
 )
 def test_an_epoch_of_a_neural_ode_reads_once_a_solver_step_and_twice_for_its_record(
-    away, reads, tries, advance_all, record
+    away, reads, tries, strategy, record
 ):
     study, members = begun(ODE, SERIES, away, members=2, estimator="antithetic", **QUICK)
     reads.clear()
-    advance_all(study, members, 1)
+    with strategy.start(study, Hook()) as advance_all:
+        advance_all(members, 1)
     counted = list(reads)
     assert counted.count((5,)) == tries() > 0
     assert [shape for shape in counted if shape != (5,)] == record

@@ -203,7 +203,8 @@ def test_every_public_attribute_of_numpys_arrays_is_in_one_of_the_tables():
     known = {name.split(" ")[0] for name in (*SMOOTH, *CONSTANT)} | {
         n for names in ABSENT.values() for n in names.split()
     }
-    assert {name for name in dir(np.ndarray) if not name.startswith("_")} <= known
+    array = np.zeros((1, 1))  # older versions of NumPy list attributes that they no longer have
+    assert {name for name in dir(array) if not name.startswith("_") and hasattr(array, name)} <= known
     strict = {name for name in dir(array_api_strict.zeros(1)) if not name.startswith("_")}
     assert strict <= known
 

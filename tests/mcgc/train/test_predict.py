@@ -1,8 +1,9 @@
 """Predictions from a run file are those of the training, in the units of the data."""
 
+from collections import deque
+
 import numpy as np
 import pytest
-from mcgc_cli.saving import begun
 from mcgc_datasets import SeriesData
 from small import bound
 
@@ -24,10 +25,9 @@ def trained(request, tmp_path_factory):
     settings = LOTKA_VOLTERRA.recipe_of()._replace(epochs=2, members=2, standardize=request.param)
     study, members = bound(settings, data, HOST)
     path = tmp_path_factory.mktemp("run") / "run.h5"
-    saver = begun(str(path), False, 1, settings, data, HOST)
-    saver.scale(study.scaling)
-    for record, after in train.epochs(study, members):
-        saver.take(record, after)
+    *_, (_, after) = train.epochs(study, members)
+    with train.Run.create(path, study) as run:
+        deque(run.epochs(), maxlen=0)
     return study, after, run_file.load(path)
 
 
@@ -52,4 +52,4 @@ def test_lists_are_taken_and_other_shapes_are_one_sentence(trained):
         with pytest.raises(InputError, match="starts and parameters have a row for each series"):
             predict(run, [[5.0, 6.0]], times, rows)
     with pytest.raises(InputError, match="mnist has no series to predict"):
-        predict(run._replace(settings={**run.settings, "problem": "mnist"}), [[5.0]], [0.0], [[1.0]])
+        predict(run._replace(model={}, settings={**run.settings, "problem": "mnist"}), [[5.0]], [0.0], [[1.0]])

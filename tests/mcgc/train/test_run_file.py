@@ -26,7 +26,7 @@ RECORDS = [
     Epoch(1, (2.0, 1.5), (None, None), (-10.0, None), (600, 700), 0.25),
     Epoch(2, (1.0, 1.25), (None, None), (-9.5, None), (610, 720), 0.5),
 ]
-RUN = run_file.Run(
+RUN = run_file.RunFile(
     settings={"problem": "lorenz", "epochs": 2, "beta": 0.01, "step_size": None, "continuation": True},
     versions={"python": "3.11", "numpy": "2"},
     dataset={"source": "datä.h5", "sha256": "ab" * 32},
@@ -102,7 +102,7 @@ def test_an_existing_file_is_kept_unless_overwriting(tmp_path):
         lambda file: file.attrs.__delitem__("settings"),
         lambda file: file.attrs.modify("settings", "{"),
         lambda file: file.attrs.modify("format", "mcgc-series"),
-        lambda file: file.attrs.modify("version", 5),
+        lambda file: file.attrs.modify("version", 6),
         lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
     ],
 )

@@ -14,9 +14,7 @@ from mcgc.errors import SolveError
 from mcgc.ode import DenseField, solve, solve_members
 from mcgc.optim import adam
 from mcgc.random import Key, fold_in
-from mcgc.train import Problem, Settings
-from mcgc.train._epoch import in_turn
-from mcgc.train._stacked import together
+from mcgc.train import Hook, Problem, Serial, Settings, Stacked
 
 ODE, NET = ode(8, 8), net(5, 5, epochs=2)
 CASES = {
@@ -30,10 +28,10 @@ CASES = {
 }
 
 
-def run(case, device, advance_all, **changes):
+def run(case, device, strategy, **changes):
     problem, options, data = CASES[case]
     study, members = bound(problem.recipe._replace(**options, **changes), data, device, problem)
-    return list(train.epochs(study, members, advance_all=advance_all))
+    return list(train.epochs(study, members, strategy=strategy))
 
 
 def untimed(record):
@@ -50,7 +48,7 @@ def test_members_together_have_the_bits_and_records_that_each_has_alone(strict, 
         if estimator is None
         else {"estimator": estimator, "num_samples": 1 + (estimator == "score-baseline")}
     )
-    ours, theirs = (run(case, strict, f(), members=3, dtype=dtype, **how) for f in (together, in_turn))
+    ours, theirs = (run(case, strict, f(), members=3, dtype=dtype, **how) for f in (Stacked, Serial))
     for (record, members), (alone, others) in zip(ours, theirs, strict=True):
         assert untimed(record) == untimed(alone)
         for member, other in zip(members, others, strict=True):
@@ -63,7 +61,7 @@ def test_members_together_differ_on_numpy_by_no_more_than_rounding():
     # alone the net is compiled, and adds up in another order: a few ulps a step of numbers of order 1, in a few steps
     for case in CASES:
         for dtype, tolerance in (("float32", 2e-6), ("float64", 1e-14)):
-            ours, theirs = (run(case, HOST, f(), members=3, dtype=dtype) for f in (together, in_turn))
+            ours, theirs = (run(case, HOST, f(), members=3, dtype=dtype) for f in (Stacked, Serial))
             for one, other in zip(ours[-1][1], theirs[-1][1], strict=True):
                 np.testing.assert_allclose(one.state.theta, other.state.theta, rtol=0, atol=tolerance)
             assert ours[-1][0].train_loss == pytest.approx(theirs[-1][0].train_loss, rel=10 * tolerance)
@@ -71,9 +69,9 @@ def test_members_together_differ_on_numpy_by_no_more_than_rounding():
 
 
 def test_a_member_that_was_taken_up_again_goes_on_with_the_others(strict):
-    (_, members), *_ = run("net", strict, together(), members=3, epochs=1)
+    (_, members), *_ = run("net", strict, Stacked(), members=3, epochs=1)
     study, _ = bound(NET.recipe._replace(members=3, epochs=2), CASES["net"][2], strict, NET)
-    (_, ours), (_, theirs) = (next(train.epochs(study, members, 1, how)) for how in (together(), in_turn()))
+    (_, ours), (_, theirs) = (next(train.epochs(study, members, 1, how)) for how in (Stacked(), Serial()))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(to_host(one.state.theta), to_host(other.state.theta))
 
@@ -111,10 +109,10 @@ def steep(starts, loss, **changes):
     )
 
 
-def outcome(device, starts, loss, advance_all, **changes):
+def outcome(device, starts, loss, strategy, **changes):
     own = steep(starts, loss, **changes)
     study, members = bound(own.problem.recipe, np.zeros(8), device, own.problem)
-    epochs = list(train.epochs(study, members, advance_all=advance_all))
+    epochs = list(train.epochs(study, members, strategy=strategy))
     thetas = [to_host(m.state.theta)[0] for _, ms in epochs for m in ms]
     return [untimed(record) for record, _ in epochs], thetas, own.shapes
 
@@ -138,8 +136,8 @@ def test_the_divergence_of_a_member_leaves_the_others_as_they_are(strict, loss, 
         ours, theirs, *alone = (
             outcome(strict, starts, loss, how(), on_divergence=policy)
             for starts, how in (
-                *(((-0.9, -30.0, -40.0), how) for how in (together, in_turn)),
-                ((-30.0,), in_turn),
+                *(((-0.9, -30.0, -40.0), how) for how in (Stacked, Serial)),
+                ((-30.0,), Serial),
             )
         )
     records, thetas, shapes = ours
@@ -165,9 +163,11 @@ def test_a_problem_that_does_not_take_members_is_taken_member_by_member(strict):
     assert set(own.shapes) == {(1,)}
 
 
-def test_the_pause_comes_before_each_step_of_all_members(strict):
-    calls = []
-    outcome(strict, (1.0, 2.0), lambda x: x * x, together(lambda: calls.append(0)), epochs=3)
+def test_a_hook_is_called_before_each_step_of_all_members(strict):
+    calls, hook = [], Hook()
+    hook.before_step = lambda: calls.append(0)
+    own = steep((1.0, 2.0), lambda x: x * x, epochs=3)
+    list(train.epochs(train.bind(own.problem.recipe, np.zeros(8), strict, own.problem), hooks=[hook]))
     assert len(calls) == 3 * 4
 
 

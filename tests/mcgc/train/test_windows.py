@@ -11,11 +11,9 @@ from mcgc import train
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.autodiff import stop_gradient
 from mcgc.errors import InputError, SolveError
-from mcgc.train import _epoch
-from mcgc.train._epoch import in_turn
-from mcgc.train._packing import pack, unpack
-from mcgc.train._stacked import together
-from mcgc.train._windows import by_epoch, cuts, parse_horizons, per_epoch
+from mcgc.train import Serial, Stacked, _epoch
+from mcgc.train._resume import pack, unpack
+from mcgc.train._windows import batch_bounds, by_epoch, parse_horizons, per_epoch
 from mcgc.train.problems import Series, scaling_of
 
 ODE = ode(6)._replace(name="mine")
@@ -137,8 +135,8 @@ GROWN = {"horizons": "1,2,all", "standardize": True, "epochs": 3, "rate_schedule
 @pytest.mark.parametrize("done", [1, 2])
 def test_a_run_with_horizons_that_goes_on_has_the_bits_of_the_whole_run(done):
     whole = run(**GROWN)
-    study, begun = begin(**GROWN)
-    taken_up = unpack(pack(whole[done - 1][1]), begun, HOST)
+    study, _ = begin(**GROWN)
+    taken_up = unpack(pack(whole[done - 1][1]), study)
     for (record, ours), (expected, theirs) in zip(train.epochs(study, taken_up, done), whole[done:], strict=True):
         assert untimed(record) == untimed(expected)
         for name, values in pack(ours).items():
@@ -205,7 +203,7 @@ def test_whole_series_that_cannot_be_solved_yet_are_no_divergence_while_windows_
 
 @pytest.mark.parametrize(("total", "parts"), [(513, 7), (64, 7), (12, 5), (6, 10), (9, 9), (1, 3)])
 def test_an_epoch_is_cut_into_as_many_steps_as_there_can_be(total, parts):
-    ends = cuts(total, parts)
+    ends = batch_bounds(total, parts)
     sizes = [b - a for a, b in pairwise(ends)]
     assert (ends[0], ends[-1], len(sizes)) == (0, total, min(parts, total))
     assert min(sizes) >= 1
@@ -226,8 +224,8 @@ def test_an_epoch_whose_steps_all_fail_diverges():
     assert record.restored == (True,)
 
 
-@pytest.mark.parametrize("advance", [in_turn, together])
-def test_a_member_that_cannot_solve_whole_series_leaves_the_losses_of_the_others(strict, advance):
+@pytest.mark.parametrize("strategy", [Serial(), Stacked()])
+def test_a_member_that_cannot_solve_whole_series_leaves_the_losses_of_the_others(strict, strategy):
     def objective(settings):
         def loss(theta, batch):
             if batch.times.shape[-1] == 4 and to_host(stop_gradient(theta))[..., 0].min() < 0:
@@ -245,7 +243,7 @@ def test_a_member_that_cannot_solve_whole_series_leaves_the_losses_of_the_others
     own = ODE._replace(objective=objective, init=init)
     settings = ODE.recipe._replace(**LOOSE, horizons="1", epochs=1, members=2, continuation=False, learning_rate=1e-6)
     task, drawn = bound(settings, DATA, strict, own)
-    ((record, _),) = train.epochs(task, drawn, advance_all=advance())
+    ((record, _),) = train.epochs(task, drawn, strategy=strategy)
     assert [np.isfinite(loss) for loss in record.train_loss] == [True, False]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mcgc.errors import InputError
 from mcgc.paper import studies
 from mcgc.train import run_file
-from mcgc_cli import landscapes
+from mcgc_cli import contours
 from mcgc_cli.summary import as_table
 
 if TYPE_CHECKING:
@@ -72,27 +72,27 @@ def _tested_rows(numbers: dict[str, Any]) -> Rows:
     ]
 
 
-_CONTINUED = (landscapes.continued, lambda found: found.numbers(), ("point", "theta", "value"), _path_rows)
+_CONTINUED = (contours.continued, lambda found: found.numbers(), ("point", "theta", "value"), _path_rows)
 _STUDIES = {
     "figure-1": Exact(lambda members: studies.figure_1(), *_CONTINUED),
     "figure-2": Exact(lambda members: studies.figure_2(), *_CONTINUED),
     "figure-3": Exact(
         lambda members: studies.figure_3(),
-        landscapes.schemes,
+        contours.schemes,
         _schemes,
         ("end of", "theta", "lambda", "f"),
         _scheme_rows,
     ),
     "figure-4": Exact(
         lambda members: studies.figure_4(),
-        landscapes.saddles,
+        contours.saddles,
         _saddles,
         ("surface", "beta", "lambda < 0.01 after", "origin left after", "f at the end"),
         _saddle_rows,
     ),
     "test-functions": Exact(
         lambda members: [studies.test_function(name, members) for name in studies.TESTED],
-        landscapes.tested,
+        contours.tested,
         lambda found: {it.surface.name: it.numbers() for it in found},
         ("surface", "continuation", "reached", "largest distance", "largest f", "minimum"),
         _tested_rows,

@@ -1,6 +1,8 @@
-"""What drives the effect of continuation: estimators, learning rates of φ, β, schedules, at equally many gradients.
+"""A sweep over what may drive the effect of continuation, at an equal number of gradients.
 
-    python bench/drives.py mnist --data mnist.h5 --runs 2 --workers 2 --done drives.jsonl >> drives.jsonl
+    python -m bench.studies.sweep mnist --data mnist.h5 --runs 2 --workers 2 --done sweep.jsonl >> sweep.jsonl
+
+It varies the estimator, the learning rate of φ, β, the schedule and the loss.
 
 A run is a line of JSON: what is varied, the seed, and at every tenth of the epochs the loss, the accuracy and φ. Those
 that FILE of `--done FILE` has, of the same epochs, are left out, so a study that was stopped goes on.
@@ -133,7 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print a line for every run as it ends, seed by seed."""
     from joblib import Parallel, delayed
 
-    parser = argparse.ArgumentParser(prog="python bench/drives.py", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.sweep", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("problem")
     parser.add_argument("--data", help="dataset of the problem")
     parser.add_argument("--runs", type=int, default=1, help="seeds a variant [1]")

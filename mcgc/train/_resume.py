@@ -1,5 +1,6 @@
 """Members of a run as plain arrays, one a leaf, and what must be equal for a run that goes on to be the same run."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 from mcgc.arrays import Device, is_array, to_device, to_host
 from mcgc.autodiff.pytree import flatten, leaf_names, unflatten
 from mcgc.errors import InputError
-from mcgc.train._epoch import Member
-from mcgc.train._task import Record
-from mcgc.train.run_file import Run
+from mcgc.nets import num_parameters
+from mcgc.random import Key
+from mcgc.train._members import Member, Record
+from mcgc.train._task import Task
+from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
 
 DETERMINING = ("mcgc", "numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
@@ -29,21 +32,25 @@ def _column(values: Sequence[Any]) -> np.ndarray:
     return np.asarray(values, dtype=_KINDS[type(values[0])])
 
 
-def unpack(leaves: Mapping[str, np.ndarray], begun: Sequence[Member], device: Device) -> list[Member]:
-    """Return the members that `pack` made `leaves` of; `begun` are those of `training.begin` for the same settings.
+def unpack(leaves: Mapping[str, np.ndarray], task: Task) -> list[Member]:
+    """Return the members of `task` that `pack` made `leaves` of.
 
-    Raises `InputError` if a leaf is missing, or of another shape or dtype than in `begun`, or θ is not finite.
+    Raises `InputError` if a leaf is missing, or of another shape or dtype than the task has, or θ is not finite.
     """
-    wanted = pack(begun)
+    settings, theta = task.settings, leaves.get("state/theta", np.zeros(1))
+    m = num_parameters(task.problem.sizes) if task.problem.sizes else theta.shape[-1]
+    begun = task.method().init(to_device(np.zeros(m, settings.dtype), task.device))
+    like = Member(begun, Key(0), Key(0), begun)  # of which the structure counts, and no number
+    wanted = {name: leaf[0] for name, leaf in pack([like]).items()}
     _require(leaves.keys() == wanted.keys(), f"holds {_listed(leaves)}, not {_listed(wanted)}")
-    for name, like in wanted.items():
-        found = leaves[name]
-        same = (found.shape, found.dtype) == (like.shape, like.dtype)
+    for name, leaf in sorted(wanted.items(), key=lambda item: item[0] != "state/theta"):
+        found, shape = leaves[name], (settings.members, *leaf.shape)
         _require(
-            same, f"holds {name!r} as {found.dtype} of shape {found.shape}, not {like.dtype} of shape {like.shape}"
+            (found.shape, found.dtype) == (shape, leaf.dtype),
+            f"holds {name!r} as {found.dtype} of shape {found.shape}, not {leaf.dtype} of shape {shape}",
         )
         _require(not name.endswith("theta") or bool(np.isfinite(found).all()), f"holds {name!r} that is not finite")
-    return [_member(leaves, like, index, device) for index, like in enumerate(begun)]
+    return [_member(leaves, like, index, task.device) for index in range(settings.members)]
 
 
 def _member(leaves: Mapping[str, np.ndarray], like: Member, index: int, device: Device) -> Member:
@@ -55,7 +62,7 @@ def _member(leaves: Mapping[str, np.ndarray], like: Member, index: int, device: 
     return unflatten(structure, new)
 
 
-def records(run: Run) -> list[Record]:
+def records(run: RunFile) -> list[Record]:
     """Return the records of all epochs of `run`. Raises `InputError` if they are not complete."""
     columns, members, count = run.epochs, run.settings.get("members"), run.epoch
     _require(
@@ -74,25 +81,26 @@ def _entry(found: np.ndarray) -> Any:
     return tuple(None if x != x else x for x in values) if isinstance(values, list) else values
 
 
-def differences(run: Run, **now: Any) -> list[str]:
-    """Return what differs between `run` and its fields `now`: settings, versions, dataset and device.
+def differences(run: RunFile, now: RunFile) -> list[str]:
+    """Return what differs between `run` and a run that begins `now`: settings, versions, dataset, device, model.
 
-    Only what determines the numbers counts: not the number of epochs, unless horizons or the learning rate are laid out
-    over it, nor versions of packages that compute nothing,
-    nor where the dataset lies, nor which of several like devices is used.
+    Only what determines the numbers counts: not the number of epochs, unless horizons or the learning rate follow it,
+    nor versions of packages that compute nothing, nor where the dataset lies, nor which of several like devices is
+    used. Versions do not count for a run that is finished.
     """
-    settings, versions = now["settings"], now["versions"]
-    run_settings = {**Settings._field_defaults, **run.settings}  # a file may be older than a setting
-    laid_out = settings.get("horizons") is not None or settings.get("rate_schedule", "constant") != "constant"
-    free = set() if laid_out else {"epochs"}
-    told = {"epochs": "number of epochs, which the horizons and the learning rate follow,"}
-    pairs = [
-        (told.get(name, name), run_settings.get(name), value) for name, value in settings.items() if name not in free
-    ]
-    pairs += [(f"version of {name}", run.versions.get(name), versions.get(name)) for name in DETERMINING]
-    pairs += [("sha256 of the dataset", run.dataset.get("sha256"), now["dataset"]["sha256"])]
-    pairs += [("kind of device", run.device.partition(":")[0], now["device"].partition(":")[0])]
-    return [f"{name} was {old} and is {new}" for name, old, new in pairs if old != new]
+    settings, old = now.settings, {**Settings._field_defaults, **run.settings}  # a file may be older than a setting
+    follows = settings.get("horizons") is not None or settings.get("rate_schedule", "constant") != "constant"
+    fields = [name for name in settings if name != "epochs" or follows]
+    names = {"epochs": "number of epochs, which the horizons and the learning rate follow,"}
+    pairs = [(names.get(name, name), old.get(name), settings[name]) for name in fields]
+    if run.epoch < settings["epochs"]:
+        pairs += [(f"version of {name}", run.versions.get(name), now.versions.get(name)) for name in DETERMINING]
+    pairs += [("sha256 of the dataset", run.dataset.get("sha256"), now.dataset["sha256"])]
+    pairs += [("kind of device", run.device.partition(":")[0], now.device.partition(":")[0])]
+    if run.model:
+        model = json.loads(json.dumps(now.model, default=dict))
+        pairs += [(f"{name} of the model", run.model.get(name), model.get(name)) for name in {**run.model, **model}]
+    return [f"{name} was {before} and is {after}" for name, before, after in pairs if before != after]
 
 
 def _listed(names: Any) -> str:

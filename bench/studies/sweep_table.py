@@ -1,6 +1,6 @@
-"""The lines of `bench/drives.py` as tables: the score at the end, and log λ halfway and at the end.
+"""The lines of `bench.studies.sweep` as tables: the score at the end, and log λ halfway and at the end.
 
-    python bench/drives_table.py drives.jsonl --picture drives.png
+    python -m bench.studies.sweep_table sweep.jsonl --picture sweep.png
 
 Then, of all runs with continuation and the recipe's loss, the mean score by each factor, whatever the others are, and
 by where log λ is halfway: within 4 of its start, so that noise is still felt, or below. The picture has them by log λ
@@ -125,7 +125,7 @@ def picture(lines: Sequence[dict[str, Any]]) -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
-        prog="python bench/drives_table.py", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m bench.studies.sweep_table", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--picture", help="PNG or SVG of all runs")

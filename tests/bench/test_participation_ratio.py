@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from small import IMAGES, net
 
-from bench import strata
+from bench.studies import participation_ratio
 from mcgc.arrays import HOST
 from mcgc.random import Key
 
 
 def test_the_participation_ratio_of_known_spreads():
     square = np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]])
-    assert strata.participation(square) == pytest.approx(2)
-    assert strata.participation(square[:, :1] * [1.0, 2.0, 3.0] + 7) == pytest.approx(1)
-    assert strata.participation(square * [1.0, 3.0]) == pytest.approx(100 / 82)  # (1 + 9)² / (1 + 81)
-    assert np.isnan(strata.participation(square * 0))
+    assert participation_ratio.participation(square) == pytest.approx(2)
+    assert participation_ratio.participation(square[:, :1] * [1.0, 2.0, 3.0] + 7) == pytest.approx(1)
+    assert participation_ratio.participation(square * [1.0, 3.0]) == pytest.approx(100 / 82)  # (1 + 9)² / (1 + 81)
+    assert np.isnan(participation_ratio.participation(square * 0))
 
 
 def test_what_is_found_is_that_of_the_layers_of_the_net():
@@ -27,7 +27,7 @@ def test_what_is_found_is_that_of_the_layers_of_the_net():
         y = h @ weights + theta[start - n_out : start]
         h = np.maximum(y, 0)
         kept.append(h)
-    found = strata.found_of(problem, theta, problem.examples(IMAGES, "float64", HOST))
-    assert found.ratios == pytest.approx([strata.participation(kept[4])])
+    found = participation_ratio.found_of(problem, theta, problem.examples(IMAGES, "float64", HOST))
+    assert found.ratios == pytest.approx([participation_ratio.participation(kept[4])])
     assert found.accuracy == (y.argmax(axis=1) == IMAGES.labels).mean()
     assert found.classes == len({*y.argmax(axis=1).tolist()})

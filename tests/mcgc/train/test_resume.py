@@ -1,5 +1,7 @@
 """Going on with a run gives the bits of the run that was never stopped, and what is not the same run is refused."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small import bound
@@ -9,7 +11,7 @@ from mcgc.arrays import HOST, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.train import Problem, Settings, run_file
-from mcgc.train._packing import differences, pack, records, unpack
+from mcgc.train._resume import differences, pack, records, unpack
 
 SETTINGS = Settings("means", 0.1, -2.0, 0.05, 0.1, epochs=5, batch_size=7, warmup_epochs=1, members=3, seed=4)
 NUMBERS = np.linspace(-1, 1, 40)
@@ -43,16 +45,16 @@ def run(settings, device=HOST, stop=None):
             states = [pack(members), *states[:1]]
             if record.epoch == stop:
                 break
-    return run_file.Run(
+    return run_file.RunFile(
         settings._asdict(), run_file.versions(), {"sha256": "ab"}, "cpu", stop is None, run_file.columns(found), states
     )
 
 
 def go_on(old, settings, device=HOST):
-    study, begun = bound(settings, NUMBERS, device, means())
+    task = train.bind(settings, NUMBERS, device, means())
     found, states = records(old), list(old.states)
     with np.errstate(invalid="ignore", divide="ignore"):
-        for record, members in train.epochs(study, unpack(old.states[0], begun, device), old.epoch):
+        for record, members in train.epochs(task, unpack(old.states[0], task), old.epoch):
             found.append(record)
             states = [pack(members), *states[:1]]
     return old._replace(epochs=run_file.columns(found), states=states)
@@ -97,13 +99,13 @@ def test_a_run_of_fewer_epochs_goes_on_as_the_longer_one():
 
 
 def test_members_are_packed_by_name_and_unpacked_to_the_same():
-    _, begun = bound(SETTINGS, NUMBERS, HOST, means())
+    task, begun = bound(SETTINGS, NUMBERS, HOST, means())
     leaves = pack(begun)
     assert leaves["state/theta"].shape == (3, 2)
     assert leaves["state/optimizer/mean"].dtype == np.float32
     assert leaves["noise/bits"].tolist() == [member.noise.bits for member in begun]
     assert leaves["lowest"].tolist() == [np.inf] * 3
-    for member, again in zip(begun, unpack(leaves, begun, HOST), strict=True):
+    for member, again in zip(begun, unpack(leaves, task), strict=True):
         assert (member.noise, member.order, member.lowest) == (again.noise, again.order, again.lowest)
         np.testing.assert_array_equal(to_host(member.state.theta), to_host(again.state.theta))
 
@@ -113,19 +115,23 @@ def test_members_are_packed_by_name_and_unpacked_to_the_same():
     [
         ("state/theta", None, "not best/"),
         ("more", np.zeros(3), "holds best/.*more"),
-        ("state/theta", np.zeros((3, 3), np.float32), r"'state/theta' as float32 of shape \(3, 3\)"),
+        (
+            "state/theta",
+            np.zeros((3, 3), np.float32),
+            r"'state/optimizer/mean' as float32 of shape \(3, 2\), not",
+        ),
         ("state/theta", np.zeros((3, 2)), "not float32"),
         ("best/theta", np.full((3, 2), np.nan, np.float32), "'best/theta' that is not finite"),
     ],
 )
 def test_states_of_another_run_are_refused(leaf, value, words):
-    _, begun = bound(SETTINGS, NUMBERS, HOST, means())
+    task, begun = bound(SETTINGS, NUMBERS, HOST, means())
     leaves = pack(begun)
     leaves.pop(leaf, None)
     if value is not None:
         leaves[leaf] = value
     with pytest.raises(InputError, match=words):
-        unpack(leaves, begun, HOST)
+        unpack(leaves, task)
 
 
 @pytest.mark.parametrize(
@@ -147,22 +153,50 @@ def test_records_that_are_not_complete_are_refused(column, value, words):
 
 def test_what_determines_the_numbers_must_not_differ():
     old = run(SETTINGS, stop=1)
-    now = {
-        "settings": SETTINGS._replace(epochs=9)._asdict(),
-        "versions": {**run_file.versions(), "h5py": "0"},
-        "dataset": {"sha256": "ab", "source": "elsewhere"},
-        "device": "cpu",
-    }
-    assert differences(old, **now) == []
+    now = old._replace(
+        settings=SETTINGS._replace(epochs=9)._asdict(),
+        versions={**run_file.versions(), "h5py": "0"},
+        dataset={"sha256": "ab", "source": "elsewhere"},
+    )
+    assert differences(old, now) == []
     older = {name: value for name, value in old.settings.items() if name not in ("schedule", "gamma")}
-    assert differences(old._replace(settings=older), **now) == []  # of a file from before there were schedules
-    now["settings"] = SETTINGS._replace(beta=0.5)._asdict()
-    now["versions"] = {**run_file.versions(), "numpy": "0"}
-    now["dataset"], now["device"] = {"sha256": "cd"}, "cuda:1"
-    assert differences(old, **now) == [
+    assert differences(old._replace(settings=older), now) == []  # of a file from before there were schedules
+    now = now._replace(
+        settings=SETTINGS._replace(beta=0.5)._asdict(),
+        versions={**run_file.versions(), "numpy": "0"},
+        dataset={"sha256": "cd"},
+        device="cuda:1",
+    )
+    assert differences(old, now) == [
         "beta was 0.1 and is 0.5",
         f"version of numpy was {np.__version__} and is 0",
         "sha256 of the dataset was ab and is cd",
         "kind of device was cpu and is cuda",
     ]
-    assert differences(old._replace(device="cuda:0"), **now)[-1].startswith("sha256")
+    assert differences(old._replace(device="cuda:0"), now)[-1].startswith("sha256")
+
+
+def test_versions_do_not_count_for_a_run_that_is_finished():
+    whole = run(SETTINGS)
+    assert differences(whole, whole._replace(versions={"numpy": "0"})) == []
+
+
+def test_the_model_must_be_the_same_where_the_file_says_it():
+    old = run(SETTINGS, stop=1)
+    now = old._replace(model={"kind": "classifier", "sizes": (3, 2)})
+    assert differences(old, now) == []
+    assert differences(now._replace(model={"kind": "classifier", "sizes": [3, 2]}), now) == []
+    assert differences(now._replace(model={"kind": "classifier", "sizes": [3, 4]}), now) == [
+        "sizes of the model was [3, 4] and is [3, 2]"
+    ]
+
+
+def test_a_file_of_version_4_goes_on_as_the_run_that_it_is():
+    old = run_file.load(Path(__file__).parents[2] / "data/run-version-4.h5")
+    task = train.bind(SETTINGS, NUMBERS, HOST, means())
+    found = [record for record, _ in train.epochs(task, unpack(old.states[0], task), old.epoch)]
+    whole = records(run(SETTINGS))
+    assert len(found) == SETTINGS.epochs - 2
+    for ours, theirs in zip([*records(old), *found], whole, strict=True):
+        for name in ("train_loss", "grad_log_lam", "grad_log_lam_total", "log_lam"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-4), name

@@ -1,4 +1,4 @@
-"""Measure how noisy each estimator of ∂g/∂φ is: `python bench/variances.py > docs/variances.md`.
+"""Measure how noisy each estimator of ∂g/∂φ is: `python -m bench.studies.variances > docs/variances.md`.
 
 The table gives the variance of one estimate over the square of the exact derivative, on functions whose smoothed form
 is known.
@@ -58,7 +58,8 @@ def table(draws: int = DRAWS) -> str:
         "",
         f"Variance of one estimate of ∂g/∂φ divided by (∂g/∂φ)², over {draws} draws in m = {SIZE} dimensions. N is the",
         "number of samples, each of which costs the antithetic estimators two evaluations. The baseline is the mean of",
-        "the other samples, and for N = 1 the exact g. Made by `python bench/variances.py > docs/variances.md`.",
+        "the other samples, and for N = 1 the exact g.",
+        "Made by `python -m bench.studies.variances > docs/variances.md`.",
         "",
         f"| function | λ | N | {' | '.join(names)} |",
         f"|---|---|---|{'---|' * len(names)}",

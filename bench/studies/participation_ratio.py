@@ -1,6 +1,6 @@
-"""Why the accuracy of deep plain nets comes in strata: in how many directions the test images differ, layer by layer.
+"""In how many directions the test images differ after the layers of a deep plain net: the participation ratio.
 
-    python bench/strata.py with.h5 without.h5 --data mnist.h5
+    python -m bench.studies.participation_ratio with.h5 without.h5 --data mnist.h5
 
 A line for each member: its accuracy, how many classes it names, and of the values after every fifth layer the
 participation ratio (Σ s)² / Σ s² of the eigenvalues s of their covariance: 1 if they lie on a line, n if they are
@@ -50,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from mcgc.arrays import HOST
     from mcgc.train import Settings, problems, run_file
 
-    parser = argparse.ArgumentParser(prog="python bench/strata.py", description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.studies.participation_ratio", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("runs", nargs="+", help="run files of mnist")
     parser.add_argument("--data", required=True, help="dataset that they were trained on")
     given = parser.parse_args(arguments)

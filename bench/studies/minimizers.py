@@ -1,4 +1,6 @@
-"""Compare mcgc.minimize with other global minimisers at one count of evaluations: `python bench/minimizers.py`.
+"""Compare `mcgc.minimize` with other global minimisers at one number of evaluations.
+
+    python -m bench.studies.minimizers
 
 Needs CMA-ES (`pip install cma`). Prints the table in docs/minimize.md: of 10 seeds, how many come within 1e-4 of the
 minimum from the surface's start. A gradient counts as one evaluation together with its value. Peers that search a box

@@ -1,4 +1,4 @@
-"""Workers: the same bits whatever their number, and no epoch lost with a process that dies."""
+"""Strategies: the same bits whatever their number, and no epoch lost with a process that dies."""
 
 import os
 import signal
@@ -7,14 +7,12 @@ import time
 
 import numpy as np
 import pytest
-from small import bound
 
 from mcgc import train
 from mcgc.arrays import HOST, to_device
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.train import Problem, Settings
-from mcgc.train._processes import WorkerError, workers
+from mcgc.train import Hook, Problem, Processes, Settings, WorkerError
 
 SETTINGS = Settings("slow", 0.1, -2.0, 0.05, 0.1, epochs=3, batch_size=5, members=3, continuation=False)
 DATA = np.linspace(0, 1, 11)
@@ -46,18 +44,27 @@ def result(found):
     ]
 
 
-def trained(own, advance_all=None):
-    return result(train.epochs(*bound(SETTINGS, DATA, HOST, own), advance_all=advance_all))
+def trained(own, strategy=None, *hooks):
+    return result(train.epochs(train.bind(SETTINGS, DATA, HOST, own), strategy=strategy, hooks=hooks))
+
+
+class Said(Hook):
+    """Keeps messages, and calls `pause` before steps."""
+
+    def __init__(self, pause=lambda: None):
+        self.sentences, self.before_step = [], pause
+
+    def message(self, sentence):
+        self.sentences.append(sentence)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_bits_do_not_depend_on_the_number_of_workers(count):
-    with workers(count, SETTINGS, DATA, problem()) as advance_all:
-        assert trained(problem(), advance_all) == trained(problem())
+    assert trained(problem(), Processes(count)) == trained(problem())
 
 
 def test_members_of_a_process_that_is_killed_are_advanced_again(tmp_path):
-    log, said = tmp_path / "log", []
+    log, said = tmp_path / "log", Said()
     log.touch()
 
     def kill():
@@ -67,27 +74,23 @@ def test_members_of_a_process_that_is_killed_are_advanced_again(tmp_path):
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with workers(2, SETTINGS, DATA, problem(0.02, str(log)), say=said.append) as advance_all:
-        found = trained(problem(), advance_all)
+    found = trained(problem(0.02, str(log)), Processes(2), said)
     killer.join()
     assert found == trained(problem())
-    assert said == ["a worker process died in epoch 1: its members go on from the epoch before"]
+    assert said.sentences == ["a worker process died in epoch 1: its members go on from the epoch before"]
 
 
 def test_processes_that_always_die_end_the_run(monkeypatch):
-    monkeypatch.setattr("mcgc.train._processes.MOST_DEATHS", 1)
+    monkeypatch.setattr("mcgc.train._strategies.MOST_DEATHS", 1)
 
     def die(settings):
         return lambda theta, rows: os._exit(1)
 
-    with (
-        workers(1, SETTINGS, DATA, problem()._replace(objective=die)) as advance_all,
-        pytest.raises(WorkerError, match="2 worker processes died"),
-    ):
-        trained(problem(), advance_all)
+    with pytest.raises(WorkerError, match="2 worker processes died"):
+        trained(problem()._replace(objective=die), Processes(1))
 
 
-def test_a_pause_that_raises_ends_the_epoch_and_the_processes(tmp_path):
+def test_a_hook_that_raises_ends_the_epoch_and_the_processes(tmp_path):
     log = tmp_path / "log"
     log.touch()
 
@@ -95,16 +98,19 @@ def test_a_pause_that_raises_ends_the_epoch_and_the_processes(tmp_path):
         if log.read_text():
             raise KeyboardInterrupt
 
-    with (
-        pytest.raises(KeyboardInterrupt),
-        workers(1, SETTINGS, DATA, problem(0.2, str(log)), pause) as advance_all,
-    ):
-        trained(problem(), advance_all)
+    with pytest.raises(KeyboardInterrupt):
+        trained(problem(0.2, str(log)), Processes(1), Said(pause))
     time.sleep(0.1)
     with pytest.raises(ProcessLookupError):
         os.kill(int(log.read_text().split()[0]), 0)
 
 
 def test_no_workers_are_refused():
-    with pytest.raises(InputError, match="number of workers"), workers(0, SETTINGS, DATA):
-        pass
+    with pytest.raises(InputError, match="number of workers"):
+        trained(problem(), Processes(0))
+
+
+def test_processes_are_refused_a_device(strict):
+    task = train.bind(SETTINGS, DATA, strict, problem())
+    with pytest.raises(InputError, match="worker processes need the CPU"):
+        next(train.epochs(task, strategy=Processes(2)))

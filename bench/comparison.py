@@ -1,4 +1,4 @@
-"""A contest: one job done by mcgc and by its peers, checked for equal numbers, timed, and put into rows."""
+"""One job done by mcgc and by its peers: their numbers are compared, their times are measured, and become rows."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ OURS = "mcgc"
 class Plan(NamedTuple):
     """How to measure: quickly or in full, on which numbers of threads, how often, how long a turn, where plots go.
 
-    `device` is that of mcgc's side, in the cases that can take it elsewhere.
+    `device` is that of mcgc's side, in the cases that can compute on another device.
     """
 
     quick: bool
@@ -64,7 +64,7 @@ def check(case: str, timings: Mapping[str, Timing | None], tolerances: Mapping[s
                 raise ValueError(f"{case}: {name} of {side} differs by {difference:.1e}, more than {tolerance:.1e}")
 
 
-def contest(
+def compare(
     plan: Plan,
     case: str,
     module: str,

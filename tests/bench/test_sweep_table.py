@@ -1,8 +1,8 @@
-"""The tables of what drives the effect, from lines made by hand."""
+"""The tables of a sweep, from lines made by hand."""
 
 import json
 
-from bench import drives_table
+from bench.studies import sweep_table
 
 
 def line(estimator, rate, score, path, **changes):
@@ -28,8 +28,8 @@ def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
         line("none", 0.01, 0.95, [None, None], loss="cross-entropy"),
     ]
     (tmp_path / "lines").write_text("\n".join(map(json.dumps, lines)))
-    drives_table.main([str(tmp_path / "lines"), "--picture", str(tmp_path / "drives.svg")])
-    assert "mnist" in (tmp_path / "drives.svg").read_text(encoding="utf-8")
+    sweep_table.main([str(tmp_path / "lines"), "--picture", str(tmp_path / "sweep.svg")])
+    assert "mnist" in (tmp_path / "sweep.svg").read_text(encoding="utf-8")
     assert capsys.readouterr().out.splitlines() == [
         "|  | β |  |",
         "|---|---|---|",
@@ -57,4 +57,4 @@ def test_entries_are_means_over_seeds_by_row_and_column(tmp_path, capsys):
 
 def test_where_there_is_no_accuracy_the_score_is_the_loss():
     run = line("score", 0.01, None, [-10.0, -11.0])
-    assert drives_table.entry([run]) == "12.3 (−10.0, −11.0)"
+    assert sweep_table.entry([run]) == "12.3 (−10.0, −11.0)"

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mcgc_datasets import load
@@ -12,15 +13,11 @@ from mcgc.arrays import Device
 from mcgc.paper.comparison import summary
 from mcgc.paper.ensembles import Ensembles
 from mcgc.train import Settings, problems, run_file
-from mcgc.train._packing import unpack
 from mcgc_cli import pictures
-from mcgc_cli.lock import locked
+from mcgc_cli.finish import finish
 from mcgc_cli.options import device_of, settings_of
 from mcgc_cli.progress import Show, progress
-from mcgc_cli.saving import Saver, begun, same_run
-from mcgc_cli.signals import noted
 from mcgc_cli.summary import SPREAD, as_table, number, spread_rows
-from mcgc_cli.train import train_and_save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +32,7 @@ def planned(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
 def reproduce(
     study: Ensembles,
     arms: Mapping[str, Settings],
-    place: str,
+    directory: str,
     dataset: str | None,
     *,
     device_name: str | None,
@@ -44,73 +41,65 @@ def reproduce(
     say: Callable[[str], None],
     again: str,
 ) -> tuple[dict[str, Any], "Figure"]:
-    """Train what is not yet trained of both arms in the directory `place`; return the results and the figure."""
+    """Train what is not yet trained of both arms in `directory`; return the results and the figure."""
     epochs = arms["with"].epochs
-    device, taken = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
+    device, sentence = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
+    data = cache(lambda: load(study.problem, dataset))
     with ExitStack() as stack:
-        for arm in arms:
-            stack.enter_context(locked(_path(place, arm), say))
-        data = load(study.problem, dataset)
         # both are looked at before one is trained, so that what cannot be gone on with is told first
-        savers = {arm: _saver(_path(place, arm), settings, data, device) for arm, settings in arms.items()}
-        say(taken)
-        heed = stack.enter_context(noted())
+        runs = {
+            arm: stack.enter_context(_run(_path(directory, arm), partial(_bind, settings, data, device), say))
+            for arm, settings in arms.items()
+        }
+        say(sentence)
         show = stack.enter_context(progress(len(arms) * epochs, quiet))
-        for before, arm in enumerate(arms):
-            if savers[arm].epoch == epochs:
-                say(f"{savers[arm].path} is finished, and taken as it is")
+        for before, (arm, run) in enumerate(runs.items()):
+            if run.finished:
+                say(f"{run.path} is finished, and taken as it is")
                 continue
-            train_and_save(
-                savers[arm],
-                arms[arm],
-                data,
-                device,
-                workers=workers,
-                heed=heed,
-                show=_shown(show, arm, before * epochs),
-                say=say,
-                again=lambda path: again,
-                nothing=f"nothing was saved of this arm: {again} begins it anew",
-            )
-    return _results(study, arms["with"], savers, device), _figure(study, savers)
+            nothing = f"nothing was saved of this arm: {again} begins it anew"
+            finish(run, workers, _shown(show, arm, before * epochs), say, lambda path: again, nothing)
+        return _results(study, arms["with"], runs, device), _figure(study, runs)
 
 
-def _path(place: str, arm: str) -> str:
-    return os.path.join(place, f"{arm}.h5")
+def _bind(settings: Settings, data: Callable[[], Any], device: Device) -> train.Task:
+    return train.bind(settings, data(), device)
 
 
-def _saver(path: str, settings: Settings, data: Any, device: Device) -> Saver:
-    saver = begun(path, True, 1, settings, data, device)
+def _path(directory: str, arm: str) -> str:
+    return os.path.join(directory, f"{arm}.h5")
+
+
+def _run(path: str, task: Callable[[], train.Task], say: Callable[[str], None]) -> train.Run:
+    """Return the run of an arm: that of the file at `path` if it is there, or else a new one."""
     if not os.path.lexists(path):
-        return saver
-    old = run_file.load(path)
-    if old.epoch == settings.epochs:  # it is only drawn again, which other versions may do
-        saver.run = saver.run._replace(versions=old.versions)
-    saver = same_run(saver, old, False, "undo that, or choose another directory with --out")
-    if saver.epoch < settings.epochs:
-        unpack(saver.states[0], train.draw(train.bind(settings, data, device)), device)
-    return saver
+        return train.Run.create(path, task, message=say)
+    try:
+        return train.Run.resume(path, lambda old: task(), message=say)
+    except train.ChangedRunError as error:
+        remedy = "undo that, or choose another directory with --out"
+        raise train.ChangedRunError(error.path, error.changes, remedy) from None
 
 
 def _shown(show: Show, arm: str, before: int) -> Callable[[Any], None]:
     return lambda record: show(record, before + record.epoch, f"{arm} continuation, ")
 
 
-def _columns(savers: Mapping[str, Saver]) -> dict[str, Any]:
-    return {arm: run_file.columns(saver.records) for arm, saver in savers.items()}
+def _columns(runs: Mapping[str, train.Run]) -> dict[str, Any]:
+    return {arm: run_file.columns(run.records) for arm, run in runs.items()}
 
 
-def _results(study: Ensembles, settings: Settings, savers: Mapping[str, Saver], device: Device) -> dict[str, Any]:
+def _results(study: Ensembles, settings: Settings, runs: Mapping[str, train.Run], device: Device) -> dict[str, Any]:
     arms = {
-        arm: {"file": f"{arm}.h5", "versions": savers[arm].run.versions, **summary(epochs)}
-        for arm, epochs in _columns(savers).items()
+        arm: {"file": f"{arm}.h5", "versions": runs[arm].contents.versions, **summary(epochs)}
+        for arm, epochs in _columns(runs).items()
     }
     return {
         "study": study.name,
         "problem": study.problem,
         "seconds": sum(arm["seconds"] for arm in arms.values()),
         "device": device.name,
-        "dataset": savers["with"].run.dataset,
+        "dataset": runs["with"].contents.dataset,
         "changed": {
             field: {"study": old, "here": new} for field, (old, new) in study.changes("with", settings).items()
         },
@@ -119,8 +108,8 @@ def _results(study: Ensembles, settings: Settings, savers: Mapping[str, Saver], 
     }
 
 
-def _figure(study: Ensembles, savers: Mapping[str, Saver]) -> "Figure":
-    labelled = {f"{arm} continuation": epochs for arm, epochs in _columns(savers).items()}
+def _figure(study: Ensembles, runs: Mapping[str, train.Run]) -> "Figure":
+    labelled = {f"{arm} continuation": epochs for arm, epochs in _columns(runs).items()}
     classifier = problems.get(study.problem).accuracy is not None
     return pictures.ensembles(labelled, study.shown, "cross-entropy" if classifier else "MSE", log=not classifier)
 

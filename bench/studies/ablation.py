@@ -1,6 +1,6 @@
-"""What each part of the best recipe of a problem of series is worth: one part changed at a time, some seeds each.
+"""An ablation of the best recipe of a problem of series: one part is changed at a time, with some seeds each.
 
-    python -m bench.horizons lorenz lines.jsonl --seeds 0 1 2 3 4
+    python -m bench.studies.ablation lorenz lines.jsonl --seeds 0 1 2 3 4
 
 Each run is a line of JSON, so a study that was stopped goes on where it was. `--table` prints the lines as a table.
 """

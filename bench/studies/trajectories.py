@@ -1,6 +1,6 @@
 """Draw a test series, and what two runs predict of it from its first state alone.
 
-    python -m bench.trajectories best.h5 paper.h5 docs/pictures/trajectories.png
+    python -m bench.studies.trajectories best.h5 paper.h5 docs/pictures/trajectories.png
 
 Both are runs of `mcgc fit --problem lorenz` on the same data, with the same seed, so that neither has seen the series.
 """

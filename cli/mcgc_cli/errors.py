@@ -24,7 +24,7 @@ class Stopped(Exception):
         self.status = status
 
 
-class Sentences(click.Group):
+class ErrorGroup(click.Group):
     """A group whose commands answer mistakes with `mcgc: <sentence>` and never with a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:

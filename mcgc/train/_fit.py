@@ -1,0 +1,142 @@
+"""Epochs of a task as an iterator, without a file."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from mcgc.arrays import HOST, Array, Device, namespace_of
+from mcgc.errors import McgcError
+from mcgc.train._hooks import Hook, Hooks
+from mcgc.train._members import Member, Record
+from mcgc.train._problem import Problem
+from mcgc.train._strategies import Strategy, strategy_for
+from mcgc.train._task import Task, bind, draw
+from mcgc.train.settings import Settings
+
+
+class OutOfMemoryError(McgcError, MemoryError):
+    """The memory of the device does not suffice for a run."""
+
+
+def fit(
+    settings: Settings, data: Any, device: Device = HOST, problem: Problem | None = None
+) -> Iterator[tuple[Record, Array]]:
+    """Train models on data, without a file, and yield the record and the parameters of each epoch.
+
+    Member i is the same whatever the number of members: its initial parameters, its noise and the order of its
+    minibatches are functions of (seed, i). The test set, a random tenth of the examples, is the same for all.
+
+    Parameters
+    ----------
+    settings : Settings
+        The recipe.
+    data : Any
+        What the problem's `examples` takes.
+    device : Device
+        Where to train. The host by default.
+    problem : Problem, optional
+        A problem of your own. By default the one that `settings` names.
+
+    Yields
+    ------
+    Record
+        The record of the epoch.
+    array (members, m)
+        The parameters of all members.
+
+    Raises
+    ------
+    InputError
+        If a setting is out of range or the data are too few.
+    SolveError
+        If a solution fails where the setting `on_divergence` does not go on.
+    OutOfMemoryError
+        If the memory does not suffice.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(epochs=1)
+    >>> for record, theta in train.fit(recipe, load("lotka-volterra")):
+    ...     print(record.epoch, theta.shape)
+    1 (1, 8002)
+    """
+    task = bind(settings, data, device, problem)
+    return ((record, _thetas(members)) for record, members in epochs(task))
+
+
+def epochs(
+    task: Task,
+    members: Sequence[Member] | None = None,
+    done: int = 0,
+    strategy: Strategy | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Iterator[tuple[Record, tuple[Member, ...]]]:
+    """Yield the record and the members of each epoch after number `done`.
+
+    On the host the bits depend neither on the strategy nor on where a run was taken up.
+
+    Parameters
+    ----------
+    task : Task
+        What `bind` returned.
+    members : sequence of Member, optional
+        Their state after epoch `done`. By default they are drawn.
+    done : int
+        The number of epochs done, 0 by default.
+    strategy : Strategy, optional
+        How members are advanced. By default `strategy_for(task.device)`.
+    hooks : sequence of Hook
+        What is called while the run goes.
+
+    Raises
+    ------
+    SolveError
+        If a solution fails where the setting `on_divergence` does not go on, or a member diverges too often.
+    OutOfMemoryError
+        If the memory does not suffice.
+    """
+    hook, strategy = Hooks(hooks), strategy or strategy_for(task.device)
+    with _memory_errors(task):
+        members = draw(task) if members is None else members
+    with strategy.start(task, hook) as advance_all:
+        for epoch in range(done + 1, task.settings.epochs + 1):
+            began = time.perf_counter()
+            with _memory_errors(task):
+                found = advance_all(members, epoch)
+            members = tuple(member for member, _ in found)
+            columns = dict(zip(Record._fields[2:-1], zip(*(row for _, row in found), strict=True), strict=True))
+            horizon = task.horizon(epoch)
+            record = Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began)
+            yield record, members
+            hook.after_epoch(record)
+
+
+@contextmanager
+def _memory_errors(task: Task) -> Iterator[None]:
+    """Raise `OutOfMemoryError`, which names the settings to change, in place of any other error of memory.
+
+    Others are the `MemoryError` of Python, NumPy and Numba, CuPy's, which is one, and what the libraries of CUDA say.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OutOfMemoryError) or not _is_of_memory(error):
+            raise
+        settings, stacked = task.settings, task.device.name != "cpu" and task.settings.members > 1
+        fewer = f", or members, now {settings.members}" if stacked else ""
+        raise OutOfMemoryError(
+            f"out of memory on {task.device.name}: give a smaller batch_size, now {settings.batch_size}{fewer}"
+        ) from error
+
+
+def _is_of_memory(error: Exception) -> bool:
+    told = f"{type(error).__name__}: {error}"
+    marks = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "ALLOC_FAILED")
+    return isinstance(error, MemoryError) or any(mark in told for mark in marks)
+
+
+def _thetas(members: Sequence[Member]) -> Array:
+    return namespace_of(members[0].state.theta).stack([member.state.theta for member in members])

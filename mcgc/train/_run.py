@@ -1,0 +1,282 @@
+"""A run and its file: created or resumed, saved as it goes, and locked for one process."""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+from mcgc import files, hdf5
+from mcgc.arrays import is_array, to_host
+from mcgc.autodiff import flatten
+from mcgc.errors import InputError, McgcError, OutputError
+from mcgc.train import run_file
+from mcgc.train._fit import epochs
+from mcgc.train._hooks import Hook
+from mcgc.train._lock import locked
+from mcgc.train._members import Record
+from mcgc.train._resume import differences, pack, records, unpack
+from mcgc.train._strategies import Strategy
+from mcgc.train._task import Task
+from mcgc.train.run_file import IN_MEMORY, RunFile, columns
+
+SECONDS = 2.0  # between two saves, at least
+
+
+class SaveError(McgcError):
+    """A run in progress could not be saved."""
+
+
+class ChangedRunError(InputError):
+    """A run would not go on as the run that its file holds; `changes` says what differs."""
+
+    def __init__(self, path: str, changes: Sequence[str], remedy: str) -> None:
+        self.path, self.changes = path, changes
+        super().__init__(f"{path} would not go on as the run that it is, for the {', the '.join(changes)}: {remedy}")
+
+
+class Run:
+    """A training run and its file.
+
+    Use it as a context: on leaving it, epochs that are not yet saved are saved, and the lock of the file is freed.
+
+    Attributes
+    ----------
+    path : str
+        The run file. If a file of this name is made by someone else before the first save, the run takes the next
+        free name.
+    task : Task
+        What is trained.
+    records : list of Record
+        The records of the epochs so far.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(epochs=2)
+    >>> task = train.bind(recipe, load("lotka-volterra"))
+    >>> with train.Run.create("mine.h5", task) as run:
+    ...     for record in run.epochs():
+    ...         print(record.epoch, record.test_loss[0] > 0)
+    1 True
+    2 True
+    >>> longer = train.bind(recipe._replace(epochs=3), load("lotka-volterra"))
+    >>> with train.Run.resume("mine.h5", longer) as run:
+    ...     print([record.epoch for record in run.epochs()])
+    [3]
+    """
+
+    def __init__(self, path: str, task: Task, overwrite: bool, checkpoint_every: int, stack: ExitStack) -> None:
+        self.path, self.task, self.records = path, task, list[Record]()
+        self._overwrite, self._every, self._stack = overwrite, checkpoint_every, stack
+        self._contents = _contents(task)
+        self._states: list[Any] = []  # after the last epoch and the one before: members, or leaves by name
+        self._saved, self._when = 0, -SECONDS
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike,
+        task: Task | Callable[[], Task],
+        *,
+        overwrite: bool = False,
+        checkpoint_every: int = 1,
+        message: Callable[[str], None] = lambda sentence: None,
+    ) -> "Run":
+        """Begin a run. Its file is there after the first epoch.
+
+        Parameters
+        ----------
+        path : str or path
+            The run file, HDF5.
+        task : Task or function
+            What `bind` returned, or a function that returns it. The function is called when it is known that the file
+            can be written and nobody else writes it.
+        overwrite : bool
+            Whether to replace a file that is there.
+        checkpoint_every : int
+            Save after so many epochs, but not more often than every 2 seconds.
+        message : function
+            Is called with a sentence for the user.
+
+        Raises
+        ------
+        OutputError
+            If the file cannot be written, or another process writes it.
+        """
+        name = os.fspath(path)
+        files.check_writable(name, overwrite)
+        with ExitStack() as stack:
+            stack.enter_context(locked(name, message))
+            return cls(name, task() if callable(task) else task, overwrite, checkpoint_every, stack.pop_all())
+
+    @classmethod
+    def resume(
+        cls,
+        path: str | os.PathLike,
+        task: Task | Callable[[RunFile], Task],
+        *,
+        allow_changed: bool = False,
+        checkpoint_every: int = 1,
+        message: Callable[[str], None] = lambda sentence: None,
+    ) -> "Run":
+        """Go on with the run of a file, to the same bits as if it had never stopped.
+
+        Parameters
+        ----------
+        path : str or path
+            The run file.
+        task : Task or function
+            The task of the run, perhaps with more epochs; or a function of what the file holds that returns it. The
+            function is called when the file is locked and read.
+        allow_changed : bool
+            Whether to go on though something differs that changes the numbers. The file then says so.
+        checkpoint_every, message
+            As for `create`.
+
+        Raises
+        ------
+        ChangedRunError
+            If it would not be the same run: other settings, data, versions, or kind of device.
+        InputError
+            If the file cannot be read, or has more epochs than the task.
+        OutputError
+            If the file cannot be written, or another process writes it.
+        """
+        name = os.fspath(path)
+        hdf5.check_file(name, f"run file {name!r}")
+        files.check_writable(name, overwrite=True)
+        with ExitStack() as stack:
+            stack.enter_context(locked(name, message))  # before it is read: another process may be about to save
+            old = run_file.load(name)
+            run = cls(name, task(old) if callable(task) else task, True, checkpoint_every, stack)
+            run._take_up(old, allow_changed)
+            run._stack = stack.pop_all()
+        return run
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs done."""
+        return len(self.records)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch == self.task.settings.epochs
+
+    @property
+    def contents(self) -> RunFile:
+        """What the file holds once everything is saved."""
+        states = [state if isinstance(state, dict) else pack(state) for state in self._states]
+        held = columns(self.records) if self.records else {}
+        return self._contents._replace(finished=self.finished, epochs=held, states=states)
+
+    def epochs(self, strategy: Strategy | None = None, hooks: Sequence[Hook] = ()) -> Iterator[Record]:
+        """Train to the last epoch: yield the record of each, after it was saved if that was due.
+
+        Parameters
+        ----------
+        strategy : Strategy, optional
+            How members are advanced: `Serial`, `Stacked` or `Processes`. By default what suits the device.
+        hooks : sequence of Hook
+            What is called before steps and after epochs.
+
+        Raises
+        ------
+        SaveError
+            If the run cannot be saved. The last file that could be is still there.
+        SolveError, OutOfMemoryError, WorkerError
+            If training fails. The epochs so far are saved first, as they are for any other exception.
+        """
+        members = unpack(self._states[0], self.task) if self._states else None
+        try:
+            for record, after in epochs(self.task, members, self.epoch, strategy, hooks):
+                self.records.append(record)
+                self._states = [after, *self._states[:1]]
+                due = self.epoch % self._every == 0 and time.monotonic() - self._when >= SECONDS
+                if self.finished or due:
+                    self.save()
+                yield record
+        except BaseException:
+            self.save()
+            raise
+
+    def save(self) -> None:
+        """Write what is not yet on the disk. Raises `SaveError` if it cannot be written, the first time."""
+        if self.epoch == self._saved:
+            return
+        if not self._overwrite:
+            self.path = free_path(self.path)  # a file made meanwhile must not cost a long run
+        before, self._saved = self._saved, self.epoch  # what cannot be written is not tried again
+        try:
+            run_file.save(self.path, self.contents, self._overwrite)
+        except OutputError as error:
+            kept = f"; the epochs up to {before} are still there" if before else ""
+            raise SaveError(f"{error}{kept}") from error
+        self._overwrite, self._when = True, time.monotonic()
+
+    def close(self) -> None:
+        """Save what is not yet saved, and free the lock."""
+        with self._stack:
+            self.save()
+
+    def __enter__(self) -> "Run":
+        """Return the run."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the run."""
+        self.close()
+
+    def _take_up(self, old: RunFile, allow_changed: bool) -> None:
+        """Go on from what `old` holds, if that is the same run."""
+        if old.epoch > self.task.settings.epochs:
+            raise InputError(f"{self.path} has {old.epoch} epochs already: give --epochs that many or more")
+        changes = differences(old, self._contents)
+        if changes and not allow_changed:
+            raise ChangedRunError(self.path, changes, "undo that, or add --allow-changed")
+        notes = [f"after epoch {old.epoch}, the {change}" for change in changes]
+        self._contents = self._contents._replace(changes=[*old.changes, *notes])
+        if old.epoch == self.task.settings.epochs:  # nothing is computed: the versions are those that computed it
+            self._contents = self._contents._replace(versions=old.versions)
+        self.records, self._states, self._saved = records(old), list(old.states), old.epoch
+        unpack(self._states[0], self.task)  # so that damage is told before anything else is done
+
+
+def free_path(path: str) -> str:
+    """Return `path`, or the first of path-2, path-3, ... where there is something already."""
+    whole = Path(path)
+    numbered = (str(whole.with_name(f"{whole.stem}-{number}{whole.suffix}")) for number in count(2))
+    return next(name for name in chain([path], numbered) if not os.path.lexists(name))
+
+
+def _contents(task: Task) -> RunFile:
+    """Return what the file of a run says before the first epoch."""
+    scaling = {} if task.scaling is None else {name: to_host(x).tolist() for name, x in task.scaling._asdict().items()}
+    replaced = {name: _name_of(value) for name, value in task.replaced.items()}
+    model = {**task.problem.model, **({"replaced": replaced} if replaced else {})}
+    settings, versions = task.settings._asdict(), run_file.versions()
+    return RunFile(
+        settings, versions, _dataset_of(task.data), task.device.name, False, {}, (), scaling=scaling, model=model
+    )
+
+
+def _name_of(value: Any) -> str:
+    """Return a name for an optimiser or an estimator that was given as an object."""
+    made = next((part for part in value if callable(part)), value)
+    return f"{made.__module__}.{made.__qualname__}" if hasattr(made, "__qualname__") else repr(value)
+
+
+def _dataset_of(data: Any) -> dict[str, str]:
+    """Return where `data` came from, and its SHA-256, computed from its arrays if it does not say."""
+    source, sha256 = getattr(data, "source", IN_MEMORY), getattr(data, "sha256", None)
+    if sha256 is None:
+        found = hashlib.sha256()
+        for leaf in flatten(data)[0]:
+            found.update(f"{leaf.dtype} {leaf.shape}".encode() + to_host(leaf).tobytes() if is_array(leaf) else b"")
+        sha256 = found.hexdigest()
+    return {"source": source if source == IN_MEMORY else os.path.abspath(source), "sha256": sha256}

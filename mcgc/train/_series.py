@@ -1,0 +1,156 @@
+"""Problems of time series: the field of a differential equation is learned."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from mcgc import losses, nets
+from mcgc.arrays import Array, Device, namespace_of, to_device
+from mcgc.autodiff import ops, stop_gradient
+from mcgc.ode import DenseField, Solution, Stats, solve, solve_members
+from mcgc.random import Key
+from mcgc.train._problem import Evaluation, Problem
+from mcgc.train._windows import rows_of, take_rows
+from mcgc.train.settings import SERIES, SOLVER, Settings
+
+
+class Series(NamedTuple):
+    """Time series as examples: `times` (batch, T) float64, `parameters` (batch, P), `states` (batch, T, D)."""
+
+    times: Array
+    parameters: Array
+    states: Array
+
+
+_SERIES_DEFAULTS: dict[str, Any] = {
+    "solver": "dopri5",
+    "adjoint": "checkpointed",
+    "rtol": 1e-7,
+    "atol": 1e-9,
+    "restart_lam": False,
+    "standardize": False,
+}
+
+
+class Scaling(NamedTuple):
+    """Mean and standard deviation of the states (D,) and of the parameters (P,), on the device of the series.
+
+    The standard deviation of what does not vary counts as 1.
+    """
+
+    mean: Array
+    sd: Array
+    parameters_mean: Array
+    parameters_sd: Array
+
+
+def scaling_of(series: Series) -> Scaling:
+    """Return the scaling of `series`, over all series and times; computed in float64, in the dtype of the states."""
+    xp, dtype = namespace_of(series.states), series.states.dtype
+
+    def moments(x: Array) -> list[Array]:
+        rows = xp.astype(xp.reshape(x, (-1, x.shape[-1])), xp.float64)
+        sd = xp.std(rows, axis=0)
+        return [xp.astype(value, dtype) for value in (xp.mean(rows, axis=0), xp.where(sd > 0, sd, xp.ones_like(sd)))]
+
+    return Scaling(*moments(series.states), *moments(series.parameters))
+
+
+def _windows(series: Series, indices: Array, length: int) -> Series:
+    count, times = series.times.shape
+    which, rows = rows_of(indices, times, length)
+    flat = lambda x: ops.reshape(x, (count * times, *x.shape[2:]))
+    return Series(
+        take_rows(flat(series.times), rows), take_rows(series.parameters, which), take_rows(flat(series.states), rows)
+    )
+
+
+def neural_ode(
+    recipe: Settings,
+    sizes: Sequence[int],
+    activation: str = "relu",
+    summary: str = "",
+    states: Sequence[str] = (),
+    parameters: Sequence[str] = (),
+) -> Problem:
+    """Return the problem of learning the field of time series: dy/dt = net(y, parameters), from the first state on.
+
+    The loss is the mean squared error over the series, at all of its times. `sizes` are those of a dense net: it takes
+    the states and the parameters of a series, and gives as many numbers as there are states. The problem has the name
+    `recipe.problem`. `states` and `parameters` are names for the columns. What `recipe` leaves out of the solver's
+    settings is dopri5 with rtol 1e-7 and atol 1e-9.
+
+    Data have `times` (T,), `parameters` (S, P) and `series` (S, T, D), as `mcgc_datasets.SeriesData` does.
+    """
+    sizes = tuple(sizes)
+
+    def examples(data: Any, dtype: str, device: Device) -> Series:
+        times = to_device(data.times, device, "float64")
+        return Series(
+            ops.broadcast_to(times, (data.series.shape[0], *times.shape)),
+            to_device(data.parameters, device, dtype),
+            to_device(data.series, device, dtype),
+        )
+
+    def init(key: Key, dtype: str, device: Device) -> Array:
+        return nets.init(key, sizes, dtype, device)
+
+    field: Any = DenseField(sizes, activation)
+
+    def solved(settings: Settings, theta: Array, batch: Series) -> Solution:
+        run = solve_members if theta.ndim > 1 else solve
+        how = {name: getattr(settings, name) for name in SOLVER}
+        return run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), **how)
+
+    def objective(settings: Settings, scaling: Scaling | None = None) -> Callable:
+        def loss(theta: Array, batch: Series) -> tuple[Array, Stats | Evaluation]:
+            members = theta.ndim - 1
+            if scaling is None:
+                solution = solved(settings, theta, batch)
+                return losses.mse(solution.ys, batch.states, members), solution.stats
+            scaled = _standardized(batch, scaling)
+            solution = solved(settings, theta, scaled)
+            unscaled = stop_gradient(solution.ys) * scaling.sd + scaling.mean
+            own = losses.mse(unscaled, batch.states, members)
+            return losses.mse(solution.ys, scaled.states, members), Evaluation(solution.stats, own)
+
+        return loss
+
+    def predict(settings: Settings, scaling: Scaling | None = None) -> Callable:
+        def solution(theta: Array, batch: Series) -> Array:
+            if scaling is None:
+                return solved(settings, theta, batch).ys
+            return solved(settings, theta, _standardized(batch, scaling)).ys * scaling.sd + scaling.mean
+
+        return solution
+
+    given = {name: value for name, value in recipe._asdict().items() if value is not None}
+    recipe = recipe._replace(**_SERIES_DEFAULTS | {name: given[name] for name in _SERIES_DEFAULTS if name in given})
+    return Problem(
+        recipe.problem,
+        summary,
+        recipe,
+        examples,
+        init,
+        objective,
+        options=(*SOLVER, *SERIES),
+        stacked=True,
+        model={
+            "kind": "neural-ode",
+            "sizes": list(sizes),
+            "activation": activation,
+            "loss": "mse",
+            "states": list(states),
+            "parameters": list(parameters),
+        },
+        scaling=scaling_of,
+        intervals=lambda series: series.times.shape[-1] - 1,
+        windows=_windows,
+        predict=predict,
+    )
+
+
+def _standardized(series: Series, scaling: Scaling) -> Series:
+    return series._replace(
+        parameters=(series.parameters - scaling.parameters_mean) / scaling.parameters_sd,
+        states=(series.states - scaling.mean) / scaling.sd,
+    )
