@@ -5,6 +5,7 @@ In a replay the root moves with the inputs, by the implicit function theorem.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mcgc import arrays
@@ -64,14 +65,15 @@ class Occurrences(NamedTuple):
     count: Array
 
 
-class System(NamedTuple):
+@dataclass(frozen=True)
+class System:
     """A rate, and the function and the reset of each event, all as functions of t (batch, 1) and y (batch, states)."""
 
     rate: Rate
     guards: tuple[Rate, ...]
     resets: tuple[Rate | None, ...]
 
-    def __call__(self, t: Array, y: Array) -> Array:
+    def __call__(self, t: Array, y: Array, /) -> Array:
         return self.rate(t, y)
 
 
@@ -101,14 +103,14 @@ class Landing(NamedTuple):
     y: Array
 
 
-def begin(system: System, t: Array, y: Array, k: Array) -> Tracker:
-    """Return the tracker at time `t` (batch, 1) and state `y`, whose rate is `k`."""
+def begin(system: System, t: Array, y: Array, k: Array, sign: Array) -> Tracker:
+    """Return the tracker at time `t` and state `y`, whose rate is `k`; time runs in the direction `sign` (batch, 1)."""
     xp = namespace_of(y)
     none = xp.zeros_like(y[:, 0], dtype=xp.int64)
-    return Tracker(tuple(_side(guard, t, y, k) for guard in system.guards), (none,) * len(system.guards))
+    return Tracker(tuple(_side(guard, t, y, k, sign) for guard in system.guards), (none,) * len(system.guards))
 
 
-def _side(guard: Rate, t: Array, y: Array, k: Array, noise: Any = 0.0) -> Array:
+def _side(guard: Rate, t: Array, y: Array, k: Array, sign: Array, noise: Any = 0.0) -> Array:
     """Return the sign that `guard` has just after (t, y): that of its value, or of its derivative if that is rounding.
 
     Rounding is what the rounding of t and y makes of it, or a few times `noise`.
@@ -116,7 +118,7 @@ def _side(guard: Rate, t: Array, y: Array, k: Array, noise: Any = 0.0) -> Array:
     xp = namespace_of(y)
     value, pullback = vjp(guard, xp.astype(t, y.dtype), y)
     t_bar, y_bar = pullback(xp.ones_like(value))
-    slope = t_bar[:, 0] + xp.sum(y_bar * k, axis=-1)
+    slope = sign[:, 0] * (t_bar[:, 0] + xp.sum(y_bar * k, axis=-1))
     size = xp.abs(t_bar[:, 0] * xp.astype(t[:, 0], y.dtype)) + xp.sum(xp.abs(y_bar * y), axis=-1)
     rounding = 64 * xp.finfo(y.dtype).eps * size + 8 * noise
     return xp.sign(xp.where(xp.abs(value) > rounding, value, slope))
@@ -229,7 +231,7 @@ def moved(
 def land(
     events: Sequence[Event], system: System, crossing: Crossing, landing: Landing, y1: Array, k: Array
 ) -> tuple[Array, Array]:
-    """Return the state and the rate after a step that ends at `landing`, or else in the state `y1` with the rate `k`."""
+    """Return the state and the rate after a step that ends at `landing`, or where it has no event, at `y1` with `k`."""
     t, after = ops.astype(landing.t, landing.y.dtype), landing.y
     stopped = crossing.event < -1
     for i in crossing.present:
@@ -241,7 +243,14 @@ def land(
 
 
 def after_resets(
-    events: Sequence[Event], system: System, tracker: Tracker, crossing: Crossing, landing: Landing, y: Array, k: Array
+    events: Sequence[Event],
+    system: System,
+    tracker: Tracker,
+    crossing: Crossing,
+    landing: Landing,
+    y: Array,
+    k: Array,
+    sign: Array,
 ) -> tuple[Tracker, Array, Array]:
     """Return the tracker after the resets of a step, which trajectories stopped, and which were reset too often.
 
@@ -258,7 +267,7 @@ def after_resets(
     for i, (guard, side) in enumerate(zip(system.guards, tracker.sides, strict=True)):
         before = xp.abs(guard(xp.astype(t, y.dtype), landing.y))  # of the event itself, zero but for rounding
         noise = xp.where(crossing.event == i, before, xp.zeros_like(before))
-        sides.append(xp.where(reset, _side(guard, t, y, k, noise), side))
+        sides.append(xp.where(reset, _side(guard, t, y, k, sign, noise), side))
     return tracker._replace(sides=tuple(sides)), stopped[:, None], excess[:, None]
 
 

@@ -14,7 +14,20 @@ from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError, SolveError
 from mcgc.ode import _control as control
-from mcgc.ode._step import Rate, errors, interpolate, stages
+from mcgc.ode._events import (
+    Crossing,
+    Event,
+    Landing,
+    Occurrences,
+    System,
+    Tracker,
+    after_resets,
+    begin,
+    collected,
+    find,
+    land,
+)
+from mcgc.ode._step import Rate, dense_output, errors, evaluate, interpolate, stages
 from mcgc.ode._tableaux import Tableau
 
 OnStep = Callable[[Array, Array, Array, list[Array]], None]
@@ -97,6 +110,7 @@ class Plan(NamedTuple):
     stats: Stats
     status: Array
     failures: Failures | None
+    events: tuple[Event, ...] = ()
     occurrences: tuple[Occurrences, ...] = ()
     stopped: Array | None = None
 
@@ -116,15 +130,27 @@ def timeline(ts: Array, dtype: Any) -> Timeline:
     return Timeline(start, sign, (ts - start) * sign)
 
 
-def emit(tableau: Tableau, field: Rate, times: Timeline, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
-    """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None."""
+def emit(
+    tableau: Tableau,
+    field: Rate,
+    times: Timeline,
+    step: Step,
+    y: Array,
+    ks: Sequence[Array],
+    out: list,
+    shift: Array | None = None,
+) -> None:
+    """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None.
+
+    `shift` is what a replay adds to the time of the step.
+    """
     low, high = step.window
     if low >= high:
         return
-    h = step.size * times.sign
-    _, ks = stages(tableau, field, times.start + times.sign * step.elapsed, h, y, ks, dense=True)
+    h, since = step.size * times.sign, step.elapsed if shift is None else step.elapsed + shift
+    _, ks = stages(tableau, field, times.start + times.sign * since, h, y, ks, dense=True)
     moved, elapsed = step.size > 0, times.elapsed[:, low:high]
-    fraction = ops.astype((elapsed - step.elapsed) / ops.where(moved, step.size, 1), y.dtype)
+    fraction = ops.astype((elapsed - since) / ops.where(moved, step.size, 1), y.dtype)
     states = interpolate(tableau, fraction, h, y, ks)
     inside = moved & (elapsed > step.elapsed) & (elapsed <= _end_of(step, times.elapsed))
     for i in range(low, high):
@@ -156,8 +182,8 @@ def march(
     All trajectories step together, each with a step size of its own. A trajectory that is done, or whose step was
     rejected, stays where it is. At most `most_checkpoints` are stored, at even distances: when there are more, every
     second one is dropped and the distance doubles. `on_step(t, h, y, ks)` is called with each step: the time and state
-    before it, its signed size (0 for a trajectory that stays), and its stages. Each step reads once from the device. With
-    `events`, `field` is a `System`.
+    before it, its signed size (0 for a trajectory that stays), and its stages. Each step reads once from the device.
+    With `events`, `field` is a `System`.
 
     A trajectory fails if its step size becomes too small to advance the time, its state is not finite, or it needs more
     than `max_steps` steps. Then `SolveError` is raised, or without `throw` the others go on and it gets a status.
@@ -188,7 +214,7 @@ def march(
     steps: list[Step] = []
     checkpoints: list[Checkpoint] = []
     stride, some_failed = 1, False
-    tracker = event_finder.begin(field, start, y, k1) if isinstance(field, System) else None
+    tracker: Any = begin(field, start, y, k1, sign) if isinstance(field, System) else None
     landings: list[Landing] = []
     stopped: Any = active & False
     out: list = [y] + [None] * (ts.shape[1] - 1)
@@ -208,9 +234,8 @@ def march(
         moves, crossing = active & good, None
         if tracker:
             assert isinstance(field, System)
-            _, dense_ks = stages(tableau, field, t, h, y, ks, dense=True)
-            dense = dense_output(tableau, h, dense_ks)
-            tracker, crossing = event_finder.find(events, field, tracker, t, h, y, dense, moves)
+            dense = dense_output(tableau, h, stages(tableau, field, t, h, y, ks, dense=True)[1])
+            tracker, crossing = find(events, field, tracker, t, h, y, dense, moves)
             evaluations += tableau.extra
         step = Step(now, ops.where(moves, size, 0), (0, 0), crossing)
         now = _end_of(step, elapsed)
@@ -218,23 +243,25 @@ def march(
         before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
         accepted = accepted + xp.astype(moves[:, 0], xp.int64)
         rejected = rejected + xp.astype((active & ~good)[:, 0], xp.int64)
-        active = active & (now < end)
-        excess = None
+        active, k_last, excess = active & (now < end), ks[-1], None
         if crossing:
-            landing = event_finder.Landing(t + crossing.fraction * h, evaluate(y, dense, crossing.fraction))
-            y1, k_last = event_finder.land(events, field, crossing, landing, y1, ks[-1])
-            tracker, ended, excess = event_finder.after_resets(events, field, tracker, crossing, landing, y1, k_last)
-            ks, evaluations = [*ks[:-1], k_last], evaluations + 1
-            stopped, active = stopped | ended, active & ~ended
+            assert isinstance(field, System)
+            landing = Landing(t + crossing.fraction * h, evaluate(y, dense, crossing.fraction))
+            y1, k_last = land(events, field, crossing, landing, y1, k_last)
+            tracker, ended, excess = after_resets(events, field, tracker, crossing, landing, y1, k_last, sign)
+            stopped, active, evaluations = stopped | ended, active & ~ended, evaluations + 1
             landings.append(landing)
         failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
+        if excess is not None:
+            failed = failed | excess
         going, lost, moving, low, high = _read(active, failed, moves, before, reached)
         if lost:
             if throw or not _all(ordered):
-                raise _failure(ordered, failed, start + sign * now, size, method)
+                raise _failure(ordered, failed, start + sign * now, size, method, excess=excess)
             finite = xp.isfinite(norm) if step_size is None else good[:, 0]
             status = _coded(status, failed[:, 0] & finite, Status.STEP_TOO_SMALL)
             status = _coded(status, failed[:, 0] & ~finite, Status.NOT_FINITE)
+            status = status if excess is None else _coded(status, excess[:, 0], Status.TOO_MANY_EVENTS)
             some_failed = True
             active = active & ~failed
             going = not _all(~active)
@@ -249,19 +276,41 @@ def march(
             steps.append(step)
             if len(checkpoints) > most_checkpoints > 0:
                 checkpoints, stride = checkpoints[::2], 2 * stride
-            y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
+            y, k1 = xp.where(moves, y1, y), xp.where(moves, k_last, k1)
         if not going:
             break
     else:
         if throw:
-            raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
+            raise _failure(ordered, ops.where(active, 1 - now / end, 0), start + sign * now, size, method, spent=True)
         status, some_failed = _coded(status, active[:, 0], Status.TOO_MANY_STEPS), True
     ys = ops.stack([xp.zeros_like(y) if state is None else state for state in out], axis=1)
+    resting = stopped & (elapsed > now) if tracker else None
+    if resting is not None:
+        ys = ops.where(resting[:, :, None], y[:, None, :], ys)
     failures = _failures(status) if some_failed else None
     if failures:
         ys = ops.where(failures.succeeded[:, :, None], ys, xp.nan)
+    occurrences = _occurrences(events, steps, landings, tracker, ys, failures) if tracker else ()
     stats = Stats(accepted, rejected, evaluations)
-    return Plan(ys, method, steps, checkpoints, stats, status, failures)
+    return Plan(ys, method, steps, checkpoints, stats, status, failures, tuple(events), occurrences, resting)
+
+
+def _occurrences(
+    events: Sequence[Event],
+    steps: Sequence[Step],
+    landings: Sequence[Landing],
+    tracker: Tracker,
+    ys: Array,
+    failures: Failures | None,
+) -> tuple[Occurrences, ...]:
+    xp = namespace_of(ys)
+    missing = xp.full_like(ys[:, 0, :], xp.nan)
+    crossings = [step.crossing for step in steps if step.crossing]
+    found = collected(events, crossings, landings, missing, xp.astype(missing[:, :1], xp.float64))
+    if failures:
+        found = [ops.where(ops.reshape(failures.succeeded, (-1, *(1,) * (x.ndim - 1))), x, xp.nan) for x in found]
+    counts = [xp.minimum(count, xp.full_like(count, e.most)) for e, count in zip(events, tracker.counts, strict=True)]
+    return tuple(map(Occurrences, found[::2], found[1::2], counts))
 
 
 def _all(flags: Array) -> bool:
@@ -289,14 +338,26 @@ def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Ar
     return bool(going), bool(lost), bool(moving), first, last
 
 
-def _failure(ordered: Array, badness: Array, t: Array, dt: Array, method: Method, spent: bool = False) -> Exception:
+def _failure(
+    ordered: Array,
+    badness: Array,
+    t: Array,
+    dt: Array,
+    method: Method,
+    spent: bool = False,
+    excess: Array | None = None,
+) -> Exception:
     if not _all(ordered):
         return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
     worst = int(arrays.to_host(badness)[:, 0].argmax())
     t, dt = (float(arrays.to_host(x)[worst, 0]) for x in (t, dt))
     where = f"at t = {t:.6g} with dt = {dt:.3g} (worst: trajectory {worst})"
     step_size, max_steps = method.step_size, method.max_steps
-    if spent:
+    if excess is not None and arrays.to_host(excess).any():
+        message = (
+            f"an event resets the state more often than its `most` {where}: try a larger most, or a terminal event"
+        )
+    elif spent:
         larger = "rtol and atol" if step_size is None else "step_size"
         message = f"more than max_steps = {max_steps} steps are needed {where}: try a larger max_steps or {larger}"
     elif step_size is not None:
