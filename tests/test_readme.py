@@ -74,7 +74,7 @@ def test_the_check_of_a_gpu_passes_or_says_that_there_is_none():
     assert done.returncode == 0 or none, done.stderr
 
 
-def test_the_checks_run_the_readme_s_test_command():
+def test_the_checks_run_the_readme_s_test_command_on_the_wheel():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert "pip install --quiet '.[test]'" in script
+    assert 'pip install --quiet "$wheel[test]"' in script
     assert re.search(r"^pytest", script, re.M)

@@ -47,11 +47,11 @@ def check(problem: str | None, dataset: str | None, steps: int, seed: int, estim
     files = {}
     if dataset is not None:
         files = {(problem_of(dataset) if problem is None else problem): dataset}
-    chosen = [problems.get(name) for name in ([problem] if problem is not None else _available(files))]
     tasks = []
-    for each in chosen:
+    for name in [problem] if problem is not None else _available(files):
+        each = problems.get(name)
         settings = each.recipe._replace(seed=seed, estimator=estimator, warmup_epochs=0)
-        tasks.append((each, validate(settings, each.options), load(each.name, files.get(each.name))))
+        tasks.append((each, validate(settings, each.options), load(each, files.get(name))))
 
     from mcgc.checks.engine import compare
 

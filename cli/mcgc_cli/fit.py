@@ -108,10 +108,9 @@ def fit(
         if old is not None:
             problem, dataset, device = resumed(old, problem, dataset, device)
         known = problems.get(str(problem))
-        own = known.name != problem  # a problem in a file, which a resumed run must find from any directory
         settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_absolute(str(problem))))
         used, sentence = device_of(device, workers, known, settings.members)
-        data = load(known if own else str(problem), dataset)
+        data = load(known, dataset)
         if old is None or old.epoch < settings.epochs:
             message(sentence)
         return bind(settings, data, used)

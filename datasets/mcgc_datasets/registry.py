@@ -86,20 +86,27 @@ def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any
     InputError
         If a problem of your own has no data.
     """
-    if not isinstance(problem, str):
+    name = problem if isinstance(problem, str) else problem.name
+    if not isinstance(problem, str) and not _comes_with_mcgc(problem):
         return _load_own(problem, path)
-    entry = _entry(problem)
+    entry = _entry(name)
     if path is not None:
         return entry.read(path)
     try:
-        return entry.read(cached(problem))
+        return entry.read(cached(name))
     except DatasetError:
         pass  # missing or damaged: it is made again
     arrays = entry.build()
     try:
-        return _store(entry, arrays, cached(problem))
+        return _store(entry, arrays, cached(name))
     except OutputError:
         return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.encode(*arrays)).hexdigest())
+
+
+def _comes_with_mcgc(problem: "Problem") -> bool:
+    from mcgc.train import problems
+
+    return problem.name in problems.names() and problems.get(problem.name) is problem
 
 
 def _load_own(problem: "Problem", path: str | os.PathLike | None) -> Any:

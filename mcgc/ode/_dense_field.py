@@ -9,6 +9,7 @@ from mcgc.arrays import Array, as_floats, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.kernels import kernels_for, reference
+from mcgc.ode._events import Occurrences
 from mcgc.ode._integrate import Method, Stats
 from mcgc.ode._solve import Solution, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
@@ -120,9 +121,10 @@ def solve_members(
     params = theta, joined("inputs", inputs)
     solution = solve(field, joined("y0", y0), joined("ts", ts), params, solver=solver, **how)
     xp, tableau = namespace_of(solution.stats.accepted), tableau_of(solver)
-    ys, (accepted, rejected, evaluations), status = solution
+    ys, (accepted, rejected, evaluations), status, found = solution
     each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
     accepted, rejected = each(accepted), each(rejected)
     tries = xp.max(accepted + rejected, axis=-1)
     idle = (xp.max(tries) - tries) * (len(tableau.c) - 1 - tableau.extra)
-    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle), each(status))
+    events = tuple(Occurrences(*map(each, occurrences)) for occurrences in found)
+    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle), each(status), events)

@@ -14,7 +14,20 @@ from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError, SolveError
 from mcgc.ode import _control as control
-from mcgc.ode._step import Rate, errors, interpolate, stages
+from mcgc.ode._events import (
+    Crossing,
+    Event,
+    Landing,
+    Occurrences,
+    System,
+    Tracker,
+    after_resets,
+    begin,
+    collected,
+    find,
+    land,
+)
+from mcgc.ode._step import Rate, dense_output, errors, evaluate, interpolate, stages
 from mcgc.ode._tableaux import Tableau
 
 OnStep = Callable[[Array, Array, Array, list[Array]], None]
@@ -29,6 +42,7 @@ class Status(IntEnum):
     TOO_MANY_STEPS = 1
     STEP_TOO_SMALL = 2
     NOT_FINITE = 3
+    TOO_MANY_EVENTS = 4
 
 
 class Method(NamedTuple):
@@ -50,11 +64,13 @@ class Method(NamedTuple):
 class Step(NamedTuple):
     """A step in which some trajectory advanced: `elapsed` time before it, `size` (0 for those that did not), and
     the range `window` of the requested times that lie in it for some trajectory. Both arrays have shape (batch, 1).
+    `crossing` are the events that end it earlier, if any.
     """
 
     elapsed: Array
     size: Array
     window: tuple[int, int]
+    crossing: Crossing | None = None
 
 
 class Checkpoint(NamedTuple):
@@ -84,6 +100,7 @@ class Plan(NamedTuple):
     """The solution at the requested times, (batch, times, states), and the steps that led to it.
 
     `status` has shape (batch,). A trajectory that failed has rows of NaN in `ys`. `failures` is None if none failed.
+    With events, `stopped` (batch, times) tells which times come after a trajectory stopped.
     """
 
     ys: Array
@@ -93,6 +110,9 @@ class Plan(NamedTuple):
     stats: Stats
     status: Array
     failures: Failures | None
+    events: tuple[Event, ...] = ()
+    occurrences: tuple[Occurrences, ...] = ()
+    stopped: Array | None = None
 
 
 class Timeline(NamedTuple):
@@ -110,15 +130,27 @@ def timeline(ts: Array, dtype: Any) -> Timeline:
     return Timeline(start, sign, (ts - start) * sign)
 
 
-def emit(tableau: Tableau, field: Rate, times: Timeline, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
-    """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None."""
+def emit(
+    tableau: Tableau,
+    field: Rate,
+    times: Timeline,
+    step: Step,
+    y: Array,
+    ks: Sequence[Array],
+    out: list,
+    shift: Array | None = None,
+) -> None:
+    """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None.
+
+    `shift` is what a replay adds to the time of the step.
+    """
     low, high = step.window
     if low >= high:
         return
-    h = step.size * times.sign
-    _, ks = stages(tableau, field, times.start + times.sign * step.elapsed, h, y, ks, dense=True)
+    h, since = step.size * times.sign, step.elapsed if shift is None else step.elapsed + shift
+    _, ks = stages(tableau, field, times.start + times.sign * since, h, y, ks, dense=True)
     moved, elapsed = step.size > 0, times.elapsed[:, low:high]
-    fraction = ops.astype((elapsed - step.elapsed) / ops.where(moved, step.size, 1), y.dtype)
+    fraction = ops.astype((elapsed - since) / ops.where(moved, step.size, 1), y.dtype)
     states = interpolate(tableau, fraction, h, y, ks)
     inside = moved & (elapsed > step.elapsed) & (elapsed <= _end_of(step, times.elapsed))
     for i in range(low, high):
@@ -129,11 +161,21 @@ def emit(tableau: Tableau, field: Rate, times: Timeline, step: Step, y: Array, k
 def _end_of(step: Step, elapsed: Array) -> Array:
     """Return the time elapsed after `step`; one that all but reaches the last requested time counts as reaching it."""
     end, after = elapsed[:, -1:], step.elapsed + step.size
-    return ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
+    after = ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
+    if step.crossing:
+        within = step.elapsed + step.size * step.crossing.fraction
+        after = ops.where((step.crossing.event >= 0)[:, None], within, after)
+    return after
 
 
 def march(
-    method: Method, field: Rate, ts: Array, y: Array, most_checkpoints: int = 0, on_step: OnStep | None = None
+    method: Method,
+    field: Rate,
+    ts: Array,
+    y: Array,
+    most_checkpoints: int = 0,
+    on_step: OnStep | None = None,
+    events: Sequence[Event] = (),
 ) -> Plan:
     """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
 
@@ -141,6 +183,7 @@ def march(
     rejected, stays where it is. At most `most_checkpoints` are stored, at even distances: when there are more, every
     second one is dropped and the distance doubles. `on_step(t, h, y, ks)` is called with each step: the time and state
     before it, its signed size (0 for a trajectory that stays), and its stages. Each step reads once from the device.
+    With `events`, `field` is a `System`.
 
     A trajectory fails if its step size becomes too small to advance the time, its state is not finite, or it needs more
     than `max_steps` steps. Then `SolveError` is raised, or without `throw` the others go on and it gets a status.
@@ -171,6 +214,9 @@ def march(
     steps: list[Step] = []
     checkpoints: list[Checkpoint] = []
     stride, some_failed = 1, False
+    tracker: Any = begin(field, start, y, k1, sign) if isinstance(field, System) else None
+    landings: list[Landing] = []
+    stopped: Any = active & False
     out: list = [y] + [None] * (ts.shape[1] - 1)
     for _ in range(max_steps):
         size = ops.where(active, xp.minimum(size, xp.astype(end - now, y.dtype)), 0)
@@ -185,22 +231,37 @@ def march(
             following = following if max_step == math.inf else xp.clip(following, 0.0, max_step)
         else:
             good, following = xp.all(xp.isfinite(y1), axis=-1, keepdims=True), size
-        moves = active & good
-        step = Step(now, ops.where(moves, size, 0), (0, 0))
+        moves, crossing = active & good, None
+        if tracker:
+            assert isinstance(field, System)
+            dense = dense_output(tableau, h, stages(tableau, field, t, h, y, ks, dense=True)[1])
+            tracker, crossing = find(events, field, tracker, t, h, y, dense, moves)
+            evaluations += tableau.extra
+        step = Step(now, ops.where(moves, size, 0), (0, 0), crossing)
         now = _end_of(step, elapsed)
         size = following
         before, reached = reached, xp.sum(xp.astype(elapsed <= now, xp.int64), axis=-1)
         accepted = accepted + xp.astype(moves[:, 0], xp.int64)
         rejected = rejected + xp.astype((active & ~good)[:, 0], xp.int64)
-        active = active & (now < end)
+        active, k_last, excess = active & (now < end), ks[-1], None
+        if crossing:
+            assert isinstance(field, System)
+            landing = Landing(t + crossing.fraction * h, evaluate(y, dense, crossing.fraction))
+            y1, k_last = land(events, field, crossing, landing, y1, k_last)
+            tracker, ended, excess = after_resets(events, field, tracker, crossing, landing, y1, k_last, sign)
+            stopped, active, evaluations = stopped | ended, active & ~ended, evaluations + 1
+            landings.append(landing)
         failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
+        if excess is not None:
+            failed = failed | excess
         going, lost, moving, low, high = _read(active, failed, moves, before, reached)
         if lost:
             if throw or not _all(ordered):
-                raise _failure(ordered, failed, start + sign * now, size, method)
+                raise _failure(ordered, failed, start + sign * now, size, method, excess=excess)
             finite = xp.isfinite(norm) if step_size is None else good[:, 0]
             status = _coded(status, failed[:, 0] & finite, Status.STEP_TOO_SMALL)
             status = _coded(status, failed[:, 0] & ~finite, Status.NOT_FINITE)
+            status = status if excess is None else _coded(status, excess[:, 0], Status.TOO_MANY_EVENTS)
             some_failed = True
             active = active & ~failed
             going = not _all(~active)
@@ -215,19 +276,41 @@ def march(
             steps.append(step)
             if len(checkpoints) > most_checkpoints > 0:
                 checkpoints, stride = checkpoints[::2], 2 * stride
-            y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
+            y, k1 = xp.where(moves, y1, y), xp.where(moves, k_last, k1)
         if not going:
             break
     else:
         if throw:
-            raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
+            raise _failure(ordered, ops.where(active, 1 - now / end, 0), start + sign * now, size, method, spent=True)
         status, some_failed = _coded(status, active[:, 0], Status.TOO_MANY_STEPS), True
     ys = ops.stack([xp.zeros_like(y) if state is None else state for state in out], axis=1)
+    resting = stopped & (elapsed > now) if tracker else None
+    if resting is not None:
+        ys = ops.where(resting[:, :, None], y[:, None, :], ys)
     failures = _failures(status) if some_failed else None
     if failures:
         ys = ops.where(failures.succeeded[:, :, None], ys, xp.nan)
+    occurrences = _occurrences(events, steps, landings, tracker, ys, failures) if tracker else ()
     stats = Stats(accepted, rejected, evaluations)
-    return Plan(ys, method, steps, checkpoints, stats, status, failures)
+    return Plan(ys, method, steps, checkpoints, stats, status, failures, tuple(events), occurrences, resting)
+
+
+def _occurrences(
+    events: Sequence[Event],
+    steps: Sequence[Step],
+    landings: Sequence[Landing],
+    tracker: Tracker,
+    ys: Array,
+    failures: Failures | None,
+) -> tuple[Occurrences, ...]:
+    xp = namespace_of(ys)
+    missing = xp.full_like(ys[:, 0, :], xp.nan)
+    crossings = [step.crossing for step in steps if step.crossing]
+    found = collected(events, crossings, landings, missing, xp.astype(missing[:, :1], xp.float64))
+    if failures:
+        found = [ops.where(ops.reshape(failures.succeeded, (-1, *(1,) * (x.ndim - 1))), x, xp.nan) for x in found]
+    counts = [xp.minimum(count, xp.full_like(count, e.most)) for e, count in zip(events, tracker.counts, strict=True)]
+    return tuple(map(Occurrences, found[::2], found[1::2], counts))
 
 
 def _all(flags: Array) -> bool:
@@ -255,14 +338,26 @@ def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Ar
     return bool(going), bool(lost), bool(moving), first, last
 
 
-def _failure(ordered: Array, badness: Array, t: Array, dt: Array, method: Method, spent: bool = False) -> Exception:
+def _failure(
+    ordered: Array,
+    badness: Array,
+    t: Array,
+    dt: Array,
+    method: Method,
+    spent: bool = False,
+    excess: Array | None = None,
+) -> Exception:
     if not _all(ordered):
         return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
     worst = int(arrays.to_host(badness)[:, 0].argmax())
     t, dt = (float(arrays.to_host(x)[worst, 0]) for x in (t, dt))
     where = f"at t = {t:.6g} with dt = {dt:.3g} (worst: trajectory {worst})"
     step_size, max_steps = method.step_size, method.max_steps
-    if spent:
+    if excess is not None and arrays.to_host(excess).any():
+        message = (
+            f"an event resets the state more often than its `most` {where}: try a larger most, or a terminal event"
+        )
+    elif spent:
         larger = "rtol and atol" if step_size is None else "step_size"
         message = f"more than max_steps = {max_steps} steps are needed {where}: try a larger max_steps or {larger}"
     elif step_size is not None:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mcgc._integers import whole
+from mcgc._shapes import Float, Int
 from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
@@ -12,6 +13,7 @@ from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, TraceError, unknown
 from mcgc.ode._adjoint import backsolve, checkpointed, direct, pull_back
+from mcgc.ode._events import Event, Occurrences, System
 from mcgc.ode._integrate import Method, Stats, march
 from mcgc.ode._step import Rate
 from mcgc.ode._tableaux import TABLEAUX, Tableau
@@ -20,18 +22,41 @@ _ADJOINTS = {"backsolve": backsolve, "checkpointed": checkpointed}
 ADJOINTS = (*_ADJOINTS, "direct")
 
 
-class Solution(NamedTuple):
-    """`ys`: the states at the requested times; `stats`: what it took; `status`: a `Status` of each trajectory."""
+class Field(Protocol):
+    """dy/dt = f(t, y, params), each row from its own row alone.
 
-    ys: Array
+    t has shape (batch, 1) and y (batch, states); for a single trajectory they are () and (states,). The result is like
+    y, in shape and dtype.
+    """
+
+    def __call__(self, t: Array, y: Array, params: Any, /) -> Array: ...
+
+
+class Solution(NamedTuple):
+    """A solution. For a single trajectory no array has the axis of the batch.
+
+    Attributes
+    ----------
+    ys
+        The states at the requested times, (batch, times, states).
+    stats
+        How many steps and evaluations were needed.
+    status
+        A `Status` of each trajectory, int64 (batch,): 0 for success.
+    events
+        The `Occurrences` of each event.
+    """
+
+    ys: Float[Array, "*batch times states"]
     stats: Stats
-    status: Array
+    status: Int[Array, "*batch"]
+    events: tuple[Occurrences, ...] = ()
 
 
 def solve(
-    f: Callable[[Array, Array, Any], Array],
-    y0: Array,
-    ts: Array,
+    f: Field,
+    y0: Any,
+    ts: Any,
     params: Any = None,
     *,
     solver: str | Tableau = "dopri5",
@@ -43,44 +68,99 @@ def solve(
     max_steps: int = 16384,
     checkpoints: int = 64,
     throw: bool = True,
+    events: Sequence[Event] = (),
 ) -> Solution:
-    """Solve dy/dt = f(t, y, params) from y(ts[0]) = y0 and return y at the times ts.
+    """Solve dy/dt = f(t, y, params) from y(ts[0]) = y0, and return y at the times ts.
 
-    `y0` has shape (batch, states), or (states,) for a single trajectory, in float32 or float64. `ts`, strictly
-    monotonic in either direction, has shape (times,), or (batch, times) for times of each trajectory's own. `f` is
-    called with t of shape (batch, 1), or () for a single trajectory, y of the shape of y0, and `params`, a pytree;
-    it returns an array like y, each row from its own row alone. The result's `ys` has shape (batch, times, states),
-    or (times, states). y0 and ts may be sequences of numbers, or arrays of integers, and then become float64
-    (`mcgc.arrays.as_floats`).
+    Differentiable in y0, ts and params.
 
-    With tolerances, each trajectory has its own step size: a step is accepted where the root mean square of its
-    error estimate over atol + rtol max(|y|, |y_new|) is at most 1; `rtol` and `atol` are positive numbers, or have one
-    for each state, (states,). No step is longer than `max_step`. Steps are shortened to end at the last requested
-    time, not for those in between: these values come from the solver's dense output. With `step_size`, in units of t,
-    the steps are equal and of at most that size; a solver without an error estimate (euler, midpoint, heun, rk4)
-    needs it. Times are kept in float64 whatever the dtype of y0.
+    Parameters
+    ----------
+    f
+        The field (see `Field`). A `DenseField` is solved in one compiled call on the CPU.
+    y0
+        Where the trajectories start, (batch, states), or (states,) for a single one, in float32 or float64. Sequences
+        of numbers and arrays of integers become float64 (`mcgc.arrays.as_floats`).
+    ts
+        The requested times, strictly monotonic in either direction: (times,), or (batch, times) for times of each
+        trajectory's own. Times are float64 whatever the dtype of y0.
+    params
+        What f depends on, a pytree.
+    solver
+        The name of a row of `TABLEAUX`, or a `Tableau` of your own.
+    rtol, atol
+        Positive tolerances, each a number, or one for each state. A step is accepted where the root mean square of its
+        error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Each trajectory has a step size of its own.
+    step_size
+        The size of equal steps, in units of t, instead of tolerances. They are at most that long. A solver without an
+        error estimate (euler, midpoint, heun, rk4) needs it.
+    max_step
+        The longest step.
+    adjoint
+        How derivatives are computed, one of `ADJOINTS`; see Notes.
+    max_steps
+        How many steps a trajectory may take, the rejected ones among them.
+    checkpoints
+        How many states `"checkpointed"` stores at most.
+    throw
+        Whether a trajectory that fails raises. If not, its row of `ys` is NaN, its derivatives are zero, and `status`
+        has the code of the failure. The other trajectories have the numbers that they have alone.
+    events
+        Events that are recorded, stop a trajectory, or reset its state; see `Event`. Not with `"backsolve"`.
 
-    `solver` is the name of a row of `TABLEAUX`, or a `Tableau` of your own.
+    Returns
+    -------
+    Solution
+        The states at the requested times, what it took, a status of each trajectory, and the occurrences of events.
 
-    Differentiable in y0, ts and params. `adjoint="checkpointed"` and `"direct"` give the derivative of the steps
-    taken, with their sizes as constants (discretise, then differentiate). The first stores at most `checkpoints`
-    states and two numbers a step and trajectory, and replays the solution backwards in segments of at most
-    2 · steps / checkpoints steps; the second keeps every stage of every step on the tape. `"backsolve"` stores no
-    state but the requested ones, and solves the adjoint equation and the solution again backwards between them:
-    its derivative has an error of its own, of the order of the tolerances, or larger by the factor by which errors
-    grow backwards in time. Where the solution contracts strongly that factor is large, and the derivative may be
-    wrong without a sign of it (Gholami et al. 2019). Higher derivatives are those of `direct`.
+    Raises
+    ------
+    SolveError
+        If a trajectory fails: its step size becomes too small to advance the time, its state is not finite, it needs
+        more than `max_steps`, or is reset too often. The sentence names t, dt, the worst trajectory and a remedy.
+    InputError
+        If an argument is out of range.
+    TraceError
+        If f uses a traced array that is not in `params`.
 
-    A trajectory fails if its step size becomes too small to advance the time, its state is not finite, or it needs more
-    than `max_steps` steps. With `throw`, `SolveError` names t, dt, the worst trajectory and a remedy. Without, the
-    result's `status`, int64 (batch,), has a code of `Status` for each trajectory, 0 for success. The rows of `ys` of
-    one that failed are NaN and its derivatives are zero. The others are as they are alone. (A parameter that is itself
-    not finite may still make its own derivative NaN. With `"backsolve"`, a failure on the way back raises.)
+    Notes
+    -----
+    Steps are shortened to end at the last requested time, not for those in between. These states come from the dense
+    output of the solver.
 
-    Raises `SolveError` if a trajectory fails, unless `throw` is False; `InputError` if an argument is out of range;
-    `TraceError` if f uses a traced array that is not in `params`.
+    `"checkpointed"` and `"direct"` give the derivative of the steps taken, with their sizes as constants (discretise,
+    then differentiate). The first stores at most `checkpoints` states, and two numbers a step and trajectory. It
+    replays the solution backwards in segments of at most 2 · steps / checkpoints steps. The second stores every stage
+    of every step on the tape. `"backsolve"` stores the requested states alone. It solves the adjoint equation and the
+    solution again backwards between them. Its derivative has an error of the order of the tolerances, or larger by the
+    factor by which errors grow backwards in time. Where the solution contracts strongly that factor is large, and the
+    derivative may be wrong without a sign of it [1]_. Higher derivatives are those of `"direct"`.
+
+    The time of an event depends on the inputs x by the implicit function theorem: dt/dx = −(∂g/∂x) / (dg/dt), where g
+    is taken along the dense output of the step. First and second derivatives are right. They grow without limit where
+    the trajectory touches g = 0 without crossing it.
+
+    Without `throw`, a parameter that is not finite may still make its own derivative NaN, and `"backsolve"` raises if
+    its way back fails.
+
+    References
+    ----------
+    .. [1] Gholami, Keutzer and Biros (2019), ANODE: Unconditionally accurate memory-efficient gradients for neural
+       ODEs.
+
+    Examples
+    --------
+    >>> from mcgc import grad
+    >>> from mcgc.ode import solve
+    >>> decay = lambda t, y, rate: -rate * y
+    >>> print(solve(decay, [1.0], [0.0, 1.0], 0.5).ys.round(4))
+    [[1.    ]
+     [0.6065]]
+    >>> print(grad(lambda rate: solve(decay, [1.0], [0.0, 1.0], rate).ys[1, 0])(0.5).round(4))
+    -0.6065
     """
     tableau = _check_options(solver, adjoint, step_size, max_step)
+    _check_events(events, adjoint)
     max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
     y0 = as_floats(y0, "y0")
     ts = as_floats(ts, "ts", y0, "float64")
@@ -98,41 +178,68 @@ def solve(
 
     def field_of(*rest: Any) -> Rate:
         tree = unflatten(structure, list(rest))
-        if single:
-            return lambda t, y: f(t[0, 0], y[0, :], tree)[None, :]
-        return lambda t, y: f(t, y, tree)
+        bound = lambda function, shape: _bound(function, tree, single, shape)
+        rate = bound(f, (1, -1))
+        if not events:
+            return rate
+        resets = (bound(event.reset, (1, -1)) if event.reset else None for event in events)
+        return System(rate, tuple(bound(event.function, (1,)) for event in events), tuple(resets))
+
+    def checked_field() -> Rate:
+        field = field_of(*plain[2:])
+        if not isinstance(field, System):
+            return _checked(field, "f", "like y", plain[0])
+        guards = (_checked(guard, "the function of an event", "(batch,)", plain[0][:, 0]) for guard in field.guards)
+        resets = (reset and _checked(reset, "the reset of an event", "like y", plain[0]) for reset in field.resets)
+        return System(_checked(field.rate, "f", "like y", plain[0]), tuple(guards), tuple(resets))
 
     stored = checkpoints if traced and adjoint == "checkpointed" else 0
-    by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], stored)
-    able = adjoint == "checkpointed" and 1 not in traced and not single
+    by_steps = lambda: march(method, checked_field(), plain[1], plain[0], stored, events=events)
+    able = adjoint == "checkpointed" and 1 not in traced and not single and not events
     whole_solver = getattr(f, "solve_whole", None) if able else None
     with quietly():
         solved = whole_solver and whole_solver(method, *plain[:2], unflatten(structure, plain[2:]), stored > 0)
         plan: Any = solved or by_steps()
 
-    def definition(*chosen: Any) -> Array:
+    def definition(*chosen: Any) -> Any:
         return direct(field_of, by_steps() if solved else plan, *_put(inputs, traced, chosen))
 
-    def pullback(residuals: Any, _: Any, cotangent: Array) -> list:
+    def pullback(residuals: Any, _: Any, *cotangents: Array) -> list:
         varied = [i for i in traced if i >= 2]  # y0 and ts take part in any case
         field_of_varied = lambda *some: field_of(*_put(plain, varied, some)[2:])
         with quietly():
             if solved:
-                return [bar for i, bar in enumerate(solved.vjp(cotangent)) if i in traced]
+                return [bar for i, bar in enumerate(solved.vjp(*cotangents)) if i in traced]
             rest = [plain[i] for i in varied]
-            bars = pull_back(_ADJOINTS[adjoint], field_of_varied, plan, plain[1], rest, cotangent, 1 in traced)
+            bars = pull_back(_ADJOINTS[adjoint], field_of_varied, plan, plain[1], rest, cotangents, 1 in traced)
         found = dict(zip([0, 1, *varied], bars, strict=True))
         return [found[i] for i in traced]
 
-    ys, stats, status = plan.ys, plan.stats, plan.status
+    occurrences = plan.occurrences if events else ()
+    out: Any = (plan.ys, *(x for found in occurrences for x in found[:2])) if events else plan.ys
     if traced and adjoint == "direct":
-        ys = definition(*(inputs[i] for i in traced))
+        out = definition(*(inputs[i] for i in traced))
     elif traced:
-        body = Body(lambda *chosen: (plan.ys, None), pullback)
-        ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in traced))
+        body = Body(lambda *chosen, out=out: (out, None), pullback)
+        out = fused(definition, lambda *chosen: body)(*(inputs[i] for i in traced))
+    ys, *found = out if events else (out,)
+    occurrences = tuple(map(Occurrences, found[::2], found[1::2], (each.count for each in occurrences)))
+    solution = Solution(ys, plan.stats, plan.status, occurrences)
+    return _of_one(solution) if single else solution
+
+
+def _of_one(solution: Solution) -> Solution:
+    """Return the solution without the axis of the batch."""
+    ys, (accepted, rejected, evaluations), status, events = solution
+    stats = Stats(accepted[0], rejected[0], evaluations)
+    return Solution(ys[0, :, :], stats, status[0], tuple(Occurrences(*(x[0, ...] for x in each)) for each in events))
+
+
+def _bound(function: Callable, params: Any, single: bool, shape: tuple[int, ...]) -> Rate:
+    """Return `function` of t (batch, 1) and y (batch, states), with a result of `shape` if there is a single row."""
     if single:
-        ys, stats, status = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations), status[0]
-    return Solution(ys, stats, status)
+        return lambda t, y: ops.reshape(function(t[0, 0], y[0, :], params), shape)
+    return lambda t, y: function(t, y, params)
 
 
 def _put(inputs: Sequence, indices: Sequence[int], values: Sequence) -> list:
@@ -163,6 +270,17 @@ def _check_options(solver: str | Tableau, adjoint: str, step_size: float | None,
     return tableau
 
 
+def _check_events(events: Sequence[Event], adjoint: str) -> None:
+    if not isinstance(events, Sequence) or not all(isinstance(event, Event) for event in events):
+        raise InputError(f"events is a list of mcgc.ode.Event, got {events!r}")
+    for i, event in enumerate(events):
+        whole(event.most, f"most of event {i}")
+        if event.direction not in (-1, 0, 1):
+            raise InputError(f"the direction of event {i} must be -1, 0 or 1, got {event.direction!r}")
+    if events and adjoint == "backsolve":
+        raise InputError("backsolve has no derivative of events: choose adjoint='checkpointed' or 'direct'")
+
+
 def _check_arrays(y0: Array, ts: Array) -> None:
     if y0.ndim != 2 or 0 in y0.shape:
         raise InputError(f"y0 must have shape (batch, states) or (states,), none of them 0, got {tuple(y0.shape)}")
@@ -189,20 +307,21 @@ def _tolerance(name: str, value: Any, like: Array) -> Any:
     return to_device(value, Device("", namespace_of(like), device_of(like)), "float64")
 
 
-def _plain_field(field: Rate, y0: Array) -> Rate:
-    """Check what the field returns while the steps are chosen."""
+def _checked(function: Rate, name: str, kind: str, like: Array) -> Rate:
+    """Check what a function of the caller returns while the steps are chosen: an array of the shape of `like`."""
 
     def checked(t: Array, y: Array) -> Array:
-        dy = field(t, y)
-        if type(dy) is Traced:
+        value = function(t, y)
+        if type(value) is Traced and type(t) is not Traced:
             raise TraceError(
-                "f uses a traced array that solve does not know of: hand every array that f depends on over in params"
+                f"{name} uses a traced array that solve does not know of: hand every array that {name} depends on over "
+                "in params"
             )
-        if dy.shape != y0.shape or dy.dtype != y0.dtype:
+        if value.shape != like.shape or value.dtype != like.dtype:
             raise InputError(
-                f"f must return an array like y, {y0.dtype} of shape {tuple(y0.shape)}, "
-                f"but returned {dy.dtype} of shape {tuple(dy.shape)}"
+                f"{name} must return an array {kind}, {like.dtype} of shape {tuple(like.shape)}, "
+                f"but returned {value.dtype} of shape {tuple(value.shape)}"
             )
-        return dy
+        return value
 
     return checked

@@ -62,3 +62,16 @@ def interpolate(tableau: Tableau, fraction: Array, h: Array, y: Array, ks: Seque
     for weights in reversed(list(zip(*tableau.dense, strict=True))):
         change = (change + combine(0.0, h, weights, ks)[:, None, :]) * theta
     return y[:, None, :] + change
+
+
+def dense_output(tableau: Tableau, h: Array, ks: Sequence[Array]) -> list[Array]:
+    """Return the coefficients of θ, θ², … of the dense output, h Σᵢ wᵢ kᵢ, each of shape (batch, states)."""
+    return [combine(0.0, h, weights, ks) for weights in zip(*tableau.dense, strict=True)]
+
+
+def evaluate(y: Array, coefficients: Sequence[Array], fraction: Array) -> Array:
+    """Return the dense output at the fraction θ (batch, 1) of a step from `y`, shape (batch, states)."""
+    change: Any = 0.0
+    for coefficient in reversed(coefficients):
+        change = (change + coefficient) * fraction
+    return y + change

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from mcgc import files, hdf5
+from mcgc._lock import locked
 from mcgc.arrays import is_array, to_host
 from mcgc.autodiff import flatten
 from mcgc.errors import InputError, McgcError, OutputError
 from mcgc.train import run_file
 from mcgc.train._fit import epochs
 from mcgc.train._hooks import Hook
-from mcgc.train._lock import locked
 from mcgc.train._members import Record
 from mcgc.train._resume import differences, pack, records, unpack
 from mcgc.train._strategies import Strategy

@@ -99,7 +99,8 @@ def neural_ode(
     def solved(settings: Settings, theta: Array, batch: Series) -> Solution:
         run = solve_members if theta.ndim > 1 else solve
         how = {name: getattr(settings, name) for name in SOLVER}
-        return run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), **how)
+        throw = theta.ndim == 1  # one of several members that fails has a loss of NaN, and is advanced alone
+        return run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), throw=throw, **how)
 
     def objective(settings: Settings, scaling: Scaling | None = None) -> Callable:
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats | Evaluation]:

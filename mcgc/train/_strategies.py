@@ -1,5 +1,6 @@
 """How the members of an epoch are advanced: one after another, as one more axis of all arrays, or by processes."""
 
+import math
 import os
 import signal
 import threading
@@ -60,9 +61,9 @@ class Stacked(NamedTuple):
     """Members are one more axis of all arrays, and ten models one launch, if the problem is `stacked`.
 
     A member's numbers are those that it has alone, to rounding. Members are stacked whose states agree in shapes and
-    numbers of steps, and that were restored equally often: one that diverged goes on beside the others. A loss that is
-    not finite stays with its member. If a solution fails, all members of its stack are taken through that epoch one
-    after the other, so that no other member is changed by the failure.
+    numbers of steps, and that were restored equally often: one that diverged goes on beside the others. A member with a
+    loss of NaN, as a solution that fails gives it, is taken through that epoch again by itself. If an objective raises
+    `SolveError` instead, all members of the stack are. No other member is changed by the failure.
     """
 
     @contextmanager
@@ -96,7 +97,8 @@ def _advance_stack(
         return [advance(task, members[index], index, epoch, before_step) for index in stack]
     share, advanced = (time.perf_counter() - began) / len(stack), []
     for index, result in zip(stack, results, strict=True):
-        member, row = advance(task, members[index], index, epoch, found=result)
+        found = None if _has_failed(result[1]) else result
+        member, row = advance(task, members[index], index, epoch, before_step, found)
         advanced.append((member, row._replace(seconds=row.seconds + share)))
     return advanced
 
@@ -111,6 +113,11 @@ def _run(task: Task, members: Sequence[Member], epoch: int, before_step: Callabl
     columns = (entry if isinstance(entry, list) else [entry] * len(members) for entry in row)
     rows = [MemberRecord(*entries) for entries in zip(*columns, strict=True)]
     return list(zip(_parted(state, len(members)), rows, strict=True))
+
+
+def _has_failed(row: MemberRecord) -> bool:
+    losses = (row.smoothed_loss, row.train_loss, row.validation_loss, row.test_loss)
+    return any(loss is not None and math.isnan(loss) for loss in losses)
 
 
 def stacked_member(members: Sequence[Member]) -> Member:

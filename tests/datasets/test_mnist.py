@@ -8,7 +8,6 @@ import h5py
 import numpy as np
 import pytest
 from mcgc_datasets import mnist_bytes, read_mnist
-from mcgc_datasets.download import DIGESTS
 
 from mcgc.errors import DatasetError
 
@@ -185,10 +184,18 @@ def test_virtual_datasets_are_not_followed(path, tmp_path):
     assert "in other files" in refusal(path)
 
 
+PUBLISHED = (  # SHA-256 of the four files, unpacked
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+)
+
+
 @pytest.mark.skipif(not GENUINE.exists(), reason="the whole of MNIST is not beside this checkout")
 def test_the_whole_of_mnist_is_read_as_published():
     arrays = read_mnist(GENUINE)[:4]
     assert [array.shape for array in arrays] == [(60000, 28, 28), (60000,), (10000, 28, 28), (10000,)]
-    for array, digest in zip(arrays, DIGESTS.values(), strict=True):
+    for array, digest in zip(arrays, PUBLISHED, strict=True):
         header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
         assert hashlib.sha256(header + array.tobytes()).hexdigest() == digest

@@ -18,7 +18,8 @@ from mcgc_datasets import (
     write_series,
 )
 
-from mcgc.errors import DatasetError, OutputError
+from mcgc.errors import DatasetError, InputError, OutputError
+from mcgc.train import problems
 
 
 @pytest.fixture
@@ -75,6 +76,15 @@ def test_a_given_path_is_read_and_the_cache_left_alone(cached, tmp_path):
     write_series(path, "lorenz", np.arange(2.0), np.ones((3, 2)), np.ones((3, 2, 3)))
     assert load("lorenz", path).series.shape == (3, 2, 3)
     assert not cached.exists()
+
+
+def test_a_problem_that_comes_with_mcgc_has_the_data_of_its_name(cached, published):
+    problem = problems.get("mnist")
+    assert load(problem).sha256 == load("mnist").sha256
+    own = problem._replace(load=lambda path: "of its own")
+    assert load(own) == "of its own"
+    with pytest.raises(InputError, match="the problem 'mnist' has no data of its own"):
+        load(problem._replace(summary="another"))
 
 
 def test_an_unknown_problem_is_an_error_that_lists_the_known_ones():

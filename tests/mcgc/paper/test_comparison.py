@@ -81,6 +81,12 @@ def test_the_ends_are_those_of_all_resamples_where_they_can_be_listed():
         assert interval(x, y, paired)[1:] == pytest.approx((low, high), rel=1e-12)
 
 
+def test_the_interval_of_one_number_each_is_a_point_and_one_number_adds_nothing_to_that_of_the_others():
+    assert interval([1.0], [3.0], True) == interval([1.0], [3.0], False) == (2.0, 2.0, 2.0)
+    y = [1.0, 2.0, 4.0]
+    assert interval([5.0], y, False) == pytest.approx([end - 5 for end in interval([0.0] * 3, y, False)], abs=0.02)
+
+
 def test_pairs_take_away_what_members_have_in_common_and_seeds_repeat():
     x = np.random.default_rng(3).normal(size=10)
     y = (x + 1).tolist()

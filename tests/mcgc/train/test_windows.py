@@ -11,6 +11,7 @@ from mcgc import train
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.autodiff import stop_gradient
 from mcgc.errors import InputError, SolveError
+from mcgc.random import Key
 from mcgc.train import Serial, Stacked, _epoch
 from mcgc.train._resume import pack, unpack
 from mcgc.train._windows import batch_bounds, by_epoch, parse_horizons, per_epoch
@@ -245,6 +246,37 @@ def test_a_member_that_cannot_solve_whole_series_leaves_the_losses_of_the_others
     task, drawn = bound(settings, DATA, strict, own)
     ((record, _),) = train.epochs(task, drawn, strategy=strategy)
     assert [np.isfinite(loss) for loss in record.train_loss] == [True, False]
+
+
+def test_a_member_whose_solution_fails_is_advanced_alone_and_the_others_are_not(strict):
+    alone = []  # the signs of θ₁ of members whose loss was asked for by themselves; NaN after it exploded
+
+    def objective(settings):
+        def loss(theta, batch):
+            if theta.ndim == 1:
+                alone.append(np.sign(to_host(stop_gradient(theta))[0]))
+            return ODE.objective(settings)(theta, batch)
+
+        return loss
+
+    def outcome(strategy):
+        scales = iter((1.0, -30.0, 2.0))  # of which the second explodes
+        init = lambda key, dtype, device: ODE.init(Key(4), dtype, device) * next(scales)
+        own = ODE._replace(objective=objective, init=init)
+        settings = ODE.recipe._replace(**LOOSE, horizons="1", epochs=1, members=3, continuation=False)
+        task, drawn = bound(settings, DATA, strict, own)
+        ((record, members),) = train.epochs(task, drawn, strategy=strategy)
+        return untimed(record), [to_host(member.state.theta) for member in members]
+
+    ours, thetas = outcome(Stacked())
+    assert -1 in alone
+    assert 1 not in alone
+    theirs, expected = outcome(Serial())
+    assert ours == theirs
+    for one, other in zip(thetas, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert ours.restored == (False, True, False)
+    assert 1 in alone
 
 
 def test_a_member_goes_back_to_a_state_of_short_windows_whose_test_series_cannot_be_solved():
