@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import HOST
 from mcgc.errors import InputError
-from mcgc.whole import whole
+from mcgc._integers import whole
 
 QUANTITIES = ("train_loss", "test_loss", "test_accuracy")
 RESAMPLES = 10_000

@@ -139,10 +139,10 @@ def test_two_dead_mirrors_are_one_sentence_with_both_reasons(dead):
 def test_a_mirror_that_does_not_answer_is_given_up_soon():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
-        assert "timed out" in refusal([f"http://127.0.0.1:{silent.getsockname()[1]}/"], silence=0.2)
+        assert "timed out" in refusal([f"http://127.0.0.1:{silent.getsockname()[1]}/"], timeout=0.2)
     assert time.monotonic() - began < 5
 
 
 def test_a_mirror_that_takes_too_long_is_given_up(serve, monkeypatch):
-    monkeypatch.setattr("mcgc_datasets.download.PATIENCE", -1.0)
+    monkeypatch.setattr("mcgc_datasets.download.MAX_SECONDS", -1.0)
     assert "took more than" in refusal([serve().url])
