@@ -68,7 +68,7 @@ def test_members_with_other_data_or_precision_are_not_paired(mcgc, three):
     told = {path: (it["paired"], it["same_data"]) for path, it in found.items()}
     assert told == {"b.h5": (True, True), "d.h5": (False, False), "e.h5": (False, True)}
     table = mcgc("compare", "a.h5", "b.h5", "d.h5", "e.h5").stdout
-    assert "(b.h5 in pairs; d.h5 not paired, and its test set is of other data; e.h5 not paired)" in table
+    assert "(b.h5 in pairs; d.h5 not paired, with a test set from other data; e.h5 not paired)" in table
 
 
 def test_any_name_of_a_file_is_shown_as_it_is(mcgc, three):
@@ -117,13 +117,13 @@ def test_the_accuracy_on_each_class_shows_which_are_never_predicted(mcgc, digits
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ("a.h5 run.h5", "a.h5 is a run of lotka-volterra, run.h5 one of mnist: compare runs of one"),
+        ("a.h5 run.h5", "a.h5 is a run of lotka-volterra, but run.h5 of mnist: compare runs of one problem"),
         ("a.h5 ./a.h5", "a run is given twice: name each run once"),
         ("a.h5 none.h5", "run file 'none.h5'"),
         ("a.h5 -o one.pdf", "a picture ends in .png or .svg, got 'one.pdf'"),
         ("a.h5 -o no/one.png", "output 'no/one.png' cannot be written (No such file or directory)"),
         ("a.h5 --data data.h5", "lotka-volterra has no classes: leave out --data"),
-        ("run.h5 --data more.h5", "more.h5 is not the dataset that the run was trained on"),
+        ("run.h5 --data more.h5", "more.h5 is not the dataset of the run"),
     ],
 )
 def test_mistakes_are_one_sentence(mcgc, three, digits, tmp_path, args, sentence):

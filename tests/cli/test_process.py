@@ -70,9 +70,9 @@ def test_help_shows_the_default_of_every_recipe():
     assert "Passes over the training set. [mnist: 200; lotka-volterra: 400; lorenz: 1150]" in text
     assert "Absolute tolerance of the solver. [default: 1e-06]" in text
     assert "[one of: softmax-cross-entropy, cross-entropy, mse, mae, huber; default: softmax-cross-entropy]" in text
-    assert "Smooth the objective, or descend on it as it is. [default: on]" in text
-    assert "whatever the tolerances. Output:" in text  # a default of None is none
-    assert "in units of the learning rate. [lotka-volterra, lorenz: 0.1]" in text
+    assert "Smooth the objective with noise, or not. [default: on]" in text
+    assert "The tolerances are then ignored. Output:" in text  # a default of None is not shown
+    assert "Weight decay, in units of the learning rate. [lotka-volterra, lorenz: 0.1]" in text
 
 
 def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):

@@ -134,7 +134,7 @@ def test_a_changed_study_is_refused_before_anything_is_trained(mcgc, arguments):
     )
     other = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--seed", 1, "--quiet", "--resume")
     assert other.exit_code == 2
-    assert "the seed was 0 and is 1: undo that, or choose another directory with --out" in other.stderr
+    assert "the seed was 0 and is 1: undo the changes, or choose another directory with --out" in other.stderr
     assert refused.stderr.count("\n") == other.stderr.count("\n") == 1
     assert run_file.load("there/with.h5").epoch == 1
     longer = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
