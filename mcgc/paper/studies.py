@@ -11,7 +11,7 @@ from mcgc.arrays import HOST, Array, to_device
 from mcgc.autodiff import ops, value_and_grad
 from mcgc.continuation import descent, minimize
 from mcgc.continuation.annealing import Point, follow
-from mcgc.continuation.smoothing import bump, placed, power
+from mcgc.continuation.smoothing import as_floats_like, bump, power
 from mcgc.optim import adam
 from mcgc.paper import test_functions
 from mcgc.paper.test_functions import Surface
@@ -117,9 +117,9 @@ def narrow(theta: Array, lam: Any) -> Array:
     √(s² + λ): the deeper one is the shallower once λ is well above the square of its width. θ has shape (..., 1).
     """
     wells = ((-1.0, 0.2, 1.0), (1.0, 0.7, 0.9))
-    lam = placed(lam, theta)
+    lam = as_floats_like(lam, theta)
     bowl = ops.sum(power(theta, lam, 2), axis=-1) / 10
-    return bowl - sum(h * bump(placed([c / s], theta), theta / s, lam / s**2) for c, s, h in wells)
+    return bowl - sum(h * bump(as_floats_like([c / s], theta), theta / s, lam / s**2) for c, s, h in wells)
 
 
 def figure_2() -> Continued:

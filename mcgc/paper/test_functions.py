@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mcgc._integers import whole
 from mcgc.arrays import Array
 from mcgc.autodiff import ops
-from mcgc.continuation.smoothing import bump, cosine, is_zero, placed, power
+from mcgc.continuation.smoothing import as_floats_like, bump, cosine, is_zero, power
 from mcgc.errors import InputError, unknown
 
 
@@ -56,7 +56,7 @@ def _saddle(dimension: int, name: str, a: float) -> Surface:
     """Eq. 9, with θ̂ = ±(2, …, 2): two equal minima, and a saddle point between them at the origin."""
 
     def smooth(theta: Array, lam: Any) -> Array:
-        centres = [placed([c] * dimension, theta) for c in (2.0, -2.0)]
+        centres = [as_floats_like([c] * dimension, theta) for c in (2.0, -2.0)]
         squares = sum(_total(power(theta - centre, lam, 2)) for centre in centres)
         return a * squares - sum(bump(centre, theta, lam) for centre in centres)
 
