@@ -47,7 +47,7 @@ def _option(flag: str, kind: Any, text: str) -> Any:
 @click.command()
 @click.argument("surface", type=SURFACE)
 @click.option("--dimension", type=int, help="Number of variables.  [default: 2; quartic: 1]")
-@click.option("--start", metavar="X,Y,...", help="Point to start from.  [default: the surface's own]")
+@click.option("--start", metavar="X,Y,...", help="Point to start from.  [default: the function's own]")
 @_option("--seed", int, "Seed of the noise.")
 @_option("--iterations", int, "Steps of the continuation.")
 @_option("--warmup", int, "Steps at the start in which lambda is held.  [default: a quarter of them]")
