@@ -1,8 +1,8 @@
 """Every function of the array namespace that the library calls exists in CuPy's, with the arguments that it is given.
 
 The calls are those of a wrapper around array-api-strict that notes them while the library runs: all operations with
-two derivatives, training alone and together, solvers, random numbers, optimisers, test functions, minimize. Nothing runs
-on a GPU.
+two derivatives, training alone and stacked, solvers, random numbers, optimisers, test functions, minimize. Nothing
+runs on a GPU.
 """
 
 import importlib.util
