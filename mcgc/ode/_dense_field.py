@@ -15,11 +15,12 @@ from mcgc.ode._tableaux import Tableau
 
 
 class Solved(NamedTuple):
-    """A solution: `ys` (batch, times, states), `stats`, and `pull`, from its cotangent to those of y0, ts, *params."""
+    """A solution, and its `vjp`: from the cotangent of `ys` to those of y0, ts and the leaves of params."""
 
     ys: Array
     stats: Stats
-    pull: Callable[[Array], list]
+    status: Array
+    vjp: Callable[[Array], list]
 
 
 class DenseField(NamedTuple):
@@ -51,11 +52,11 @@ class DenseField(NamedTuple):
         rate = nets.apply(theta, x, self.sizes, self.activation)
         return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
 
-    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, keep: bool) -> Solved | None:
+    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, with_vjp: bool) -> Solved | None:
         """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
 
-        `keep` says whether its `pull` is wanted. None where there is no such call (other devices, dtypes that differ,
-        methods with steps of equal size or with stages for the dense output alone), and where the solution fails.
+        There is no such call on other devices, for dtypes that differ, and for methods with steps of equal size or
+        with stages for the dense output alone. With `method.throw` a solution that fails is None too.
         """
         theta, inputs = _pair(params)
         nets.num_parameters(self.sizes)
@@ -71,16 +72,17 @@ class DenseField(NamedTuple):
             return None
         from mcgc.ode import _compiled
 
-        found = _compiled.march_dense(theta, tuple(self.sizes), self.activation, y0, inputs, ts, method, keep)
+        sizes = tuple(self.sizes)
+        found = _compiled.march_dense(theta, sizes, self.activation, y0, inputs, ts, method, with_vjp)
         if found is None:
             return None
-        ys, accepted, rejected, trials, residuals = found
+        ys, accepted, rejected, trials, status, residuals = found
 
-        def pull(cotangent: Array) -> list:
-            theta_bar, y0_bar, inputs_bar = _compiled.pull_dense(residuals, cotangent)
+        def vjp(cotangent: Array) -> list:
+            theta_bar, y0_bar, inputs_bar = _compiled.vjp_dense(residuals, cotangent)
             return [y0_bar, None, theta_bar, inputs_bar]
 
-        return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), pull)
+        return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), status, vjp)
 
 
 def _pair(params: Any) -> tuple[Array, Array]:
@@ -118,9 +120,9 @@ def solve_members(
     params = theta, joined("inputs", inputs)
     solution = solve(field, joined("y0", y0), joined("ts", ts), params, solver=solver, **how)
     xp, tableau = namespace_of(solution.stats.accepted), tableau_of(solver)
-    ys, (accepted, rejected, evaluations) = solution
+    ys, (accepted, rejected, evaluations), status = solution
     each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
     accepted, rejected = each(accepted), each(rejected)
     tries = xp.max(accepted + rejected, axis=-1)
     idle = (xp.max(tries) - tries) * (len(tableau.c) - 1 - tableau.extra)
-    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle))
+    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle), each(status))
