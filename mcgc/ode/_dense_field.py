@@ -8,7 +8,7 @@ from mcgc import nets
 from mcgc.arrays import Array, as_floats, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import platform
 from mcgc.ode._integrate import Method, Stats
 from mcgc.ode._solve import Solution, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
@@ -61,7 +61,7 @@ class DenseField(NamedTuple):
         nets.num_parameters(self.sizes)
         tableau = method.tableau
         simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
-        if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or kernels_for(y0) is reference:
+        if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or platform(y0) is None:
             return None
         theta, inputs = as_floats(theta, "theta", y0), as_floats(inputs, "inputs", y0)
         fits = theta.dtype == inputs.dtype == y0.dtype

@@ -8,9 +8,10 @@ from mcgc._integers import whole
 from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
+from mcgc.autodiff.extend import fused
 from mcgc.autodiff.pytree import flatten, unflatten
-from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, TraceError, unknown
+from mcgc.kernels import Body
 from mcgc.ode._adjoint import backsolve, checkpointed, direct
 from mcgc.ode._integrate import Method, Stats, march
 from mcgc.ode._step import Field
