@@ -2,8 +2,8 @@
 Write an optimiser
 ==================
 
-An optimiser is a pair of pure functions: `init(theta)` gives a state, and `update(gradient, state, theta)` gives the
-next θ and state. Anything of this form drives θ, and log λ too.
+An optimiser is a pair of pure functions. `init(theta)` gives a state. `update(gradient, state, theta)` gives the
+updates, which are added to θ, and the next state. Anything of this form drives θ, and log λ too.
 """
 
 # %%
@@ -28,7 +28,7 @@ def lion(learning_rate, beta1=0.9, beta2=0.99):
     def update(gradient, state, theta):
         direction = ops.sign(beta1 * state.mean + (1 - beta1) * gradient)
         mean = beta2 * state.mean + (1 - beta2) * gradient
-        return theta - learning_rate * direction, LionState(state.steps + 1, mean)
+        return -learning_rate * direction, LionState(state.steps + 1, mean)
 
     return Optimizer(lambda theta: LionState(0, ops.zeros_like(theta)), update)
 

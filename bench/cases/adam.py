@@ -31,10 +31,10 @@ def ours(m: int, device: str = "cpu") -> Side:
 
     def run() -> None:
         nonlocal theta, state
-        theta, state = optimizer.update(gradient, state, theta)
+        theta, state = optimizer.step(gradient, state, theta)
         transfers.wait(theta[:1])
 
-    return Side(run, 1, {"update": to_host(optimizer.update(gradient, state, theta)[0])})
+    return Side(run, 1, {"update": to_host(optimizer.step(gradient, state, theta)[0])})
 
 
 def _torch(m: int, **options: bool) -> Side:

@@ -19,7 +19,7 @@ from mcgc.errors import InputError
 from mcgc.kernels import perturb
 from mcgc.ode import TABLEAUX, DenseField
 from mcgc.ode._integrate import Method, Plan, march
-from mcgc.optim import Optimizer, adam
+from mcgc.optim import Optimizer, Update, adam
 from mcgc.random import Key, fold_in, normal
 from mcgc.train import Problem, Settings
 from mcgc.train._epoch import minibatches
@@ -121,11 +121,15 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
 def _remembering(optimizer: Optimizer) -> Optimizer:
     """Return `optimizer` with a state that holds the last gradient too."""
 
-    def update(gradient: Array, state: tuple, theta: Array) -> tuple[Array, tuple]:
-        theta, inner = optimizer.update(gradient, state[1], theta)
-        return theta, (gradient, inner)
+    def remembering(function: Update) -> Update:
+        def run(gradient: Array, state: tuple, theta: Array) -> tuple[Array, tuple]:
+            found, inner = function(gradient, state[1], theta)
+            return found, (gradient, inner)
 
-    return Optimizer(lambda theta: (None, optimizer.init(theta)), update)
+        return run
+
+    init = lambda theta: (None, optimizer.init(theta))
+    return Optimizer(init, remembering(optimizer.update), remembering(optimizer.step))
 
 
 def _points(engine: Any, settings: Settings, key: Key) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from mcgc._integers import whole
 from mcgc.arrays import Array, as_floats, device_of, is_array, namespace_of
 from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, estimate, evaluator
 from mcgc.errors import InputError
-from mcgc.optim import Optimizer
+from mcgc.optim import Optimizer, apply_updates
 from mcgc.random import Keys
 
 __all__ = [
@@ -151,10 +151,13 @@ def continuation(
         difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
         pull = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
         grad_log_lam_total = found.grad_log_lam + pull
-        moved, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
-        theta = theta + xp.exp((log_lam - log_lam0) / 2)[..., None] * (moved - theta) if scaled else moved
+        if scaled:
+            updates, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
+            theta = apply_updates(theta, xp.exp((log_lam - log_lam0) / 2)[..., None] * updates)
+        else:
+            theta, optimizer_state = optimizer.step(found.grad_theta, optimizer_state, theta)
         if steps >= warmup:
-            log_lam, lam_state = optimizer_lam.update(grad_log_lam_total, lam_state, log_lam)
+            log_lam, lam_state = optimizer_lam.step(grad_log_lam_total, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
             log_lam = xp.minimum(log_lam, log_lam0 + cap)
         seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
@@ -214,7 +217,7 @@ def descent(
 
     def step(state: State, batch: Any, key: Keys) -> tuple[State, Info]:
         ((loss, slope, aux),) = evaluate([state.theta], batch)
-        theta, optimizer_state = optimizer.update(slope, state.optimizer, state.theta)
+        theta, optimizer_state = optimizer.step(slope, state.optimizer, state.theta)
         zero = namespace_of(state.log_lam).zeros_like(state.log_lam)
         info = Info(loss, zero, zero, [aux])
         return state._replace(theta=theta, optimizer=optimizer_state, steps=state.steps + 1), info

@@ -1,6 +1,6 @@
 """Schedules of λ, as optimisers of φ = log λ (section 2.2); and Algorithm 1, a minimisation at each λ of a list.
 
-A schedule that does not learn λ is an `Optimizer` whose update ignores the gradient, so it goes where `continuation`
+A schedule that does not learn λ is an `Optimizer` that ignores the gradient, so it goes where `continuation`
 takes the optimiser of φ: `continuation(f, adam(1e-3), geometric(0.99), log_lam0=0.0)`. i is the number of updates of
 φ, so it starts to count after the warm-up.
 """
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.optim import Optimizer
+from mcgc.optim import Optimizer, from_step
 
 
 class Clock(NamedTuple):
@@ -27,11 +27,11 @@ class Clock(NamedTuple):
 def _of_clock(path: Callable[[int], float]) -> Optimizer:
     """Return the schedule φᵢ = φ₀ + path(i)."""
 
-    def update(gradient: Array, state: Clock, log_lam: Array) -> tuple[Array, Clock]:
+    def step(gradient: Array, state: Clock, log_lam: Array) -> tuple[Array, Clock]:
         state = state._replace(updates=state.updates + 1)
         return state.start + path(state.updates), state
 
-    return Optimizer(lambda log_lam: Clock(0, log_lam), update)
+    return from_step(lambda log_lam: Clock(0, log_lam), step)
 
 
 def decay(power: float) -> Optimizer:
@@ -69,13 +69,13 @@ def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
     def init(log_lam: Array) -> Clock:
         return Clock(0, log_lam, optimizer.init(log_lam))
 
-    def update(gradient: Array, state: Clock, log_lam: Array) -> tuple[Array, Clock]:
-        log_lam, inner = optimizer.update(gradient, state.inner, log_lam)
+    def step(gradient: Array, state: Clock, log_lam: Array) -> tuple[Array, Clock]:
+        log_lam, inner = optimizer.step(gradient, state.inner, log_lam)
         updates = state.updates + 1
         bound = state.start + slope * updates
         return namespace_of(log_lam).minimum(log_lam, bound), Clock(updates, state.start, inner)
 
-    return Optimizer(init, update)
+    return from_step(init, step)
 
 
 def projected(optimizer: Optimizer) -> Optimizer:
@@ -89,14 +89,14 @@ def projected(optimizer: Optimizer) -> Optimizer:
     where that is positive, as at a minimum of f, the printed algorithm stays at 0 too.
     """
 
-    def update(gradient: Array, state: Any, log_lam: Array) -> tuple[Array, Any]:
+    def step(gradient: Array, state: Any, log_lam: Array) -> tuple[Array, Any]:
         lam = namespace_of(log_lam).exp(log_lam)
         alive = lam > 0
-        lam, state = optimizer.update(gradient / ops.where(alive, lam, math.inf), state, lam)
+        lam, state = optimizer.step(gradient / ops.where(alive, lam, math.inf), state, lam)
         alive = alive & (lam > 0)
         return ops.where(alive, ops.log(ops.where(alive, lam, 1.0)), -math.inf), state
 
-    return Optimizer(lambda log_lam: optimizer.init(namespace_of(log_lam).exp(log_lam)), update)
+    return from_step(lambda log_lam: optimizer.init(namespace_of(log_lam).exp(log_lam)), step)
 
 
 def _log_rate(rate: float) -> float:

@@ -1,7 +1,7 @@
 """Ordinary differential equations: explicit Runge–Kutta solvers with dense output and three adjoints."""
 
 from mcgc.ode._dense_field import DenseField, solve_members
-from mcgc.ode._integrate import Stats
+from mcgc.ode._integrate import Stats, Status
 from mcgc.ode._solve import ADJOINTS, Solution, solve
 from mcgc.ode._tableaux import TABLEAUX, Tableau
 
@@ -11,6 +11,7 @@ __all__ = [
     "DenseField",
     "Solution",
     "Stats",
+    "Status",
     "Tableau",
     "solve",
     "solve_members",

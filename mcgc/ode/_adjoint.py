@@ -1,5 +1,8 @@
 """Derivatives of a solution: by replay of its steps, on one tape (direct) or in segments (checkpointed), or by the
 continuous adjoint equation (backsolve).
+
+A trajectory that failed has derivative zero. In a replay its rate is zero, and the field is evaluated where another
+trajectory starts that succeeded: the states of the one that failed may lie where the field is not finite.
 """
 
 from collections.abc import Callable, Sequence
@@ -7,28 +10,45 @@ from typing import Any
 
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
+from mcgc.autodiff.engine import strip
 from mcgc.autodiff.transforms import vjp
 from mcgc.errors import SolveError
 from mcgc.ode._integrate import Plan, Step, emit, march, timeline
-from mcgc.ode._step import Field, combine, stages
+from mcgc.ode._step import Rate, combine, stages
 
-FieldOf = Callable[..., Field]  # the varied inputs after y0 and ts -> the field with them put in
+FieldOf = Callable[..., Rate]  # the varied inputs after y0 and ts -> the field with them put in
 
 
-def _segment(plan: Plan, steps: Sequence[Step], field: Field, ts: Array, y: Array, k1: Array | None) -> tuple:
+def without_failures(field_of: FieldOf, plan: Plan, ts: Array) -> FieldOf:
+    """Return a field that is zero for the trajectories that failed, and depends on none of their states."""
+    assert plan.failures is not None
+    succeeded, first = plan.failures
+    assert first is not None
+    y_first = plan.ys[first : first + 1, 0, :]
+    t_first = ops.astype(ts[first : first + 1, :1], y_first.dtype)
+
+    def masked_of(*rest: Any) -> Rate:
+        field = field_of(*rest)
+        at = lambda t, y: field(ops.where(succeeded, t, t_first), ops.where(succeeded, y, y_first))
+        return lambda t, y: ops.where(succeeded, at(t, y), 0)
+
+    return masked_of
+
+
+def _segment(plan: Plan, steps: Sequence[Step], field: Rate, ts: Array, y: Array, k1: Array | None) -> tuple:
     """Replay `steps` from (y, k₁): the state and field after them, and the states at the times they reach.
 
     The times are those of the steps' joint window, or None where it is empty; a trajectory that reaches a time of
     the window in another segment has zeros there.
     """
-    tableau, line = plan.method.tableau, timeline(ts, y.dtype)
+    tableau, times = plan.method.tableau, timeline(ts, y.dtype)
     low, high = window(steps)
     out: list = [None] * high
     if k1 is None:
-        k1 = field(ops.astype(line.start, y.dtype), y)
+        k1 = field(ops.astype(times.start, y.dtype), y)
     for step in steps:
-        y1, ks = stages(tableau, field, line.start + line.sign * step.elapsed, step.size * line.sign, y, [k1])
-        emit(tableau, field, line, step, y, ks, out)
+        y1, ks = stages(tableau, field, times.start + times.sign * step.elapsed, step.size * times.sign, y, [k1])
+        emit(tableau, field, times, step, y, ks, out)
         moves = step.size > 0
         y, k1 = ops.where(moves, y1, y), ops.where(moves, ks[-1], k1)
     empty = ops.zeros_like(y)
@@ -44,9 +64,32 @@ def window(steps: Sequence[Step]) -> tuple[int, int]:
 
 def direct(field_of: FieldOf, plan: Plan, y0: Array, ts: Array, *rest: Array) -> Array:
     """Return the states (batch, times, states) as a function of the inputs, by replaying the whole plan."""
+    if plan.failures:
+        succeeded, first = plan.failures
+        if first is None:
+            return plan.ys
+        field_of = without_failures(field_of, plan, strip(ts))
+        y0 = ops.where(succeeded, y0, plan.ys[first : first + 1, 0, :])
     _, _, reached = _segment(plan, plan.steps, field_of(*rest), ts, y0, None)
     assert reached is not None  # every requested time is reached by some step
-    return ops.concat([y0[:, None, :], reached], axis=1)
+    ys = ops.concat([y0[:, None, :], reached], axis=1)
+    return ops.where(plan.failures.succeeded[:, :, None], ys, plan.ys) if plan.failures else ys
+
+
+def pull_back(
+    adjoint: Callable, field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence, cotangent: Array, of_ts: bool
+) -> tuple:
+    """Return the cotangents of y0, ts (None unless `of_ts`) and the rest by `adjoint`, zero for what failed."""
+    if plan.failures is None:
+        return adjoint(field_of, plan, ts, rest, cotangent, of_ts)
+    xp, (succeeded, first) = namespace_of(cotangent), plan.failures
+    if first is None:
+        return tuple(xp.zeros_like(x) for x in (cotangent[:, 0, :], ts, *rest))
+    field_of = without_failures(field_of, plan, ts)
+    plan = plan._replace(ys=ops.where(succeeded[:, :, None], plan.ys, plan.ys[first : first + 1, :1, :]))
+    cotangent = ops.where(succeeded[:, :, None], cotangent, 0)
+    y0_bar, ts_bar, *bars = adjoint(field_of, plan, ts, rest, cotangent, of_ts)
+    return ops.where(succeeded, y0_bar, 0), ops.where(succeeded, ts_bar, 0) if of_ts else None, *bars
 
 
 def checkpointed(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence, cotangent: Array, of_ts: bool) -> tuple:
@@ -86,7 +129,7 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
     """
     xp, tableau = namespace_of(cotangent), plan.method.tableau
     of_both = lambda x: x if isinstance(x, float) else xp.concat([x, xp.zeros_like(x) + xp.min(x)])
-    method = plan.method._replace(rtol=of_both(plan.method.rtol), atol=of_both(plan.method.atol))
+    method = plan.method._replace(throw=True, rtol=of_both(plan.method.rtol), atol=of_both(plan.method.atol))
     field, width, dtype = field_of(*rest), cotangent.shape[2], cotangent.dtype
     unit = xp.max(xp.abs(cotangent), axis=(1, 2))[:, None]
     unit = ops.where(unit > 0, unit, 1)
@@ -116,7 +159,7 @@ def backsolve(field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence[Array], c
         if i:
             span, z = xp.stack([t, ts[:, i - 1]], axis=1), xp.concat([y, a], axis=1)
             try:
-                a = march(method, augmented, span, z, visit=integrate).ys[:, 1, width:]
+                a = march(method, augmented, span, z, on_step=integrate).ys[:, 1, width:]
             except SolveError as error:
                 raise SolveError(f"backwards in time, {error}, or adjoint='checkpointed'") from None
     return (a * unit, xp.astype(xp.stack(t_bars[::-1], axis=1), ts.dtype) if of_ts else None, *totals)

@@ -1,9 +1,11 @@
 """Whole solutions of dy/dt = net(y, inputs) on the CPU, and their vjp, in one compiled call each.
 
-The march takes the steps that `mcgc.ode._integrate.march` takes, with the same rules in the same order. Trajectories
-that are done drop out of the batch. What it remembers is one state a trial step. The values of the net at the stages
-fill a store of stated size; when it is full it is begun anew, and the way back computes the values of all but the last
-filling again. The gradient of the weights is formed once a filling, over all its stages.
+The march takes the steps that `mcgc.ode._integrate.march` takes, with the same rules in the same order. A trajectory
+that is done, or has failed, drops out of the batch. The log holds one state a trial step.
+
+The values of the net at the stages fill a store of stated size. When it is full it is begun anew, and the way back
+computes the values of all but the last filling again. If a stage was not finite it computes them all again, since the
+store has the stages of rejected steps too. The gradient of the weights is formed once a filling, over all its stages.
 """
 
 # mypy: disable-error-code="call-arg"
@@ -18,13 +20,14 @@ from mcgc.errors import InputError
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_dense import add_weights, as_array, backward_rows, check, forward_rows, lengths, turn
 from mcgc.ode import _control as control
-from mcgc.ode._integrate import SNAP, Method, timeline
+from mcgc.ode._integrate import SNAP, Method, Status, timeline
 from mcgc.ode._tableaux import Tableau
 
 STORE = 2**20  # bytes of the values that are kept for the way back, and as many again for their cotangents
 
 _SAFETY, _SHRINK, _GROW = control.SAFETY, control.SHRINK, control.GROW
 _INTEGRAL, _PROPORTIONAL = control.INTEGRAL, control.PROPORTIONAL
+_TOO_MANY, _TOO_SMALL, _NOT_FINITE = map(int, (Status.TOO_MANY_STEPS, Status.STEP_TOO_SMALL, Status.NOT_FINITE))
 
 
 class Log(NamedTuple):
@@ -55,14 +58,14 @@ def march_dense(
     inputs: np.ndarray,
     ts: np.ndarray,
     method: Method,
-    keep: bool,
+    with_vjp: bool,
 ) -> tuple | None:
     """Solve dy/dt = net(y, inputs) for every trajectory, the net that of `dense_forward`.
 
     `y0` (batch, states) and `inputs` (batch, n₀ − states) have the dtype of theta; `ts` is (batch, times), float64.
-    Returns the states (batch, times, states), the accepted and rejected steps (batch,), the number of trial steps,
-    and, if `keep`, what `pull_dense` needs. Returns None if the times are not finite and in order, a step size becomes
-    too small, or more than `max_steps` trial steps are needed.
+    Returns the states (batch, times, states), the accepted and rejected steps (batch,), the number of trial steps, the
+    status (batch,), and, if `with_vjp`, what `vjp_dense` needs. A trajectory that fails has states of NaN. Returns None
+    if the times are not finite and in order, and with `method.throw` if a trajectory fails.
 
     Raises `InputError` if a shape or dtype is none of these.
     """
@@ -80,12 +83,12 @@ def march_dense(
     smallest = 16 * np.finfo(ts.dtype).eps * (np.abs(start[:, 0]) + elapsed[:, -1])
     constants = _constants(method.tableau, theta.dtype)
     stages, values, batch = len(method.tableau.c), sum(sizes), y0.shape[0]
-    room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if keep else batch
+    room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if with_vjp else batch
     theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
     of_each = lambda x: _of_each(x, sizes[-1]) if type(x) is float else np.full(sizes[-1], x, np.float64)
     rtol, atol = of_each(method.rtol), of_each(method.atol)
     net = as_array(sizes), activation == "tanh"
-    done, ys, accepted, rejected, trials, store, log = _march(
+    ys, accepted, rejected, trials, status, overflowed, store, log = _march(
         theta,
         *net,
         y0,
@@ -98,25 +101,46 @@ def march_dense(
         atol,
         method.max_steps,
         float(method.max_step),
+        method.throw,
         room,
-        keep,
+        with_vjp,
     )
-    if not done:
-        return None
-    residuals = theta, net, y0, inputs, constants, room, store, Log(*log)
-    return ys, accepted, rejected, trials, residuals if keep else None
+    log, failed = Log(*log), status != Status.SUCCESS
+    some_failed = failed.any()
+    if some_failed:
+        if method.throw:
+            return None
+        ys[failed] = np.nan
+    if not with_vjp:
+        return ys, accepted, rejected, trials, status, None
+    if some_failed:
+        y0, inputs = _without_failures(failed, y0, inputs, log)
+    residuals = theta, net, y0, inputs, constants, room, store, overflowed or bool(some_failed), failed, log
+    return ys, accepted, rejected, trials, status, residuals
 
 
-def pull_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pull `cotangent` (batch, times, states) back to theta, y0 and inputs, through the steps of `march_dense`.
+def _without_failures(failed: np.ndarray, y0: np.ndarray, inputs: np.ndarray, log: Log) -> list[np.ndarray]:
+    """Return y0 and inputs, where a trajectory failed those of one that succeeded, and empty its steps in the log."""
+    first = failed.argmin()
+    entries = failed[log.which]
+    log.h[entries], log.y[entries], log.k1[entries] = 0, y0[first], 0
+    return [np.where(failed[:, None], x[first], x) for x in (y0, inputs)]
 
-    Raises `InputError` if the cotangent does not have that shape.
+
+def vjp_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the cotangents of theta, y0 and inputs, from that of the states of `march_dense` (batch, times, states).
+
+    A trajectory that failed has none. Raises `InputError` if the cotangent does not have that shape.
     """
-    theta, net, y0, inputs, (a, _, dense, _), room, store, log = residuals
+    theta, net, y0, inputs, (a, _, dense, _), room, store, again, failed, log = residuals
     if cotangent.shape != (*log.when.shape, y0.shape[1]):
         raise InputError(f"states of shape {(*log.when.shape, y0.shape[1])} have no cotangent of {cotangent.shape}")
     cotangent = laid_out(cotangent.astype(theta.dtype, copy=False))
-    return _pull(theta, *net, y0, inputs, a, dense, room, store, log, cotangent)
+    if failed.all():
+        return np.zeros_like(theta), np.zeros_like(y0), np.zeros_like(inputs)
+    if failed.any():
+        cotangent = np.where(failed[:, None, None], cotangent.dtype.type(0), cotangent)
+    return _vjp(theta, *net, y0, inputs, a, dense, room, store, again, log, cotangent)
 
 
 @lru_cache
@@ -229,7 +253,7 @@ def _room_for(array, size):
 @compiled
 def _march(
     theta, sizes, is_tanh, y0, inputs, elapsed, sign, smallest, a, e, dense, order, rtol, atol, max_steps, max_step,
-    room, keep,
+    throw, room, with_vjp,
 ):  # fmt: skip
     kind = theta.dtype.type
     (batch, states), times, stages = y0.shape, elapsed.shape[1], a.shape[0]
@@ -254,11 +278,12 @@ def _march(
     log_index, log_h = np.empty(256, np.int64), np.empty(256, theta.dtype)
     log_y, log_k1 = np.empty(256 * states, theta.dtype), np.empty(256 * states, theta.dtype)
     when, fraction = np.zeros((batch, times), np.int64), np.zeros((batch, times), theta.dtype)
-    entries, used, filled, trial, failed = 0, 0, 0, 0, False
+    entries, used, filled, trial = 0, 0, 0, 0
+    status, failed, overflowed = np.zeros(batch, np.int64), False, False
 
     # `index` names the trajectories that still move; y, h, k and size hold theirs in that order, the rest is by name
-    while m > 0 and trial < max_steps and not failed:
-        if keep and (trial == 0 or used + (stages - 1) * m > room):
+    while m > 0 and trial < max_steps and not (throw and failed):
+        if with_vjp and (trial == 0 or used + (stages - 1) * m > room):
             fillings = _room_for(fillings, filled + 1)
             fillings[filled] = trial
             filled, used = filled + 1, 0
@@ -266,9 +291,9 @@ def _march(
             r = index[i]
             size[i] = min(size[i], kind(elapsed[r, times - 1] - now[r]), kind(max_step))
             h[i] = size[i] * sign[r]
-        stride = m if keep else 0
+        stride = m if with_vjp else 0
         _stages(theta, sizes, is_tanh, x, hidden, room, used, stride, m, y, h, inputs, index, a, k, points)
-        if keep:
+        if with_vjp:
             begins, slots = _room_for(begins, trial + 1), _room_for(slots, trial + 1)
             begins[trial], slots[trial] = entries, used
             log_index, log_h = _room_for(log_index, entries + m), _room_for(log_h, entries + m)
@@ -314,11 +339,13 @@ def _march(
                 now[r] = after
             else:
                 rejected[r] += 1
-            if keep:
+            if with_vjp:
                 log_h[entries + i] = h[i] if good else kind(0)
             new_size = size[i] * kind(factor)
-            if now[r] < end:
-                failed = failed or not new_size > smallest[r]
+            overflowed = overflowed or not np.isfinite(norm)
+            if now[r] < end and not new_size > smallest[r]:
+                status[r], failed = _TOO_SMALL if np.isfinite(norm) else _NOT_FINITE, True
+            elif now[r] < end:
                 index[moving], size[moving] = r, new_size
                 if good:
                     y[moving], k[0, moving] = points[i], k[stages - 1, i]
@@ -329,6 +356,9 @@ def _march(
         m = moving
         trial += 1
 
+    if not (throw and failed):
+        for i in range(m):
+            status[index[i]] = _TOO_MANY
     store = x, hidden
     log = (
         begins[:trial],
@@ -341,11 +371,11 @@ def _march(
         when,
         fraction,
     )
-    return m == 0 and not failed, ys, accepted, rejected, trial, store, log
+    return ys, accepted, rejected, trial, status, overflowed, store, log
 
 
 @compiled
-def _pull(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, log, cotangent):
+def _vjp(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, again, log, cotangent):
     x, hidden = store
     begins, slots, fillings, log_index, log_h, log_y, log_k1, when, fraction = log
     kind = theta.dtype.type
@@ -363,10 +393,10 @@ def _pull(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, log, cotange
     for filling in range(fillings.size - 1, -1, -1):
         since, final = fillings[filling], until - 1
         in_final = (begins[until] if until < begins.size else log_h.size) - begins[final]
-        if filling < fillings.size - 1:
+        if again or filling < fillings.size - 1:
             x, hidden = again_x, again_hidden
             for trial in range(since, until):
-                begin, end = begins[trial], begins[trial + 1]
+                begin, end = begins[trial], begins[trial + 1] if trial + 1 < begins.size else log_h.size
                 m = end - begin
                 k[0, :m] = log_k1[begin:end]
                 index, h, y = log_index[begin:end], log_h[begin:end], log_y[begin:end]

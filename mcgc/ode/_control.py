@@ -9,15 +9,15 @@ from typing import NamedTuple
 
 from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
-from mcgc.ode._step import Field
+from mcgc.ode._step import Rate
 
 SAFETY = 0.9
 SHRINK, GROW = 0.2, 10.0  # bounds on the change of the step size from one step to the next
 INTEGRAL, PROPORTIONAL = 0.85, 0.2  # exponents, divided by the order of the local error: 0.17, 0.04 for dopri5
 
 
-class Memory(NamedTuple):
-    """What the controller remembers, shape (batch,): the last accepted error, and whether the last step failed."""
+class ControllerState(NamedTuple):
+    """The state of the controller, each (batch,): the last accepted error, and whether the last step was rejected."""
 
     error: Array
     rejected: Array
@@ -46,15 +46,15 @@ def error_norm(errors: Sequence[Array], y: Array, rtol: Tolerance, atol: Toleran
     return first
 
 
-def start(y: Array) -> Memory:
-    """Return the controller's memory before the first step from `y`, shape (batch, states)."""
+def start(y: Array) -> ControllerState:
+    """Return the state of the controller before the first step from `y`, shape (batch, states)."""
     xp = namespace_of(y)
     error = xp.full_like(y[:, 0], 1e-4, dtype=xp.float64)
-    return Memory(error, error < 0)
+    return ControllerState(error, error < 0)
 
 
-def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory]:
-    """Judge a step by its scaled error: whether to accept it, by which factor to change the step size, and the memory.
+def adapt(norm: Array, state: ControllerState, order: int) -> tuple[Array, Array, ControllerState]:
+    """Judge a step by its scaled error: return whether it is accepted, the factor of the step size, and the new state.
 
     A step is accepted where the norm is at most 1. With p = `order` of the local error, the factor is that of a PI
     controller, 0.9 norm^(−0.85/p) last^(0.2/p), within [0.2, 10] (Gustafsson 1991; Hairer, Nørsett and Wanner 1993,
@@ -66,14 +66,14 @@ def adapt(norm: Array, memory: Memory, order: int) -> tuple[Array, Array, Memory
     norm = xp.clip(xp.where(finite, norm, xp.full_like(norm, 1e10)), 1e-10, 1e10)
     accepted = finite & (norm <= 1)
     plain = SAFETY * norm ** (-INTEGRAL / order)
-    factor = xp.where(accepted, plain * memory.error ** (PROPORTIONAL / order), plain)
+    factor = xp.where(accepted, plain * state.error ** (PROPORTIONAL / order), plain)
     factor = xp.clip(xp.floor(1024 * factor) / 1024, SHRINK, GROW)
-    factor = xp.where(memory.rejected & accepted, xp.clip(factor, SHRINK, 1.0), factor)
-    error = xp.where(accepted, xp.clip(norm, 1e-4, 1.0), memory.error)
-    return accepted, factor, Memory(error, xp.logical_not(accepted))
+    factor = xp.where(state.rejected & accepted, xp.clip(factor, SHRINK, 1.0), factor)
+    error = xp.where(accepted, xp.clip(norm, 1e-4, 1.0), state.error)
+    return accepted, factor, ControllerState(error, xp.logical_not(accepted))
 
 
-def first_step(field: Field, y: Array, k1: Array, span: Array, order: int, rtol: Tolerance, atol: Tolerance) -> Array:
+def first_step(field: Rate, y: Array, k1: Array, span: Array, order: int, rtol: Tolerance, atol: Tolerance) -> Array:
     """Return a first step size, shape (batch, 1), positive, at the cost of one evaluation of the field.
 
     `field(h, y)` is f a signed time h (batch, 1) from the start, and `span` (batch, 1) the signed time to the end,

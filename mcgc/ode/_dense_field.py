@@ -8,18 +8,10 @@ from mcgc import nets
 from mcgc.arrays import Array, as_floats, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.kernels import platform
-from mcgc.ode._integrate import Method, Stats
-from mcgc.ode._solve import Solution, solve, tableau_of
+from mcgc.kernels import Kernel
+from mcgc.ode._integrate import Method, Stats, march
+from mcgc.ode._solve import Solution, Solved, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
-
-
-class Solved(NamedTuple):
-    """A solution: `ys` (batch, times, states), `stats`, and `pull`, from its cotangent to those of y0, ts, *params."""
-
-    ys: Array
-    stats: Stats
-    pull: Callable[[Array], list]
 
 
 class DenseField(NamedTuple):
@@ -51,36 +43,48 @@ class DenseField(NamedTuple):
         rate = nets.apply(theta, x, self.sizes, self.activation)
         return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
 
-    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, keep: bool) -> Solved | None:
+    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, with_vjp: bool) -> Solved | None:
         """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
 
-        `keep` says whether its `pull` is wanted. None where there is no such call (other devices, dtypes that differ,
-        methods with steps of equal size or with stages for the dense output alone), and where the solution fails.
+        There is no such call on other devices, for dtypes that differ, and for methods with steps of equal size or
+        with stages for the dense output alone. With `method.throw` a solution that fails is None too.
         """
         theta, inputs = _pair(params)
-        nets.num_parameters(self.sizes)
-        tableau = method.tableau
-        simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
-        if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or platform(y0) is None:
-            return None
         theta, inputs = as_floats(theta, "theta", y0), as_floats(inputs, "inputs", y0)
-        fits = theta.dtype == inputs.dtype == y0.dtype
-        shaped = (theta.ndim, inputs.ndim) == (1, 2) and inputs.shape == (y0.shape[0], self.sizes[0] - y0.shape[1])
-        known = self.activation in nets.COMPILED and nets.num_parameters(self.sizes) == theta.size
-        if not (fits and shaped and known and self.sizes[-1] == y0.shape[1]):
-            return None
-        from mcgc.ode import _compiled
+        solve_dense = _march.body(y0, theta, inputs, self, method)
+        return None if solve_dense is None else solve_dense(self, y0, theta, inputs, ts, method, with_vjp)
 
-        found = _compiled.march_dense(theta, tuple(self.sizes), self.activation, y0, inputs, ts, method, keep)
-        if found is None:
-            return None
-        ys, accepted, rejected, trials, residuals = found
 
-        def pull(cotangent: Array) -> list:
-            theta_bar, y0_bar, inputs_bar = _compiled.pull_dense(residuals, cotangent)
-            return [y0_bar, None, theta_bar, inputs_bar]
+def _fits(y0: Array, theta: Array, inputs: Array, field: DenseField, method: Method) -> bool:
+    """Tell whether the compiled march takes these arrays, this net and this method."""
+    simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
+    if not (simple and is_host(theta) and is_host(inputs) and theta.dtype == inputs.dtype == y0.dtype):
+        return False
+    states, known = y0.shape[1], field.activation in nets.COMPILED
+    shaped = theta.shape == (nets.num_parameters(field.sizes),) and field.sizes[-1] == states
+    return known and shaped and inputs.shape == (y0.shape[0], field.sizes[0] - states)
 
-        return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), pull)
+
+_march = Kernel(march, _fits, cpu="mcgc.ode._dense_field:_solve_dense")
+
+
+def _solve_dense(
+    field: DenseField, y0: Array, theta: Array, inputs: Array, ts: Array, method: Method, with_vjp: bool
+) -> Solved | None:
+    """Return the solution by one compiled call, or None where it fails and `method.throw` is set."""
+    from mcgc.ode import _compiled
+
+    sizes = tuple(field.sizes)
+    found = _compiled.march_dense(theta, sizes, field.activation, y0, inputs, ts, method, with_vjp)
+    if found is None:
+        return None
+    ys, accepted, rejected, trials, status, residuals = found
+
+    def vjp(cotangent: Array) -> list:
+        theta_bar, y0_bar, inputs_bar = _compiled.vjp_dense(residuals, cotangent)
+        return [y0_bar, None, theta_bar, inputs_bar]
+
+    return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(method.tableau.c) - 1)), status, vjp)
 
 
 def _pair(params: Any) -> tuple[Array, Array]:
@@ -118,9 +122,9 @@ def solve_members(
     params = theta, joined("inputs", inputs)
     solution = solve(field, joined("y0", y0), joined("ts", ts), params, solver=solver, **how)
     xp, tableau = namespace_of(solution.stats.accepted), tableau_of(solver)
-    ys, (accepted, rejected, evaluations) = solution
+    ys, (accepted, rejected, evaluations), status = solution
     each = lambda x: ops.reshape(x, (members, -1, *x.shape[1:]))
     accepted, rejected = each(accepted), each(rejected)
     tries = xp.max(accepted + rejected, axis=-1)
     idle = (xp.max(tries) - tries) * (len(tableau.c) - 1 - tableau.extra)
-    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle))
+    return Solution(each(ys), Stats(accepted, rejected, evaluations - idle), each(status))

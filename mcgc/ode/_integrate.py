@@ -1,11 +1,12 @@
-"""The forward march: chooses the steps, and remembers what replaying them takes.
+"""The forward march: it chooses the steps, and records what their replay needs.
 
-No derivative passes through here. The sizes of the steps and the choice of which to accept are data of the plan;
-the solution as a function of its inputs is the replay of these steps (see adjoint.py).
+No derivative passes through here. The step sizes, and which steps are accepted, are data of the plan. The solution as a
+function of its inputs is the replay of these steps (see `_adjoint`).
 """
 
 import math
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple
 
 from mcgc import arrays
@@ -13,18 +14,28 @@ from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError, SolveError
 from mcgc.ode import _control as control
-from mcgc.ode._step import Field, errors, interpolate, stages
+from mcgc.ode._step import Rate, errors, interpolate, stages
 from mcgc.ode._tableaux import Tableau
 
-Visit = Callable[[Array, Array, Array, list[Array]], None]
+OnStep = Callable[[Array, Array, Array, list[Array]], None]
 
 SNAP = 1e-3  # a step that ends within this fraction of its size from the last requested time ends there
 
 
-class Method(NamedTuple):
-    """How to solve: the solver, the step sizes by tolerances, or of about `step_size` if not None, and how many.
+class Status(IntEnum):
+    """How the solution of a trajectory ended: 0 is success, every other code a failure."""
 
-    A tolerance is a number, or a float64 array (states,). No step is longer than `max_step`.
+    SUCCESS = 0
+    TOO_MANY_STEPS = 1
+    STEP_TOO_SMALL = 2
+    NOT_FINITE = 3
+
+
+class Method(NamedTuple):
+    """How to solve: the solver, its tolerances or its `step_size`, and the limits of the steps.
+
+    A tolerance is a number, or a float64 array (states,). No step is longer than `max_step`. With `throw`, the first
+    trajectory that fails ends the march by a `SolveError`.
     """
 
     tableau: Tableau
@@ -33,6 +44,7 @@ class Method(NamedTuple):
     step_size: float | None
     max_steps: int
     max_step: float = math.inf
+    throw: bool = True
 
 
 class Step(NamedTuple):
@@ -61,14 +73,26 @@ class Stats(NamedTuple):
     evaluations: int
 
 
+class Failures(NamedTuple):
+    """Some trajectories failed: which ones succeeded, (batch, 1), and the number of the first of these, if any."""
+
+    succeeded: Array
+    first: int | None
+
+
 class Plan(NamedTuple):
-    """The solution at the requested times, (batch, times, states), and how it was reached."""
+    """The solution at the requested times, (batch, times, states), and the steps that led to it.
+
+    `status` has shape (batch,). A trajectory that failed has rows of NaN in `ys`. `failures` is None if none failed.
+    """
 
     ys: Array
     method: Method
     steps: list[Step]
     checkpoints: list[Checkpoint]
     stats: Stats
+    status: Array
+    failures: Failures | None
 
 
 class Timeline(NamedTuple):
@@ -86,20 +110,20 @@ def timeline(ts: Array, dtype: Any) -> Timeline:
     return Timeline(start, sign, (ts - start) * sign)
 
 
-def emit(tableau: Tableau, field: Field, line: Timeline, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
+def emit(tableau: Tableau, field: Rate, times: Timeline, step: Step, y: Array, ks: Sequence[Array], out: list) -> None:
     """Put the states at the requested times that lie in `step` into `out`, a list of (batch, states) or None."""
     low, high = step.window
     if low >= high:
         return
-    h = step.size * line.sign
-    _, ks = stages(tableau, field, line.start + line.sign * step.elapsed, h, y, ks, dense=True)
-    moved, elapsed = step.size > 0, line.elapsed[:, low:high]
+    h = step.size * times.sign
+    _, ks = stages(tableau, field, times.start + times.sign * step.elapsed, h, y, ks, dense=True)
+    moved, elapsed = step.size > 0, times.elapsed[:, low:high]
     fraction = ops.astype((elapsed - step.elapsed) / ops.where(moved, step.size, 1), y.dtype)
     states = interpolate(tableau, fraction, h, y, ks)
-    inside = moved & (elapsed > step.elapsed) & (elapsed <= _end_of(step, line.elapsed))
+    inside = moved & (elapsed > step.elapsed) & (elapsed <= _end_of(step, times.elapsed))
     for i in range(low, high):
-        held = 0.0 if out[i] is None else out[i]
-        out[i] = ops.where(inside[:, i - low, None], states[:, i - low, :], held)
+        before = 0.0 if out[i] is None else out[i]
+        out[i] = ops.where(inside[:, i - low, None], states[:, i - low, :], before)
 
 
 def _end_of(step: Step, elapsed: Array) -> Array:
@@ -108,20 +132,23 @@ def _end_of(step: Step, elapsed: Array) -> Array:
     return ops.where(ops.abs(end - after) < SNAP * step.size, end, after)
 
 
-def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visit: Visit | None = None) -> Plan:
+def march(
+    method: Method, field: Rate, ts: Array, y: Array, most_checkpoints: int = 0, on_step: OnStep | None = None
+) -> Plan:
     """Solve dy/dt = field(t, y) from y at ts[:, 0], `y` (batch, states) and `ts` (batch, times) in float64.
 
-    All trajectories step together, each with a step size of its own; one that is done, or whose step was rejected,
-    stays where it is. At most `keep` checkpoints are stored, at even distances: when there are more, every second
-    one is dropped and the distance doubles. `visit(t, h, y, ks)` is called with each step: the time and state before
-    it, its signed size (0 for a trajectory that stays), and its stages. There is one read from the device a step.
+    All trajectories step together, each with a step size of its own. A trajectory that is done, or whose step was
+    rejected, stays where it is. At most `most_checkpoints` are stored, at even distances: when there are more, every
+    second one is dropped and the distance doubles. `on_step(t, h, y, ks)` is called with each step: the time and state
+    before it, its signed size (0 for a trajectory that stays), and its stages. Each step reads once from the device.
 
-    Raises `SolveError` if a step size becomes too small to advance the time, a state is not finite, or a trajectory
-    needs more than `max_steps` steps; `InputError` if `ts` is not strictly monotonic.
+    A trajectory fails if its step size becomes too small to advance the time, its state is not finite, or it needs more
+    than `max_steps` steps. Then `SolveError` is raised, or without `throw` the others go on and it gets a status.
+    Raises `InputError` if `ts` is not strictly monotonic.
     """
     xp = namespace_of(y)
-    tableau, rtol, atol, step_size, max_steps, max_step = method
-    start, sign, elapsed = line = timeline(ts, y.dtype)
+    tableau, rtol, atol, step_size, max_steps, max_step, throw = method
+    start, sign, elapsed = times = timeline(ts, y.dtype)
     end = elapsed[:, -1:]
     smallest = 16 * xp.finfo(ts.dtype).eps * (xp.abs(start) + end)
     ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=-1, keepdims=True) & xp.isfinite(end)
@@ -139,11 +166,11 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
     active = ordered | True
     now = xp.zeros_like(end)
     reached = xp.ones_like(xp.astype(end[:, 0], xp.int64))
-    accepted, rejected = xp.zeros_like(reached), xp.zeros_like(reached)
-    memory = control.start(y)
+    accepted, rejected, status = xp.zeros_like(reached), xp.zeros_like(reached), xp.zeros_like(reached)
+    controller = control.start(y)
     steps: list[Step] = []
     checkpoints: list[Checkpoint] = []
-    stride = 1
+    stride, some_failed = 1, False
     out: list = [y] + [None] * (ts.shape[1] - 1)
     for _ in range(max_steps):
         size = ops.where(active, xp.minimum(size, xp.astype(end - now, y.dtype)), 0)
@@ -153,7 +180,7 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
         if step_size is None:
             scale = xp.maximum(xp.abs(y), xp.abs(y1))
             norm = control.error_norm(errors(tableau, size, ks), scale, rtol, atol)
-            good, factor, memory = control.adapt(norm, memory, tableau.order)
+            good, factor, controller = control.adapt(norm, controller, tableau.order)
             good, following = good[:, None], size * xp.astype(factor, y.dtype)[:, None]
             following = following if max_step == math.inf else xp.clip(following, 0.0, max_step)
         else:
@@ -169,22 +196,52 @@ def march(method: Method, field: Field, ts: Array, y: Array, keep: int = 0, visi
         failed = (active & ~((size > smallest) & (good | (step_size is None)))) | ~ordered
         going, lost, moving, low, high = _read(active, failed, moves, before, reached)
         if lost:
-            raise _failure(ordered, failed, start + sign * now, size, method)
+            if throw or not _all(ordered):
+                raise _failure(ordered, failed, start + sign * now, size, method)
+            finite = xp.isfinite(norm) if step_size is None else good[:, 0]
+            status = _coded(status, failed[:, 0] & finite, Status.STEP_TOO_SMALL)
+            status = _coded(status, failed[:, 0] & ~finite, Status.NOT_FINITE)
+            some_failed = True
+            active = active & ~failed
+            going = not _all(~active)
         if moving:
-            if keep and len(steps) % stride == 0:
+            if most_checkpoints and len(steps) % stride == 0:
                 checkpoints.append(Checkpoint(len(steps), y, k1 if steps else None))
             step = step._replace(window=(low, high))
-            emit(tableau, field, line, step, y, ks, out)
+            emit(tableau, field, times, step, y, ks, out)
             evaluations += tableau.extra if low < high else 0
-            if visit:
-                visit(t, sign * step.size, y, ks)
+            if on_step:
+                on_step(t, sign * step.size, y, ks)
             steps.append(step)
-            if len(checkpoints) > keep > 0:
+            if len(checkpoints) > most_checkpoints > 0:
                 checkpoints, stride = checkpoints[::2], 2 * stride
             y, k1 = xp.where(moves, y1, y), xp.where(moves, ks[-1], k1)
         if not going:
-            return Plan(ops.stack(out, axis=1), method, steps, checkpoints, Stats(accepted, rejected, evaluations))
-    raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
+            break
+    else:
+        if throw:
+            raise _failure(ordered, 1 - now / end, start + sign * now, size, method, spent=True)
+        status, some_failed = _coded(status, active[:, 0], Status.TOO_MANY_STEPS), True
+    ys = ops.stack([xp.zeros_like(y) if state is None else state for state in out], axis=1)
+    failures = _failures(status) if some_failed else None
+    if failures:
+        ys = ops.where(failures.succeeded[:, :, None], ys, xp.nan)
+    stats = Stats(accepted, rejected, evaluations)
+    return Plan(ys, method, steps, checkpoints, stats, status, failures)
+
+
+def _all(flags: Array) -> bool:
+    return bool(arrays.to_host(flags).all())
+
+
+def _coded(status: Array, where: Array, code: Status) -> Array:
+    xp = namespace_of(status)
+    return xp.where(where, xp.full_like(status, int(code)), status)
+
+
+def _failures(status: Array) -> Failures:
+    good = [row for row, code in enumerate(arrays.to_host(status).tolist()) if code == Status.SUCCESS]
+    return Failures((status == 0)[:, None], good[0] if good else None)
 
 
 def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Array) -> tuple:
@@ -199,7 +256,7 @@ def _read(active: Array, failed: Array, moves: Array, before: Array, reached: Ar
 
 
 def _failure(ordered: Array, badness: Array, t: Array, dt: Array, method: Method, spent: bool = False) -> Exception:
-    if not arrays.to_host(ordered).all():
+    if not _all(ordered):
         return InputError("the requested times ts must increase strictly, or decrease strictly, and be finite")
     worst = int(arrays.to_host(badness)[:, 0].argmax())
     t, dt = (float(arrays.to_host(x)[worst, 0]) for x in (t, dt))

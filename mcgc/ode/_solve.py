@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mcgc._integers import whole
 from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
@@ -12,20 +12,38 @@ from mcgc.autodiff.extend import fused
 from mcgc.autodiff.pytree import flatten, unflatten
 from mcgc.errors import InputError, TraceError, unknown
 from mcgc.kernels import Body
-from mcgc.ode._adjoint import backsolve, checkpointed, direct
+from mcgc.ode._adjoint import backsolve, checkpointed, direct, pull_back
 from mcgc.ode._integrate import Method, Stats, march
-from mcgc.ode._step import Field
+from mcgc.ode._step import Rate
 from mcgc.ode._tableaux import TABLEAUX, Tableau
 
-_PULLS = {"backsolve": backsolve, "checkpointed": checkpointed}
-ADJOINTS = (*_PULLS, "direct")
+_ADJOINTS = {"backsolve": backsolve, "checkpointed": checkpointed}
+ADJOINTS = (*_ADJOINTS, "direct")
 
 
-class Solution(NamedTuple):
-    """`ys`: the states at the requested times; `stats`: what it took."""
+class Solved(NamedTuple):
+    """A solution by one call, and its `vjp`: from the cotangent of `ys` to those of y0, ts and the leaves of params."""
 
     ys: Array
     stats: Stats
+    status: Array
+    vjp: Callable[[Array], list]
+
+
+@runtime_checkable
+class WholeSolver(Protocol):
+    """A field with a compiled body for whole solutions. The meaning of the body is a solution step by step."""
+
+    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, with_vjp: bool) -> Solved | None:
+        """Return the solution, or None where the body does not fit the arguments."""
+
+
+class Solution(NamedTuple):
+    """`ys`: the states at the requested times; `stats`: what it took; `status`: a `Status` of each trajectory."""
+
+    ys: Array
+    stats: Stats
+    status: Array
 
 
 def solve(
@@ -42,6 +60,7 @@ def solve(
     adjoint: str = "checkpointed",
     max_steps: int = 16384,
     checkpoints: int = 64,
+    throw: bool = True,
 ) -> Solution:
     """Solve dy/dt = f(t, y, params) from y(ts[0]) = y0 and return y at the times ts.
 
@@ -70,9 +89,14 @@ def solve(
     grow backwards in time. Where the solution contracts strongly that factor is large, and the derivative may be
     wrong without a sign of it (Gholami et al. 2019). Higher derivatives are those of `direct`.
 
-    Raises `SolveError`, with t, dt, the worst trajectory and a remedy, if a step fails or `max_steps` are not
-    enough; `InputError` if an argument is out of range; `TraceError` if f uses a traced array that is not in
-    `params`.
+    A trajectory fails if its step size becomes too small to advance the time, its state is not finite, or it needs more
+    than `max_steps` steps. With `throw`, `SolveError` names t, dt, the worst trajectory and a remedy. Without, the
+    result's `status`, int64 (batch,), has a code of `Status` for each trajectory, 0 for success. The rows of `ys` of
+    one that failed are NaN and its derivatives are zero. The others are as they are alone. (A parameter that is itself
+    not finite may still make its own derivative NaN. With `"backsolve"`, a failure on the way back raises.)
+
+    Raises `SolveError` if a trajectory fails, unless `throw` is False; `InputError` if an argument is out of range;
+    `TraceError` if f uses a traced array that is not in `params`.
     """
     tableau = _check_options(solver, adjoint, step_size, max_step)
     max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
@@ -83,55 +107,56 @@ def solve(
         y0 = y0[None, :]
     _check_arrays(y0, ts)
     rtol, atol = (_tolerance(name, value, strip(y0)) for name, value in (("rtol", rtol), ("atol", atol)))
-    method = Method(tableau, rtol, atol, step_size, max_steps, max_step)
+    method = Method(tableau, rtol, atol, step_size, max_steps, max_step, throw)
     ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
     leaves, structure = flatten(params)
     inputs = [y0, ts, *leaves]
     plain = [strip(x) for x in inputs]
-    places = [i for i, x in enumerate(inputs) if type(x) is Traced]
+    traced = [i for i, x in enumerate(inputs) if type(x) is Traced]
 
-    def field_of(*rest: Any) -> Field:
+    def field_of(*rest: Any) -> Rate:
         tree = unflatten(structure, list(rest))
         if single:
             return lambda t, y: f(t[0, 0], y[0, :], tree)[None, :]
         return lambda t, y: f(t, y, tree)
 
-    keep = checkpoints if places and adjoint == "checkpointed" else 0
-    by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], keep)
-    able = adjoint == "checkpointed" and 1 not in places and not single
-    at_once = getattr(f, "solve_whole", None) if able else None
+    stored = checkpoints if traced and adjoint == "checkpointed" else 0
+    by_steps = lambda: march(method, _plain_field(field_of(*plain[2:]), plain[0]), plain[1], plain[0], stored)
+    able = adjoint == "checkpointed" and 1 not in traced and not single
     with quietly():
-        solved = at_once(method, *plain[:2], unflatten(structure, plain[2:]), keep > 0) if at_once else None
+        solved = None
+        if able and isinstance(f, WholeSolver):
+            solved = f.solve_whole(method, *plain[:2], unflatten(structure, plain[2:]), stored > 0)
         plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Array:
-        return direct(field_of, by_steps() if solved else plan, *_put(inputs, places, chosen))
+        return direct(field_of, by_steps() if solved else plan, *_put(inputs, traced, chosen))
 
-    def pull(residuals: Any, _: Any, cotangent: Array) -> list:
-        varied = [i for i in places if i >= 2]  # y0 and ts take part in any case
+    def pullback(residuals: Any, _: Any, cotangent: Array) -> list:
+        varied = [i for i in traced if i >= 2]  # y0 and ts take part in any case
         field_of_varied = lambda *some: field_of(*_put(plain, varied, some)[2:])
         with quietly():
             if solved:
-                return [bar for i, bar in enumerate(solved.pull(cotangent)) if i in places]
+                return [bar for i, bar in enumerate(solved.vjp(cotangent)) if i in traced]
             rest = [plain[i] for i in varied]
-            bars = _PULLS[adjoint](field_of_varied, plan, plain[1], rest, cotangent, 1 in places)
+            bars = pull_back(_ADJOINTS[adjoint], field_of_varied, plan, plain[1], rest, cotangent, 1 in traced)
         found = dict(zip([0, 1, *varied], bars, strict=True))
-        return [found[i] for i in places]
+        return [found[i] for i in traced]
 
-    ys, stats = plan.ys, plan.stats
-    if places and adjoint == "direct":
-        ys = definition(*(inputs[i] for i in places))
-    elif places:
-        body = Body(lambda *chosen: (plan.ys, None), pull)
-        ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in places))
+    ys, stats, status = plan.ys, plan.stats, plan.status
+    if traced and adjoint == "direct":
+        ys = definition(*(inputs[i] for i in traced))
+    elif traced:
+        body = Body(lambda *chosen: (plan.ys, None), pullback)
+        ys = fused(definition, lambda *chosen: body)(*(inputs[i] for i in traced))
     if single:
-        ys, stats = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations)
-    return Solution(ys, stats)
+        ys, stats, status = ys[0, :, :], Stats(stats.accepted[0], stats.rejected[0], stats.evaluations), status[0]
+    return Solution(ys, stats, status)
 
 
-def _put(inputs: Sequence, places: Sequence[int], values: Sequence) -> list:
-    """Return `inputs` with `values` at the given places."""
-    given = dict(zip(places, values, strict=True))
+def _put(inputs: Sequence, indices: Sequence[int], values: Sequence) -> list:
+    """Return `inputs` with `values` at the given indices."""
+    given = dict(zip(indices, values, strict=True))
     return [given.get(i, x) for i, x in enumerate(inputs)]
 
 
@@ -183,7 +208,7 @@ def _tolerance(name: str, value: Any, like: Array) -> Any:
     return to_device(value, Device("", namespace_of(like), device_of(like)), "float64")
 
 
-def _plain_field(field: Field, y0: Array) -> Field:
+def _plain_field(field: Rate, y0: Array) -> Rate:
     """Check what the field returns while the steps are chosen."""
 
     def checked(t: Array, y: Array) -> Array:

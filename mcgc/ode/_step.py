@@ -8,7 +8,7 @@ from mcgc.autodiff import ops
 from mcgc.autodiff.extend import primitive
 from mcgc.ode._tableaux import Tableau
 
-Field = Callable[[Array, Array], Array]  # t (batch, 1), y (batch, states) -> dy/dt (batch, states)
+Rate = Callable[[Array, Array], Array]  # t (batch, 1), y (batch, states) -> dy/dt (batch, states)
 
 
 def _weighted(weights: Sequence[float], ks: Sequence[Array]) -> Any:
@@ -17,11 +17,11 @@ def _weighted(weights: Sequence[float], ks: Sequence[Array]) -> Any:
 
 
 def _combine_rule(out: Array, y: Array, *ks: Array, h: Array, weights: Sequence[float]) -> Callable:
-    def pull(g: Array) -> tuple:
+    def pullback(g: Array) -> tuple:
         scaled = g * h
         return (g, *(scaled * weight if weight else None for weight in weights))
 
-    return pull
+    return pullback
 
 
 _combine = primitive("combine", lambda y, *ks, h, weights: y + h * _weighted(weights, ks), joint=_combine_rule)
@@ -33,7 +33,7 @@ def combine(y: Array, h: Array, weights: Sequence[float], ks: Sequence[Array]) -
 
 
 def stages(
-    tableau: Tableau, field: Field, t: Array, h: Array, y: Array, ks: Sequence[Array], *, dense: bool = False
+    tableau: Tableau, field: Rate, t: Array, h: Array, y: Array, ks: Sequence[Array], *, dense: bool = False
 ) -> tuple[Array, list[Array]]:
     """Take one step of signed size `h` (batch, 1) from `y` (batch, states) at times `t` (batch, 1), given k₁.
 

@@ -9,7 +9,7 @@ from mcgc.arrays import HOST, Array, Device
 from mcgc.autodiff import flatten, tree_map
 from mcgc.continuation import SCHEDULES, Continuation, Estimator, continuation, descent
 from mcgc.errors import InputError
-from mcgc.optim import OPTIMIZERS, Optimizer, adam, clip_by_global_norm, decay_weights, schedules
+from mcgc.optim import OPTIMIZERS, Optimizer, adam, chain, clip_by_global_norm, decay_weights, schedules
 from mcgc.optim.schedules import Rate
 from mcgc.random import Key, fold_in, permutation, split
 from mcgc.train import problems
@@ -194,7 +194,7 @@ def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: i
     else:
         shrink: Rate = decay * rate if path is None else lambda n: decay * path(n + since) / 2**restores
         optimizer = decay_weights(shrink, OPTIMIZERS["adam" if name == "adamw" else name](rate_at))
-    return optimizer if settings.clip is None else clip_by_global_norm(settings.clip, optimizer)
+    return optimizer if settings.clip is None else chain(clip_by_global_norm(settings.clip), optimizer)
 
 
 def _method(

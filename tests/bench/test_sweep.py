@@ -25,7 +25,7 @@ def test_a_schedule_ends_where_it_is_said_to(schedule):
     optimizer, log_lam = annealing.SCHEDULES[schedule](sweep.gamma_of(schedule, 3.0, 40)), np.asarray(-10.0)
     state = optimizer.init(log_lam)
     for _ in range(40):
-        log_lam, state = optimizer.update(log_lam, state, log_lam)
+        log_lam, state = optimizer.step(log_lam, state, log_lam)
     assert float(log_lam) == pytest.approx(-13.0)
 
 

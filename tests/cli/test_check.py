@@ -49,13 +49,13 @@ def test_engine_and_autograd_agree(mcgc):
 
 
 def test_a_derivative_that_is_wrong_by_a_millionth_fails(mcgc, monkeypatch):
-    right = _compiled.pull_dense
+    right = _compiled.vjp_dense
 
     def wrong(*args):
         theta_bar, *others = right(*args)
         return (theta_bar * (1 + 1e-6), *others)
 
-    monkeypatch.setattr(_compiled, "pull_dense", wrong)
+    monkeypatch.setattr(_compiled, "vjp_dense", wrong)
     result = mcgc("check", "--problem", "lorenz", "--dataset", "data.h5", "--steps", 1)
     assert result.exit_code == 1
     assert "1.0e-06" in result.stdout

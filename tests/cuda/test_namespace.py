@@ -182,7 +182,7 @@ def test_steps_on_functions_of_every_kind_with_every_optimiser(noted):
     bowl = lambda theta, batch: ops.sum(ops.square(theta), axis=-1)
     rates = {name: getattr(optim, name)(0.1) for name in ("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")}
     paths = [annealing.decay(1.0), annealing.geometric(0.9), annealing.projected(optim.sgd(0.1))]
-    for optimizer in (*rates.values(), optim.clip_by_global_norm(1.0, optim.sgd(0.1))):
+    for optimizer in (*rates.values(), optim.chain(optim.clip_by_global_norm(1.0), optim.sgd(0.1))):
         for path in (*paths, annealing.bounded(optim.adam(0.1), 0.9)):
             for options in ({"scaled": True, "gap": True}, {"gradient": "score", "batched": True}):
                 method = continuation(bowl, optimizer, path, log_lam0=0.0, num_samples=2, **options)

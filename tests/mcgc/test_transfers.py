@@ -77,7 +77,7 @@ OPTIMISERS = {
     "nesterov": optim.nesterov(0.1),
     "rmsprop": optim.rmsprop(0.1),
     "adamw": optim.adamw(0.1),
-    "clipped": optim.clip_by_global_norm(1.0, optim.adam(0.1)),
+    "clipped": optim.chain(optim.clip_by_global_norm(1.0), optim.adam(0.1)),
     "decay": annealing.decay(1.0),
     "geometric": annealing.geometric(0.9),
     "projected": annealing.projected(optim.sgd(0.1)),
@@ -89,7 +89,8 @@ def test_no_optimiser_and_no_schedule_reads(away, reads, name):
     theta, optimizer = to_device([0.5, -1.0], away), OPTIMISERS[name]
     state = optimizer.init(theta)
     for _ in range(2):
-        theta, state = optimizer.update(theta, state, theta)
+        optimizer.update(theta, state, theta)
+        theta, state = optimizer.step(theta, state, theta)
     assert reads == []
 
 

@@ -103,14 +103,14 @@ def scaled(function, place):
 
 
 def test_a_wrong_derivative_of_the_solution_shows_in_the_gradient(monkeypatch):
-    monkeypatch.setattr(_compiled, "pull_dense", scaled(_compiled.pull_dense, 0))
+    monkeypatch.setattr(_compiled, "vjp_dense", scaled(_compiled.vjp_dense, 0))
     found = largest("lorenz", steps=1)
     assert found.grad_theta == pytest.approx(1e-6, rel=1e-3)
     assert max(found.loss, found.grad_log_lam) < 1e-10
 
 
 def test_a_wrong_derivative_of_the_first_layer_shows_however_small_it_is(monkeypatch):
-    right = _compiled.pull_dense
+    right = _compiled.vjp_dense
 
     def wrong(*args):
         theta_bar, *others = right(*args)
@@ -118,7 +118,7 @@ def test_a_wrong_derivative_of_the_first_layer_shows_however_small_it_is(monkeyp
         assert np.abs(theta_bar[first]).max() < 0.1 * np.abs(theta_bar).max()
         return (np.where(first, theta_bar * WRONG, theta_bar), *others)
 
-    monkeypatch.setattr(_compiled, "pull_dense", wrong)
+    monkeypatch.setattr(_compiled, "vjp_dense", wrong)
     assert largest("lorenz", steps=1).grad_theta == pytest.approx(1e-6, rel=1e-3)
 
 

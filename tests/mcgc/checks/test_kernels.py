@@ -18,7 +18,7 @@ BODIES = {
     "dense_forward": (cpu_dense, "dense_forward"),
     "dense_vjp": (cpu_dense, "dense_vjp"),
     "cross_entropy": (cpu_losses, "cross_entropy"),
-    "solve": (_compiled, "pull_dense"),
+    "solve": (_compiled, "vjp_dense"),
 }
 
 

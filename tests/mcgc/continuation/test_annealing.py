@@ -25,7 +25,7 @@ def path(schedule, gradients, device, dtype="float64"):
     log_lam = to_device(LOG_LAM0, device, dtype)
     state, lams = schedule.init(log_lam), []
     for gradient in gradients:
-        log_lam, state = schedule.update(to_device(gradient, device, dtype), state, log_lam)
+        log_lam, state = schedule.step(to_device(gradient, device, dtype), state, log_lam)
         assert log_lam.dtype == getattr(device.namespace, dtype)
         assert log_lam.shape == ()
         lams.append(math.exp(float(to_host(log_lam))))
@@ -108,7 +108,7 @@ def by_adam(surface):
         g = value_and_grad(lambda x: surface.smoothed(x, float(lam)))
         state = optimizer.init(theta)
         for _ in range(100):
-            theta, state = optimizer.update(g(theta)[1], state, theta)
+            theta, state = optimizer.step(g(theta)[1], state, theta)
         return theta, g(theta)[0]
 
     return minimise

@@ -138,7 +138,7 @@ expected, pullback = vjp(lambda *x: solve(DenseField(sizes, "tanh"), x[1], ts, (
 method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
 ys, *_, residuals = _compiled.march_dense(theta, sizes, "tanh", y0, inputs, ts, method, True)
 np.testing.assert_allclose(ys, expected, rtol=1e-13)
-for bar, other in zip(_compiled.pull_dense(residuals, ys), pullback(ys)):
+for bar, other in zip(_compiled.vjp_dense(residuals, ys), pullback(ys)):
     np.testing.assert_allclose(bar, other, rtol=1e-10, atol=1e-12)
 """
     assert run(tree, before, NUMBA_DISABLE_JIT="1") == (RESULT, "None", [])

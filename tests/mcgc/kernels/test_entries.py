@@ -11,7 +11,7 @@ from mcgc.kernels import cpu, reference
 from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
 from mcgc.kernels.cpu_losses import cross_entropy
 from mcgc.ode import TABLEAUX
-from mcgc.ode._compiled import march_dense, pull_dense
+from mcgc.ode._compiled import march_dense, vjp_dense
 from mcgc.ode._integrate import Method
 from mcgc.random import Key, normal
 
@@ -35,8 +35,8 @@ def hidden(theta, x):
 
 
 def solved(theta, y0, inputs):
-    ys, _, _, _, residuals = march_dense(theta, SIZES, "tanh", y0, inputs, TS, METHOD, True)
-    return (ys, *pull_dense(residuals, ys))
+    ys, *_, residuals = march_dense(theta, SIZES, "tanh", y0, inputs, TS, METHOD, True)
+    return (ys, *vjp_dense(residuals, ys))
 
 
 KERNELS = {  # the arrays of each kernel, and what it makes of them

@@ -116,8 +116,8 @@ def test_steps_are_accepted_by_norm_and_sized_by_the_rule(device):
     norm = np.array([0.5, 2.0, 1e-30, np.nan, np.inf, 0.5])
     last = np.array([0.1, 0.1, 1.0, 1.0, 1.0, 1.0])
     rejected = np.array([False, False, False, False, False, True])
-    memory = control.Memory(to_device(last, device), to_device(rejected, device))
-    accepted, factor, after = control.adapt(to_device(norm, device), memory, 5)
+    before = control.ControllerState(to_device(last, device), to_device(rejected, device))
+    accepted, factor, after = control.adapt(to_device(norm, device), before, 5)
     accepted, factor = to_host(accepted), to_host(factor)
     np.testing.assert_array_equal(accepted, [True, False, True, False, False, True])
     grown, shrunk = np.floor(1024 * np.array([0.9 * 0.5**-0.17 * 0.1**0.04, 0.9 * 2.0**-0.17])) / 1024

@@ -11,7 +11,22 @@ from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import check_grads, ops
 from mcgc.continuation import continuation, descent
 from mcgc.errors import InputError
-from mcgc.optim import adam, adamw, clip_by_global_norm, decay_weights, momentum, nesterov, rmsprop, sgd
+from mcgc.optim import (
+    adam,
+    adamw,
+    add_decayed_weights,
+    apply_updates,
+    chain,
+    clip_by_global_norm,
+    decay_weights,
+    momentum,
+    nesterov,
+    rmsprop,
+    scale,
+    scale_by_adam,
+    scale_by_learning_rate,
+    sgd,
+)
 from mcgc.optim.schedules import cosine, warmup
 from mcgc.random import Key, fold_in, normal
 
@@ -77,7 +92,7 @@ DEFAULT = {
     "rmsprop": rmsprop,
     "adam": adam,
     "adamw": lambda rate: adamw(rate, 1e-9),
-    "clipped sgd": lambda rate: clip_by_global_norm(3.0, sgd(rate)),
+    "clipped sgd": lambda rate: chain(clip_by_global_norm(3.0), sgd(rate)),
 }
 
 CURVATURE = np.array([1.0, 10.0, 0.1])
@@ -94,7 +109,7 @@ def test_iterates_are_those_of_the_published_algorithm_in_the_dtype_of_theta(nam
     theta, factor = to_device(x, device, dtype), to_device(curvature, device, dtype)
     state = optimizer.init(theta)
     for n in range(8):
-        theta, state = optimizer.update(factor * theta, state, theta)
+        theta, state = optimizer.step(factor * theta, state, theta)
         assert theta.dtype == getattr(device.namespace, dtype)
         assert theta.shape == np.shape(x)
         assert state.steps == n + 1
@@ -108,8 +123,8 @@ def test_the_rate_of_an_update_is_that_of_its_number(name):
     scheduled, theta = DEFAULT[name](rate), START
     state = scheduled.init(theta)
     for n in range(5):
-        alone, _ = DEFAULT[name](rate(n)).update(CURVATURE * theta, state, theta)
-        theta, state = scheduled.update(CURVATURE * theta, state, theta)
+        alone, _ = DEFAULT[name](rate(n)).step(CURVATURE * theta, state, theta)
+        theta, state = scheduled.step(CURVATURE * theta, state, theta)
         np.testing.assert_array_equal(theta, alone)
 
 
@@ -117,20 +132,45 @@ def test_the_rate_of_an_update_is_that_of_its_number(name):
 def test_updates_repeat_to_the_bit_and_mutate_nothing(name):
     optimizer = DEFAULT[name](0.1)
     theta, gradient = START.copy(), CURVATURE * START
-    state = optimizer.update(gradient, optimizer.init(theta), theta)[1]
+    state = optimizer.step(gradient, optimizer.init(theta), theta)[1]
     for array in (theta, gradient, *state[1:]):
         array.flags.writeable = False
-    first, second = (optimizer.update(gradient, state, theta) for _ in range(2))
+    first, second = (optimizer.step(gradient, state, theta) for _ in range(2))
     for one, other in zip((first[0], *first[1]), (second[0], *second[1]), strict=True):
         np.testing.assert_array_equal(one, other)
     assert state.steps == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", DEFAULT)
+def test_a_step_adds_the_updates_to_theta_to_the_bit(name, dtype, device):
+    optimizer, theta = DEFAULT[name](0.1), to_device(START, device, dtype)
+    state = optimizer.init(theta)
+    for _ in range(3):
+        updates, after = optimizer.update(theta, state, theta)
+        new, state = optimizer.step(theta, state, theta)
+        assert updates.dtype == theta.dtype
+        if name == "adamw":  # (θ − d) − u and θ + (−d − u) are rounded apart
+            np.testing.assert_allclose(to_host(apply_updates(theta, updates)), to_host(new), rtol=1e-6)
+        else:
+            np.testing.assert_array_equal(to_host(apply_updates(theta, updates)), to_host(new))
+        for one, other in zip(after, state, strict=True):
+            np.testing.assert_array_equal(to_host(one), to_host(other))
+        theta = new
+
+
+def test_an_update_far_below_the_rounding_of_theta_is_the_number_of_the_formula():
+    theta, gradient = np.full(2, 1e8, np.float32), np.array([1, -1], np.float32)
+    for optimizer in (sgd(1e-3), adam(1e-3), rmsprop(1e-3, 0.0)):
+        updates, _ = optimizer.update(gradient, optimizer.init(theta), theta)
+        np.testing.assert_allclose(updates, -1e-3 * gradient, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", DEFAULT)
 def test_a_rate_in_double_precision_leaves_float32_alone(name):
     optimizer = DEFAULT[name](lambda n: np.float64(0.1))
     theta = START.astype(np.float32)
-    assert optimizer.update(theta, optimizer.init(theta), theta)[0].dtype == np.float32
+    assert optimizer.step(theta, optimizer.init(theta), theta)[0].dtype == np.float32
 
 
 # ---- every optimiser on every target ----
@@ -179,7 +219,7 @@ def test_every_optimiser_reaches_the_minimum_of_every_target(name, target):
     theta = target.start
     state = optimizer.init(theta)
     for _ in range(target.steps):
-        theta, state = optimizer.update(target.gradient(theta), state, theta)
+        theta, state = optimizer.step(target.gradient(theta), state, theta)
     np.testing.assert_allclose(theta, target.minimum, atol=1e-3)
 
 
@@ -191,8 +231,8 @@ def test_every_optimiser_reaches_the_minimum_of_every_target(name, target):
 def test_clipping_bounds_each_member_s_norm_and_keeps_its_direction(shape, scale, device):
     gradient = (normal(Key(3), shape, "float64") * scale).astype(np.float32)
     theta = to_device(np.zeros(shape), device, "float32")
-    optimizer = clip_by_global_norm(0.1, sgd(1.0))
-    moved, _ = optimizer.update(to_device(gradient, device), optimizer.init(theta), theta)
+    optimizer = chain(clip_by_global_norm(0.1), sgd(1.0))
+    moved, _ = optimizer.step(to_device(gradient, device), optimizer.init(theta), theta)
     norms = np.linalg.norm(np.atleast_1d(gradient).astype(float), axis=-1, keepdims=True)
     expected = gradient * np.reshape(np.minimum(1, 0.1 / norms), () if shape == () else norms.shape)
     assert moved.dtype == device.namespace.float32
@@ -200,9 +240,9 @@ def test_clipping_bounds_each_member_s_norm_and_keeps_its_direction(shape, scale
 
 
 def test_clipping_leaves_a_small_gradient_and_a_zero_one_to_the_bit():
-    optimizer = clip_by_global_norm(0.3, sgd(1.0))
+    optimizer = chain(clip_by_global_norm(0.3), sgd(1.0))
     for gradient in (np.array([0.1, -0.17, 0.003]), np.zeros(3)):
-        moved, _ = optimizer.update(gradient, optimizer.init(gradient), np.zeros(3))
+        moved, _ = optimizer.step(gradient, optimizer.init(gradient), np.zeros(3))
         np.testing.assert_array_equal(-moved, gradient)
 
 
@@ -214,6 +254,8 @@ def test_weight_decay_is_decoupled_from_any_optimiser_s_moments(device):
         (one, state_one), (other, state_other) = (o.update(gradient, state, theta) for o in (plain, decayed))
         np.testing.assert_allclose(to_host(one) - to_host(other), 0.25 / (n + 1) * START, rtol=1e-14)
         np.testing.assert_array_equal(to_host(state_one.square), to_host(state_other.square))
+        stepped, _ = decayed.step(gradient, state, theta)
+        np.testing.assert_allclose(to_host(stepped), to_host(apply_updates(theta, other)), rtol=1e-14)
 
 
 # ---- Algorithm 2, driven by each ----
@@ -265,9 +307,10 @@ WRONG = {  # for θ of shape (5,) in float32
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_a_gradient_that_is_not_like_theta_is_refused_and_never_broadcast(wrong, name):
     optimizer, theta = DEFAULT[name](0.1), np.zeros(5, np.float32)
-    with pytest.raises(InputError, match="gradient") as caught:
-        optimizer.update(wrong, optimizer.init(theta), theta)
-    assert "\n" not in str(caught.value)
+    for function in (optimizer.update, optimizer.step):
+        with pytest.raises(InputError, match="gradient") as caught:
+            function(wrong, optimizer.init(theta), theta)
+        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", [name for name in DEFAULT if "sgd" not in name])
@@ -275,14 +318,14 @@ def test_the_state_of_another_theta_is_refused(name):
     optimizer, theta = DEFAULT[name](0.1), np.zeros(5)
     for other in (np.zeros(1), np.zeros(3), np.zeros(5, np.float32)):
         with pytest.raises(InputError, match="give one like theta"):
-            optimizer.update(theta, optimizer.init(other), theta)
+            optimizer.step(theta, optimizer.init(other), theta)
 
 
 @pytest.mark.parametrize("name", DEFAULT)
 def test_gradients_as_lists_integers_and_in_any_layout_are_the_same_numbers(name):
     optimizer, gradient = DEFAULT[name](0.1), np.array([1, -2, 3])
     theta = START.astype(np.float32)
-    expected = optimizer.update(gradient.astype(np.float32), optimizer.init(theta), theta)[0]
+    expected = optimizer.step(gradient.astype(np.float32), optimizer.init(theta), theta)[0]
     for same in (
         gradient,
         gradient.tolist(),
@@ -290,7 +333,7 @@ def test_gradients_as_lists_integers_and_in_any_layout_are_the_same_numbers(name
         np.repeat(gradient, 2)[::2].astype("f4"),
         np.broadcast_to(gradient.astype("f4"), (3,)),
     ):
-        found = optimizer.update(same, optimizer.init(theta), theta)[0]
+        found = optimizer.step(same, optimizer.init(theta), theta)[0]
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found, expected)
 
@@ -298,7 +341,7 @@ def test_gradients_as_lists_integers_and_in_any_layout_are_the_same_numbers(name
 @pytest.mark.parametrize("name", DEFAULT)
 def test_no_parameters_are_updated_to_none(name):
     optimizer, none = DEFAULT[name](0.1), np.zeros(0)
-    assert optimizer.update(none, optimizer.init(none), none)[0].shape == (0,)
+    assert optimizer.step(none, optimizer.init(none), none)[0].shape == (0,)
 
 
 @pytest.mark.parametrize("name", DEFAULT)
@@ -307,7 +350,7 @@ def test_updates_are_differentiable_in_a_gradient_that_begins_at_a_constant(name
         theta, optimizer = START, DEFAULT[name](0.1)
         state = optimizer.init(theta)
         for _ in range(3):
-            theta, state = optimizer.update(scale * CURVATURE * theta, state, theta)
+            theta, state = optimizer.step(scale * CURVATURE * theta, state, theta)
         return ops.sum(ops.square(theta))
 
     check_grads(after, 0.7, order=1, rtol=1e-5)
@@ -325,8 +368,12 @@ def test_updates_are_differentiable_in_a_gradient_that_begins_at_a_constant(name
         lambda: adam(1, epsilon=0),
         lambda: adamw(0.1, weight_decay=0.0),
         lambda: decay_weights(0.0, sgd(0.1)),
-        lambda: clip_by_global_norm(0.0, sgd(0.1)),
-        lambda: clip_by_global_norm([1.0], sgd(0.1)),
+        lambda: clip_by_global_norm(0.0),
+        lambda: clip_by_global_norm([1.0]),
+        lambda: add_decayed_weights(0.0),
+        lambda: scale("one"),
+        lambda: scale_by_learning_rate(-1.0),
+        lambda: scale_by_adam(epsilon=0.0),
         lambda: sgd("fast"),
         lambda: sgd(None),
         lambda: sgd(10**400),
@@ -344,5 +391,5 @@ def test_options_out_of_range_are_one_sentence(bad):
 
 def test_a_number_of_any_kind_is_a_rate():
     for rate in (0.5, np.float32(0.5), np.array(0.5)):
-        assert sgd(rate).update([1.0], sgd(rate).init([0.0]), [0.0])[0] == -0.5
-    assert sgd(1).update([1.0], sgd(1).init([0.0]), [0.0])[0] == -1
+        assert sgd(rate).step([1.0], sgd(rate).init([0.0]), [0.0])[0] == -0.5
+    assert sgd(1).step([1.0], sgd(1).init([0.0]), [0.0])[0] == -1

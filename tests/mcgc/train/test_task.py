@@ -303,8 +303,8 @@ def test_every_optimiser_moves_the_parameters_as_it_does_by_itself(name):
     theta, gradient = np.array([1.0, -2.0]), np.array([30.0, 40.0])
     plain = {"adamw": optim.adam}.get(name, optim.OPTIMIZERS[name])(0.1)
     state = plain.init(theta)
-    expected, _ = plain.update(gradient / 25, state, theta * (1 - 0.05))
-    np.testing.assert_allclose(ours.update(gradient, ours.init(theta), theta)[0], expected, rtol=1e-12)
+    expected, _ = plain.step(gradient / 25, state, theta * (1 - 0.05))
+    np.testing.assert_allclose(ours.step(gradient, ours.init(theta), theta)[0], expected, rtol=1e-12)
 
 
 def test_the_best_epoch_is_that_of_the_validation_set_where_there_is_one():

@@ -1,0 +1,156 @@
+"""The rooms of the code, their order, and the picture of it: `python docs/architecture.py` draws it anew.
+
+`LAYERS` is the order, from the top down. A room imports only from the rows below it. The picture has the arrows that no
+longer way implies. The table on the page has all imports.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from imports import circles, imports, modules, reached
+
+HERE = Path(__file__).parent
+PAGE, PICTURE = HERE / "architecture.md", HERE / "pictures" / "architecture.svg"
+GROUND = ("errors", "_version", "_integers", "_shapes", "arrays", "random", "files", "hdf5")
+FACE = "mcgc"  # which opens every room, and so may be imported by none
+
+
+class Room(NamedTuple):
+    """A room: its name, what it is, and the columns, of 12, between which it is drawn."""
+
+    name: str
+    purpose: str
+    left: float
+    right: float
+
+
+LAYERS = (
+    (Room("mcgc_cli", "the command: reads options, calls the library, shows", 0, 12),),
+    (Room("mcgc_datasets", "formats, readers, builders", 3.2, 8.8),),
+    (Room("checks", "kernels, devices, engine", 1.2, 5.4), Room("paper", "the paper's figures", 6.6, 10.8)),
+    (Room("train", "a run: members, epochs, files", 2.2, 9.8),),
+    (Room("ode", "solvers and their adjoints", 0.7, 5.2), Room("continuation", "Algorithm 2, and minimize", 6.8, 11.1)),
+    (
+        Room("nets", "dense nets", 0, 2.7),
+        Room("losses", "of batches", 3.1, 5.8),
+        Room("optim", "optimisers, schedules", 6.2, 8.9),
+        Room("devices", "the CPU or a GPU", 9.3, 12),
+    ),
+    (
+        Room("autodiff", "derivatives of every order", 0, 7.2),
+        Room("kernels", "fused loops: one meaning, several bodies", 7.7, 12),
+    ),
+    (Room("ground", "what everything stands on", 0, 12),),
+)
+CIRCLES = (  # a traced array has the operations as its methods, and operations make traced arrays
+    frozenset(
+        {
+            "autodiff.engine",
+            "autodiff.ops",
+            "autodiff.numpy_functions",
+            "autodiff.numpy_layout",
+            "autodiff.numpy_protocol",
+        }
+    ),
+)
+EXCEPTIONS = {("mcgc.arrays", "mcgc.autodiff.engine")}
+ROOMS = {room.name: room for row in LAYERS for room in row}
+ROW_OF = {room.name: i for i, row in enumerate(LAYERS) for room in row}
+
+
+def room_of(module: str) -> str:
+    """Return the room of a module: its package, or its file at the top of `mcgc`. `mcgc` itself is the face."""
+    top, _, rest = module.partition(".")
+    name = rest.partition(".")[0] if top == FACE and rest else top
+    return "ground" if name in GROUND else name
+
+
+def problems() -> list[str]:
+    """Return a sentence for each module that is in no room, import against the order, and circle without a name."""
+    found = [f"{name} is in no room: add it to LAYERS" for name in modules() if room_of(name) not in {*ROOMS, FACE}]
+    if found:
+        return found
+    ordered = {one for one in imports() if one[:2] not in EXCEPTIONS}
+    for one in sorted(ordered):
+        source, target = room_of(one.source), room_of(one.target)
+        if target == FACE and source not in ("mcgc_cli", "mcgc_datasets"):
+            found.append(f"{one.source} imports mcgc itself, which imports it")
+        elif FACE not in (source, target) and source != target and ROW_OF[source] >= ROW_OF[target]:
+            found.append(f"{one.source} imports {one.target}, which is not below it")
+    for circle in sorted(map(sorted, circles(_graph((_short(one.source), _short(one.target)) for one in ordered)))):
+        if not any(named.issuperset(circle) for named in CIRCLES):
+            found.append(f"{' and '.join(circle)} import each other")
+    return found
+
+
+def _short(module: str) -> str:
+    """Return the module's name without `mcgc.`; all operations are one."""
+    name = module.removeprefix("mcgc.")
+    return "autodiff.ops" if name.startswith("autodiff.ops.") else name
+
+
+def _graph(pairs: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {}
+    for source, target in pairs:
+        if source != target:
+            graph.setdefault(source, set()).add(target)
+            graph.setdefault(target, set())
+    return graph
+
+
+def arrows() -> dict[tuple[str, str], bool]:
+    """Return the imports between rooms, and whether all of them are inside functions."""
+    found: dict[tuple[str, str], bool] = {}
+    for one in imports():
+        pair = room_of(one.source), room_of(one.target)
+        if pair[0] != pair[1] and FACE not in pair:
+            found[pair] = found.get(pair, True) and one.inside
+    return dict(sorted(found.items()))
+
+
+def drawn() -> dict[tuple[str, str], bool]:
+    """Return the arrows that no longer way implies."""
+    down = {pair: inside for pair, inside in arrows().items() if ROW_OF[pair[0]] < ROW_OF[pair[1]]}
+    graph = _graph(down)
+    return {
+        (source, target): inside
+        for (source, target), inside in down.items()
+        if not any(target in reached(graph, between) for between in graph[source] - {target})
+    }
+
+
+def table() -> str:
+    """Return the table of all rooms in Markdown."""
+    lines = ["| room | what it is | imports |", "|---|---|---|"]
+    for name, room in ROOMS.items():
+        own = [(target, inside) for (source, target), inside in arrows().items() if source == name]
+        below = sorted(own, key=lambda pair: (ROW_OF[pair[0]], pair[0]))
+        listed = ", ".join(f"*{target}*" if inside else target for target, inside in below)
+        lines.append(f"| `{name}` | {room.purpose} | {listed} |")
+    return "\n".join(lines)
+
+
+def files_of(room: str) -> list[str]:
+    """Return the names of the room's files; a package in it is one name."""
+    names = [name.removeprefix("mcgc.") for name in modules() if room_of(name) == room]
+    prefix = "" if room == "ground" else f"{room}."
+    inside = [name.removeprefix(prefix) for name in names if name.startswith(prefix) and name != room]
+    packages = {name.partition(".")[0] for name in inside if "." in name}
+    names = {f"{name}/" if name in packages else name for name in (path.partition(".")[0] for path in inside)}
+    return sorted(names, key=lambda name: (name.startswith("_"), name))
+
+
+def page() -> str:
+    """Return the page with today's table."""
+    before, marker, rest = PAGE.read_text(encoding="utf-8").partition("<!-- rooms -->\n")
+    _, end, after = rest.partition("<!-- /rooms -->")
+    return f"{before}{marker}{table()}\n{end}{after}"
+
+
+if __name__ == "__main__":
+    from architecture_picture import svg
+
+    PICTURE.write_text(svg(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
+    print("\n".join(problems()))
