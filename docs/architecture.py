@@ -37,10 +37,8 @@ LAYERS = (
         Room("optim", "optimisers, schedules", 6.2, 8.9),
         Room("devices", "the CPU or a GPU", 9.3, 12),
     ),
-    (
-        Room("autodiff", "derivatives of every order", 0, 7.2),
-        Room("kernels", "fused loops: one meaning, several bodies", 7.7, 12),
-    ),
+    (Room("autodiff", "derivatives of every order", 2.2, 9.8),),
+    (Room("kernels", "fused loops: one meaning, several bodies", 3.2, 8.8),),
     (Room("ground", "what everything stands on", 0, 12),),
 )
 CIRCLES = (  # a traced array has the operations as its methods, and operations make traced arrays

@@ -16,7 +16,7 @@ import numpy as np
 from mcgc import train
 from mcgc.arrays import HOST, Array
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for
+from mcgc.kernels import perturb
 from mcgc.ode import TABLEAUX, DenseField
 from mcgc.ode._integrate import Method, Plan, march
 from mcgc.optim import Optimizer, Update, adam
@@ -163,7 +163,7 @@ def _remembering(optimizer: Optimizer) -> Optimizer:
 
 def _points(engine: Any, settings: Settings, key: Key) -> list[np.ndarray]:
     """Return the points that the engine's next step evaluates, to the bit: other roundings could choose other steps."""
-    perturb, root = kernels_for(engine.theta).perturb, np.exp(engine.log_lam / 2)
+    root = np.exp(engine.log_lam / 2)
     keys = [fold_in(key, j) for j in range(settings.num_samples)]
     return [perturb(engine.theta, sign * root, k)[0] for k in keys for sign in SIGNS[settings.estimator]]
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from mcgc import losses, nets
+from mcgc import kernels, losses, nets
 from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
 from mcgc.autodiff import value_and_grad, vjp
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import reference
 from mcgc.ode import DenseField, solve
 from mcgc.random import Key, normal
 
@@ -101,24 +101,22 @@ def _largest(values: list) -> float:
 def _perturb(dtype: str, device: Device) -> Case:
     theta = normal(Key(0), (COUNT,), dtype)
     there, scale = to_device(theta, device), to_device(0.3, device, dtype)
-    return lambda: kernels_for(there).perturb(there, scale, Key(1)), lambda: reference.perturb(
-        theta, to_host(scale), Key(1)
-    )
+    return lambda: kernels.perturb(there, scale, Key(1)), lambda: reference.perturb(theta, to_host(scale), Key(1))
 
 
 def _noise_dot(dtype: str, device: Device) -> Case:
     # the noise itself as the gradient: no term cancels another, and every one that is lost shows
     eps = normal(Key(1), (COUNT,), dtype)
     there = to_device(eps, device)
-    return lambda: (kernels_for(there).noise_dot(there, Key(1)),), lambda: (reference.noise_dot(eps, Key(1)),)
+    return lambda: (kernels.noise_dot(there, Key(1)),), lambda: (reference.noise_dot(eps, Key(1)),)
 
 
 def _adam(dtype: str, device: Device) -> Case:
     theta, gradient, mean = (normal(Key(i), (COUNT,), dtype) for i in range(3))
     arrays = (theta, gradient, mean, mean * mean)
     there = [to_device(array, device) for array in arrays]
-    of = lambda kernels, arrays: kernels.adam(*arrays, 7, 0.01, 0.9, 0.999, 1e-8)
-    return lambda: of(kernels_for(there[0]), there), lambda: of(reference, arrays)
+    of = lambda adam, arrays: adam(*arrays, 7, 0.01, 0.9, 0.999, 1e-8)
+    return lambda: of(kernels.adam, there), lambda: of(reference.adam, arrays)
 
 
 def _matmul(dtype: str, device: Device) -> Case:
@@ -199,7 +197,7 @@ def _solve(dtype: str, device: Device) -> Case:
         return (ys, *pullback(cotangent), stats.accepted, stats.rejected)
 
     whole: Any = SimpleNamespace(solve_whole=field.solve_whole)  # no function: it cannot be solved step by step instead
-    if kernels_for(theta) is reference:  # without the compiler there is no other way
+    if kernels.platform(theta) is None:  # without the compiler there is no other way
         whole = field
     return lambda: of(whole), lambda: of(lambda t, y, params: field(t, y, params))
 

@@ -13,7 +13,7 @@ from mcgc.arrays import as_floats, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError, unknown
-from mcgc.kernels import kernels_for
+from mcgc.kernels import noise_dot, perturb
 from mcgc.random import Key, Keys, fold_in
 
 GRADIENTS = ("engine", "given", "score")
@@ -69,7 +69,7 @@ def _score(sample: Sample) -> Array:
 
 def _pathwise(sample: Sample) -> Array:
     slope = _odd(sample.gradients)
-    return sample.root / 2 * kernels_for(slope).noise_dot(slope, sample.key)
+    return sample.root / 2 * noise_dot(slope, sample.key)
 
 
 class Estimator(NamedTuple):
@@ -206,13 +206,13 @@ def estimate(
         members = () if isinstance(key, Key) else (len(key),) if isinstance(key, tuple | list) else None
         if theta.ndim == 0 or theta.shape[:-1] != members:
             raise InputError(f"theta of shape {theta.shape} needs a key, or with members a tuple of one for each")
-        root, kernels = namespace_of(log_lam).exp(log_lam / 2), kernels_for(theta)
+        root = namespace_of(log_lam).exp(log_lam / 2)
         keys, sqnorms = [fold_in(key, j) for j in range(num_samples)], []
 
         def points() -> Iterable[Array]:
             for sample_key in keys:
                 for sign in chosen.signs:
-                    perturbed, sqnorm = kernels.perturb(theta, sign * root, sample_key)
+                    perturbed, sqnorm = perturb(theta, sign * root, sample_key)
                     yield perturbed
                 sqnorms.append(sqnorm)
 
@@ -282,7 +282,7 @@ def _of_each(objective: Objective, has_aux: bool) -> Callable[[Array, Any], tupl
 def _score_theta(sample: Sample, theta: Array) -> Array:
     """Return the estimate of ∂g/∂θ from values alone; between antithetic points the baseline cancels."""
     xp = namespace_of(theta)
-    eps, _ = kernels_for(theta).perturb(xp.zeros_like(theta), xp.ones_like(sample.root), sample.key)
+    eps, _ = perturb(xp.zeros_like(theta), xp.ones_like(sample.root), sample.key)
     values = sample.losses if len(sample.losses) > 1 else [sample.losses[0] - sample.baseline]
     return eps * (_odd(values) / sample.root)[..., None]
 

@@ -13,7 +13,7 @@ from mcgc import arrays, devices
 from mcgc.checks import device
 from mcgc.checks import kernels as checks
 from mcgc.checks.kernels import CASES
-from mcgc.kernels import cpu, reference
+from mcgc.kernels import cpu, perturb
 
 
 @pytest.fixture(autouse=True)
@@ -100,8 +100,8 @@ def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeyp
         ("perturb", "cpu"),
         *((name, "cuda:0") for name in ["perturb", *steps]),
     ]
-    right = reference.perturb
-    monkeypatch.setattr(reference, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
+    right = perturb.meaning
+    monkeypatch.setattr(perturb, "meaning", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
     result = mcgc("doctor", "--gpu")
     assert result.exit_code == 1
     assert "not to be trusted on this machine: perturb in float32 on c" in result.stderr
