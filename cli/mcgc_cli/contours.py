@@ -92,17 +92,17 @@ def saddles(found: Mapping) -> "Figure":
     return figure
 
 
-def tested(found: Sequence["studies.Tested"]) -> "Figure":
+def tested(found: Sequence["studies.Searches"]) -> "Figure":
     """Draw the paths on each test function with continuation, coloured by λ, and without (appendix D)."""
     figure = new(3.4 * len(found), 6.4)
     for top, bottom, it in zip(*figure.subplots(2, len(found)), found, strict=True):
         for axes, paths, what in ((top, it.continued, "with"), (bottom, [it.plain], "without")):
-            contours(axes, it.surface, (-5.0, 5.0))
+            contours(axes, it.function, (-5.0, 5.0))
             for path in paths:
                 shown = trace(axes, path)
-            for x, y in it.surface.minimizers:
+            for x, y in it.function.minimizers:
                 axes.plot(x, y, "*", color="white", markeredgecolor="black", markersize=16, zorder=3)
-            axes.set_title(f"{it.surface.name}, {what} continuation", fontsize=10)
+            axes.set_title(f"{it.function.name}, {what} continuation", fontsize=10)
     figure.colorbar(shown, ax=figure.axes, label="λ (×: start, ●: end, ★: global minima)", shrink=0.6)
     return figure
 
