@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from mcgc._integers import whole
 from mcgc.arrays import HOST
 from mcgc.errors import InputError
-from mcgc.whole import whole
 
 QUANTITIES = ("train_loss", "test_loss", "test_accuracy")
 RESAMPLES = 10_000

@@ -88,4 +88,4 @@ def test_a_mistake_gets_one_sentence_and_status_2(mcgc, args, sentence):
 def test_help_shows_the_defaults_of_the_library(mcgc):
     text = " ".join(mcgc("minimize", "--help").stdout.split())
     assert "at the start. [default: 3.0]" in text
-    assert "Steps of the continuation. [default: 1000]" in text
+    assert "Number of steps. [default: 1000]" in text
