@@ -26,7 +26,7 @@ _namespaces: dict[type, ModuleType] = {}  # array type -> namespace; looking it 
 
 
 class Device(NamedTuple):
-    """A place for arrays: `name` ("cpu", "cuda:0"), the array API `namespace`, and that namespace's `handle` for it."""
+    """A device for arrays: its `name` ("cpu", "cuda:0"), the array API `namespace`, and the namespace's `handle`."""
 
     name: str
     namespace: ModuleType
@@ -137,8 +137,6 @@ def as_floats(x: Any, name: str, like: Any = None, dtype: str | None = None) -> 
 
 def _from_sequence(x: Any, name: str, like: Any, dtype: str | None) -> Array:
     """Return numbers that are no array as an array of dtype and device of `like`."""
-    from mcgc.autodiff.engine import strip
-
     try:
         array = np.asarray(x)
     except McgcError:
@@ -150,7 +148,7 @@ def _from_sequence(x: Any, name: str, like: Any, dtype: str | None) -> Array:
         raise InputError(f"{name} must be an array or a sequence of numbers, its rows of one length, got {given:.60}")
     if is_float(array) and hasattr(x, "dtype"):
         return array  # such as a column of a table, which has its own dtype
-    dtype, plain = dtype or _dtype_of(like), strip(like)
+    dtype, plain = dtype or _dtype_of(like), getattr(like, "__plain_array__", like)
     if not is_array(plain):
         return array.astype(dtype)
     return to_device(array, Device("", namespace_of(plain), device_of(plain)), dtype)

@@ -10,10 +10,10 @@ import math
 from mcgc.arrays import Array, device_of, is_dtype, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
+from mcgc.autodiff.extend import fused
 from mcgc.autodiff.ops.rows import real, refuse_complex
-from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import Kernel
 
 
 def mse(prediction: Array, target: Array, members: int = 0) -> Array:
@@ -95,21 +95,13 @@ def _one_hot(labels: Array, classes: int) -> Array:
     return xp.astype(labels, xp.int64)[..., None] == xp.arange(classes, dtype=xp.int64, device=device_of(labels))
 
 
-def _select(logits: Array, labels: Array, of_softmax: bool, members: int) -> Body | None:
-    if not (is_host(logits) and is_host(labels)) or kernels_for(logits) is reference:
-        return None
-    fits = (logits.ndim, members) == (2, 0) and logits.shape[1] > 0 and labels.dtype.isnative
-    return _BODY if fits else None
+def _fits(logits: Array, labels: Array, of_softmax: bool, members: int) -> bool:
+    fits = (logits.ndim, members) == (2, 0) and logits.shape[1] > 0
+    return fits and is_host(labels) and labels.dtype.isnative
 
 
-def _forward(logits: Array, labels: Array, of_softmax: bool, members: int) -> tuple[Array, Array]:
-    from mcgc.kernels.cpu_losses import cross_entropy
-
-    return cross_entropy(logits, labels, of_softmax)
-
-
-_BODY = Body(_forward, lambda slope, places, cotangent: (cotangent * slope, None))
-_cross_entropy = fused(_definition, _select)
+_kernel = Kernel(_definition, _fits, cpu="mcgc.kernels.cpu_losses:BODY")
+_cross_entropy = fused(_definition, _kernel.body)
 
 
 def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:

@@ -15,9 +15,9 @@ from mcgc._integers import whole
 from mcgc._shapes import Array, Float, Real
 from mcgc.arrays import HOST, Device, as_floats, is_host
 from mcgc.autodiff import ops
-from mcgc.autodiff.transforms import Body, fused
+from mcgc.autodiff.extend import fused
 from mcgc.errors import InputError, unknown
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import Kernel
 from mcgc.random import Key, fold_in, normal, uniform
 
 ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
@@ -210,30 +210,15 @@ def _product(x: Array, weights: Array) -> Array:
     return ops.einsum("ri,...io->...ro", x, weights) if x.ndim == 2 < weights.ndim else x @ weights
 
 
-def _select(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> Body | None:
+def _fits(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> bool:
     if skip or activation not in COMPILED:
-        return None
-    fits = is_host(theta) and is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
-    shaped = fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes)
-    return _BODY if shaped and kernels_for(theta) is not reference else None
+        return False
+    fits = is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
+    return fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes)
 
 
-def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:
-    from mcgc.kernels import cpu_dense
-
-    y, hidden = cpu_dense.dense_forward(theta, x, sizes, activation)
-    return y, (theta, x, hidden, sizes, activation)
-
-
-def _pull(residuals: tuple, places: Sequence[int], cotangent: Array) -> tuple[Array, Array | None]:
-    from mcgc.kernels import cpu_dense
-
-    theta, x, hidden, sizes, activation = residuals
-    return cpu_dense.dense_vjp(theta, x, hidden, sizes, activation, cotangent, 1 in places)
-
-
-_BODY = Body(_forward, _pull)
-_fused = fused(_definition, _select)
+_dense = Kernel(_definition, _fits, cpu="mcgc.kernels.cpu_dense:BODY")
+_fused = fused(_definition, _dense.body)
 
 
 def apply(

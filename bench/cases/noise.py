@@ -33,12 +33,11 @@ def _theta(m: int) -> np.ndarray:
 def ours(m: int, device: str = "cpu") -> Side:
     """Perturb with mcgc's kernel."""
     from mcgc.arrays import to_host
-    from mcgc.kernels import kernels_for
+    from mcgc.kernels import perturb
     from mcgc.random import Key, fold_in
 
     transfers = transfers_to(device)
     theta, step = transfers.put(_theta(m)), 0
-    perturb = kernels_for(theta).perturb
 
     def run() -> None:
         nonlocal step

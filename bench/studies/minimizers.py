@@ -3,8 +3,8 @@
     python -m bench.studies.minimizers
 
 Needs CMA-ES (`pip install cma`). Prints the table in docs/minimize.md: of 10 seeds, how many come within 1e-4 of the
-minimum from the surface's start. A gradient counts as one evaluation together with its value. Peers that search a box
-get the surface's domain, and they are stopped once they have found the minimum.
+minimum from the function's start. A gradient counts as one evaluation together with its value. Peers that search a box
+get the function's domain, and they are stopped once they have found the minimum.
 """
 
 import sys
@@ -33,8 +33,8 @@ class _Spent(Exception):
 class Counted:
     """A function that counts its evaluations, and ends the run at the budget or when the minimum is found."""
 
-    def __init__(self, surface: test_functions.Surface):
-        self.function, self.target = surface.function, surface.value + 1e-4
+    def __init__(self, known: test_functions.Function):
+        self.function, self.target = known.function, known.value + 1e-4
         self.count, self.best = 0, np.inf
 
     def _note(self, value: float) -> float:
@@ -52,26 +52,26 @@ class Counted:
         return self._note(value), slope
 
 
-def _continuation(surface, counted, seed, **options):
-    found = minimize(surface.function, surface.start, seed=seed, batched=True, **options)
+def _continuation(known, counted, seed, **options):
+    found = minimize(known.function, known.start, seed=seed, batched=True, **options)
     counted.count, counted.best = found.nfev, found.fun
 
 
-def _basinhopping(surface, counted, seed):
+def _basinhopping(known, counted, seed):
     local = {"jac": True, "method": "L-BFGS-B"}
-    optimize.basinhopping(counted.both, surface.start, niter=10**6, rng=seed, minimizer_kwargs=local)
+    optimize.basinhopping(counted.both, known.start, niter=10**6, rng=seed, minimizer_kwargs=local)
 
 
-def _annealing(surface, counted, seed):
-    bounds = [surface.domain] * surface.dimension
-    optimize.dual_annealing(counted.value, bounds, x0=np.array(surface.start), maxfun=BUDGET, maxiter=10**6, rng=seed)
+def _annealing(known, counted, seed):
+    bounds = [known.domain] * known.dimension
+    optimize.dual_annealing(counted.value, bounds, x0=np.array(known.start), maxfun=BUDGET, maxiter=10**6, rng=seed)
 
 
-def _cma(surface, counted, seed):
+def _cma(known, counted, seed):
     options = {"seed": seed + 1, "verbose": -9, "maxfevals": BUDGET}
     while counted.count < BUDGET:  # restarts until the budget is spent
         options["seed"] += 1000
-        cma.fmin2(counted.value, surface.start, 3**0.5, options)
+        cma.fmin2(counted.value, known.start, 3**0.5, options)
 
 
 METHODS = {
@@ -84,20 +84,20 @@ METHODS = {
 }
 
 
-def attempt(method: Callable, surface: test_functions.Surface, seed: int) -> tuple[bool, int]:
+def attempt(method: Callable, known: test_functions.Function, seed: int) -> tuple[bool, int]:
     """Return whether one run found the minimum, and its number of evaluations."""
-    counted = Counted(surface)
+    counted = Counted(known)
     with suppress(_Spent):
-        method(surface, counted, seed)
+        method(known, counted, seed)
     return counted.best < counted.target, counted.count
 
 
 if __name__ == "__main__":
     print(f"| function | d | {' | '.join(METHODS)} |\n|---|---|{'---|' * len(METHODS)}")
     for name, dimension in CASES:
-        surface, cells = test_functions.get(name, dimension), []
+        known, cells = test_functions.get(name, dimension), []
         for method in METHODS.values():
-            runs = [attempt(method, surface, seed) for seed in SEEDS]
+            runs = [attempt(method, known, seed) for seed in SEEDS]
             cells.append(f"{sum(found for found, _ in runs)}")
         print(f"| {name} | {dimension} | {' | '.join(cells)} |", flush=True)
     print(f"evaluations at most {BUDGET}, NumPy {np.__version__}, Python {sys.version.split()[0]}", file=sys.stderr)

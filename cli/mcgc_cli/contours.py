@@ -77,7 +77,7 @@ def saddles(found: Mapping) -> "Figure":
     figure = new(11, 6.4)
     panels = figure.subplots(2, 3)
     for name, row in zip(("bad-saddle", "good-saddle"), panels, strict=True):
-        paths = {beta: path for (surface, beta), path in found.items() if surface == name}
+        paths = {beta: path for (function, beta), path in found.items() if function == name}
         for axes, (beta, path) in zip(row, paths.items(), strict=False):
             contours(axes, test_functions.get(name), (-4.0, 4.0))
             shown = trace(axes, path)
@@ -92,26 +92,26 @@ def saddles(found: Mapping) -> "Figure":
     return figure
 
 
-def tested(found: Sequence["studies.Tested"]) -> "Figure":
+def tested(found: Sequence["studies.Searches"]) -> "Figure":
     """Draw the paths on each test function with continuation, coloured by λ, and without (appendix D)."""
     figure = new(3.4 * len(found), 6.4)
     for top, bottom, it in zip(*figure.subplots(2, len(found)), found, strict=True):
         for axes, paths, what in ((top, it.continued, "with"), (bottom, [it.plain], "without")):
-            contours(axes, it.surface, (-5.0, 5.0))
+            contours(axes, it.function, (-5.0, 5.0))
             for path in paths:
                 shown = trace(axes, path)
-            for x, y in it.surface.minimizers:
+            for x, y in it.function.minimizers:
                 axes.plot(x, y, "*", color="white", markeredgecolor="black", markersize=16, zorder=3)
-            axes.set_title(f"{it.surface.name}, {what} continuation", fontsize=10)
+            axes.set_title(f"{it.function.name}, {what} continuation", fontsize=10)
     figure.colorbar(shown, ax=figure.axes, label="λ (×: start, ●: end, ★: global minima)", shrink=0.6)
     return figure
 
 
-def contours(axes: "Axes", surface: Any, box: tuple[float, float]) -> None:
+def contours(axes: "Axes", function: Any, box: tuple[float, float]) -> None:
     """Draw f of two variables in a square box."""
     xp = HOST.namespace
     x, y = xp.meshgrid(*[xp.linspace(*box, POINTS)] * 2)
-    axes.contourf(x, y, surface.function(xp.stack([x, y], axis=-1)), 24, cmap="Greys_r", alpha=0.7, zorder=0)
+    axes.contourf(x, y, function.function(xp.stack([x, y], axis=-1)), 24, cmap="Greys_r", alpha=0.7, zorder=0)
     axes.set_rasterization_zorder(1)  # else an SVG has thousands of shapes
     axes.set_aspect("equal")
     plain(axes, "θ₁", "θ₂")

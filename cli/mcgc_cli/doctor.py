@@ -23,8 +23,8 @@ def doctor(gpu: bool, json: bool) -> None:
     usable GPU. The last line is the verdict.
     """
     # imported here, so that help is fast
-    from mcgc.checks.device import acceptance
-    from mcgc.checks.kernels import agreements
+    from mcgc.checks.device import compare_device
+    from mcgc.checks.kernels import compare_kernels
     from mcgc.devices import select_device
     from mcgc.train.run_file import versions
 
@@ -33,8 +33,8 @@ def doctor(gpu: bool, json: bool) -> None:
     except DeviceError as error:
         raise Stopped(f"there is no GPU to check: {error}", FAILURE) from None
     used = list({device.name: device for device, _ in devices.values()}.values())
-    found = [a for device in used for a in agreements(device)]
-    found += acceptance(devices["cuda"][0]) if gpu else []
+    found = [a for device in used for a in compare_kernels(device)]
+    found += compare_device(devices["cuda"][0]) if gpu else []
     result: dict[str, Any] = {
         "versions": versions(),
         "processor": _processor(),

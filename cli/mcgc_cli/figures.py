@@ -93,9 +93,9 @@ _STUDIES = {
         _saddle_rows,
     ),
     "test-functions": Study(
-        lambda members: [studies.test_function(name, members) for name in studies.TESTED],
+        lambda members: [studies.appendix_d(name, members) for name in studies.FUNCTIONS],
         contours.tested,
-        lambda found: {it.surface.name: it.numbers() for it in found},
+        lambda found: {it.function.name: it.numbers() for it in found},
         ("function", "continuation", "reached", "largest distance", "largest f", "minimum"),
         _tested_rows,
     ),

@@ -71,7 +71,7 @@ def reproduce(
         text = figures.as_text
         own = None if ctx.get_parameter_source("workers") is ParameterSource.DEFAULT else workers
         members = figures.count(name, {**given, "data": data, "device": device, "workers": own})
-        _prepare(directory, resume, name, [f"{arm}.h5" for arm in ensembles.ARMS])
+        _prepare(directory, resume, name, [f"{arm}.h5" for arm in ensembles.GROUPS])
         results, figure = figures.reproduce(name, members)
     else:
         text, study = trained.as_text, ensembles.get(name)

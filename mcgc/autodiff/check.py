@@ -1,4 +1,4 @@
-"""check_grads: derivatives against finite differences, along random directions, to second order."""
+"""`check_grads`: derivatives against finite differences along random directions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,24 +20,42 @@ class GradientMismatch(McgcError, AssertionError):
 
 
 def check_grads(
-    function: Callable, *args: Any, order: int = 2, rtol: float = 1e-6, atol: float = 1e-8, step: float = 1e-3
+    function: Callable[..., Any], *args: Any, order: int = 2, rtol: float = 1e-6, atol: float = 1e-8, step: float = 1e-3
 ) -> None:
-    """Check the derivatives of `function` at `args`, pytrees of float64 arrays, against finite differences.
+    """Check the derivatives of `function` at `args` against finite differences.
 
-    For a random direction u in each argument and a random cotangent w of the output, compares wᵀJu from the
-    pullback with the fourth-order central difference of wᵀf along u, with increments of `step`. With `order` 2, the
-    pullback is checked in the same way as a function of its own, and so on.
+    For a random direction u in each argument and a random cotangent w of the output, wᵀJu from the pullback is compared
+    with the fourth-order central difference of wᵀf along u.
 
-    Raises `GradientMismatch`, a sentence with the two numbers and the arguments, if they differ by more than
-    `atol + rtol * size`, where size is the norm of the two vectors whose product is compared, or if the pullback
-    changes a shape or dtype.
+    Parameters
+    ----------
+    function : callable
+        A function of pytrees of arrays that returns such a pytree.
+    *args : pytrees
+        The arguments, with float64 leaves.
+    order : int
+        The highest order of derivatives. For 2 the pullback is checked in the same way as the function, and so on.
+    rtol, atol : float
+        The allowed difference is `atol + rtol * size`, where size is the product of the norms of u and Jᵀw.
+    step : float
+        The increment of the finite differences.
+
+    Raises
+    ------
+    GradientMismatch
+        If a derivative differs by more than that, or has another shape or dtype than its argument.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> mcgc.check_grads(lambda x: mcgc.ops.sin(x) * x, 0.5)
     """
     args = tuple(tree_map(lambda x: arrays.scalar(x) if type(x) is float else x, arg) for arg in args)
     key = fold_in(Key(0), order)
     out, pullback = vjp(function, *args)
     cotangent = _random_like(fold_in(key, 0), out)
-    pulled = pullback(cotangent)
-    for i, (arg, bar) in enumerate(zip(args, pulled, strict=True)):
+    gradients = pullback(cotangent)
+    for i, (arg, bar) in enumerate(zip(args, gradients, strict=True)):
         for x, g in zip(flatten(arg)[0], flatten(bar)[0], strict=True):
             if g.shape != x.shape or g.dtype != x.dtype:
                 raise GradientMismatch(

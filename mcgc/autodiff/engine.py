@@ -1,18 +1,21 @@
 """The traced array, the tape and the backward pass: the whole of reverse-mode differentiation.
 
 While a function is being differentiated, its inputs are `Traced`: arrays that carry a node of the tape. Each
-operation on them computes its value and records a node that knows its parents and its *pull*, the linear map from
-the cotangent of its output to the cotangents of its parents. `backward` walks the nodes from newest to oldest.
+operation on them computes its value and records a node. The node knows its parents and its *pullback*, the linear map
+from the cotangent of its output to the cotangents of its parents. `backward` walks the nodes from newest to oldest.
 
-Nested differentiation needs no bookkeeping beyond a number. Every trace gets a level, larger than that of all
-traces begun before it. An operation belongs to the highest level among its arguments; it unwraps only the arguments
-of that level, so values of outer traces flow through it, and through its pull, as traced arrays of their own.
+Nested differentiation needs one number. Every trace gets a level, larger than that of all traces begun before it. An
+operation belongs to the highest level among its arguments, and unwraps only the arguments of that level. So values of
+outer traces flow through it, and through its pullback, as traced arrays of their own.
 
-Nodes point to their parents and to nothing newer, so the tape is acyclic and its memory is returned the moment
-the last result is dropped. Levels and node numbers only ever count up.
+Nodes point to their parents and to nothing newer. So the tape has no cycles, and its memory is freed when the last
+result is dropped. Levels and node numbers only count up.
 
 A level is open while the function under differentiation runs, and closed when it returns or raises. Nothing is recorded
-on a closed level. A traced array that was stored somewhere, and comes back after its trace has ended, is refused.
+on a closed level. A traced array that was stored and is used after its trace has ended is refused.
+
+This file does not import the operations. `mcgc.autodiff.ops` is written in terms of it, and gives `Traced` its
+operators and its namespace.
 """
 
 import itertools
@@ -28,26 +31,29 @@ _levels = itertools.count(1)
 _numbers = itertools.count()
 _open: set[int] = set()  # the levels of the traces whose functions are running, in every thread
 
-Pull = Callable[..., Sequence[Any]]  # cotangents of the outputs -> cotangents of the traced arguments, in order
+Pullback = Callable[..., Sequence[Any]]  # cotangents of the outputs -> cotangents of the traced arguments, in order
+Rule = Callable[..., Callable[..., Any]]  # (output, *arguments, **options) -> the map of cotangents
 
-# (name, parents, output, pull) -> pull: sees every operation that is recorded in this context, and may raise
-observer: ContextVar[Callable | None] = ContextVar("observer", default=None)
+# sees every operation that is recorded in this context, may raise, and returns the pullback to record
+observer: ContextVar[Callable[[str, Sequence["Traced"], Any, Pullback], Pullback] | None] = ContextVar(
+    "observer", default=None
+)
 
 
 class Node:
-    """One operation on the tape: when it happened, what it came from, and how cotangents pass back through it."""
+    """One operation on the tape: its number in time, its parents, and its pullback."""
 
-    __slots__ = ("number", "outputs", "parents", "pull")
+    __slots__ = ("number", "outputs", "parents", "pullback")
 
-    def __init__(self, parents: Sequence["Traced"] = (), pull: Pull | None = None, outputs: int = 1):
+    def __init__(self, parents: Sequence["Traced"] = (), pullback: Pullback | None = None, outputs: int = 1):
         self.number = next(_numbers)
         self.parents = [(parent.node, parent.slot) for parent in parents]
-        self.pull = pull
+        self.pullback = pullback
         self.outputs = outputs
 
 
 class Traced:
-    """An array under differentiation: behaves like its `value`, and remembers how it came to be."""
+    """An array under differentiation: it behaves like its `value`, and knows the operation that made it."""
 
     __slots__ = ("level", "node", "slot", "value")
 
@@ -62,18 +68,14 @@ class Traced:
     ndim = property(lambda self: self.value.ndim)
     size = property(lambda self: self.value.size)
     device = property(lambda self: device_of(strip(self)))
+    __plain_array__ = property(lambda self: strip(self))  # by which `mcgc.arrays` finds its device
 
     def __repr__(self) -> str:
         return f"Traced(shape={self.shape}, dtype={self.dtype}, level={self.level})"
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:
-        from mcgc.autodiff import ops  # which is written in terms of this file, and gives `Traced` its operators
-
-        return ops
-
 
 def strip(x: Any) -> Any:
-    """Return the plain array inside a traced one, through every level; anything else as it is."""
+    """Return the plain array inside a traced one, through every level; return anything else as it is."""
     while type(x) is Traced:
         x = x.value
     return x
@@ -118,11 +120,11 @@ def unwrap(x: Any, level: int) -> Any:
     return x.value if type(x) is Traced and x.level == level else x
 
 
-def record(name: str, level: int, parents: Sequence[Traced], out: Any, pull: Pull) -> Any:
+def record(name: str, level: int, parents: Sequence[Traced], out: Any, pullback: Pullback) -> Any:
     """Put the operation `name` on the tape: `out`, an array or a tuple of arrays, came from `parents`.
 
-    `pull` takes one cotangent for each array of `out`, None standing for zero where there are several, and returns
-    one for each parent, None standing for zero.
+    `pullback` takes one cotangent for each array of `out`; where there are several, None stands for zero. It returns
+    one cotangent for each parent; None stands for zero.
 
     Raises `TraceError` if the trace has ended, or if `out` belongs to it already.
     """
@@ -130,11 +132,11 @@ def record(name: str, level: int, parents: Sequence[Traced], out: Any, pull: Pul
         raise TraceError(_OUTLIVED)
     observe = observer.get()
     if observe is not None:
-        pull = observe(name, parents, out, pull)
+        pullback = observe(name, parents, out, pullback)
     if type(out) is tuple:
-        node = Node(parents, pull, len(out))
+        node = Node(parents, pullback, len(out))
         return tuple(Traced(_below(level, value, name), level, node, slot) for slot, value in enumerate(out))
-    return Traced(_below(level, out, name) if type(out) is Traced else out, level, Node(parents, pull))
+    return Traced(_below(level, out, name) if type(out) is Traced else out, level, Node(parents, pullback))
 
 
 def _below(level: int, value: Any, name: str) -> Any:
@@ -144,17 +146,17 @@ def _below(level: int, value: Any, name: str) -> Any:
 
 
 def backward(seeds: Sequence[tuple[Traced, Any]], leaves: Sequence[Node]) -> list:
-    """Carry the cotangents of `seeds` back to `leaves`; None for a leaf that no seed depends on.
+    """Return the cotangents of `leaves` that come from those of `seeds`; None for a leaf that no seed depends on.
 
-    Nodes are visited from newest to oldest, so each is visited once, after everything made from it.
+    Nodes are visited from newest to oldest. So each is visited once, after all that was made from it.
     """
     pending: dict[Node, list] = {}
     for traced, cotangent in seeds:
         _deposit(pending, traced.node, traced.slot, cotangent)
     for node in sorted(_ancestors(pending), key=_number, reverse=True):
-        if node.pull is None or node not in pending:
+        if node.pullback is None or node not in pending:
             continue
-        for (parent, slot), cotangent in zip(node.parents, node.pull(*pending.pop(node)), strict=True):
+        for (parent, slot), cotangent in zip(node.parents, node.pullback(*pending.pop(node)), strict=True):
             if cotangent is not None:
                 _deposit(pending, parent, slot, cotangent)
     return [pending.get(leaf, [None])[0] for leaf in leaves]
@@ -184,9 +186,9 @@ def _deposit(pending: dict[Node, list], node: Node, slot: int, cotangent: Any) -
 
 
 class Primitive:
-    """An operation with its derivative: called like its forward function, recorded when an argument is traced."""
+    """An operation with its derivative: called like its forward function, recorded if an argument is traced."""
 
-    def __init__(self, name: str, forward: Callable, rules: Sequence[Callable | None]):
+    def __init__(self, name: str, forward: Callable[..., Any], rules: Sequence[Rule | None]):
         self.__name__ = self.__qualname__ = name
         self.__doc__ = forward.__doc__
         self.forward = forward
@@ -199,42 +201,42 @@ class Primitive:
         level = newest_level(args)
         if not level:
             return self.forward(*args, **options)
-        values, places, parents, outer = list(args), [], [], False
+        values, indices, parents, outer = list(args), [], [], False
         for i, arg in enumerate(args):
             if type(arg) is Traced:
                 if arg.level == level:
                     values[i] = arg.value
-                    places.append(i)
+                    indices.append(i)
                     parents.append(arg)
                 outer = outer or type(values[i]) is Traced
         out = self(*values, **options) if outer else self.forward(*values, **options)
-        return record(self.__name__, level, parents, out, self._linearise(places, out, values, options))
+        return record(self.__name__, level, parents, out, self._linearise(indices, out, values, options))
 
-    def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
-        pulls = []
-        for i in places:
+    def _linearise(self, indices: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pullback:
+        pullbacks = []
+        for i in indices:
             rule = self.rules[i] if i < len(self.rules) else None
             if rule is None:
                 raise TraceError(
                     f"{self.__name__} has no derivative for argument {i}; pass it untraced, or with stop_gradient"
                 )
-            pulls.append(rule(out, *values, **options))
-        if len(pulls) == 1:
-            (only,) = pulls
+            pullbacks.append(rule(out, *values, **options))
+        if len(pullbacks) == 1:
+            (only,) = pullbacks
             return lambda cotangent: (only(cotangent),)
-        return lambda cotangent: [pull(cotangent) for pull in pulls]
+        return lambda cotangent: [pullback(cotangent) for pullback in pullbacks]
 
 
 class JointPrimitive(Primitive):
-    """A primitive whose one rule yields the cotangents of all its arguments together, however many there are."""
+    """A primitive with one rule, which yields the cotangents of all its arguments together."""
 
-    def _linearise(self, places: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pull:
+    def _linearise(self, indices: Sequence[int], out: Any, values: Sequence[Any], options: dict) -> Pullback:
         (rule,) = self.rules
         assert rule is not None
-        pull = rule(out, *values, **options)
+        every = rule(out, *values, **options)
 
-        def chosen(*cotangents: Any) -> list:
-            every = pull(*cotangents)
-            return [every[i] for i in places]
+        def pullback(*cotangents: Any) -> list:
+            found = every(*cotangents)
+            return [found[i] for i in indices]
 
-        return chosen
+        return pullback

@@ -1,4 +1,4 @@
-"""Transforms derived from vjp: Jacobians, Hessians and products with them, and recomputing instead of storing."""
+"""Transforms made of `vjp`: Jacobians, Hessians, Hessian-vector products, and checkpointing."""
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
@@ -8,22 +8,41 @@ from mcgc import arrays
 from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, newest_level, observer, strip
+from mcgc.autodiff.extend import primitive
 from mcgc.autodiff.pytree import flatten, tree_map, unflatten
-from mcgc.autodiff.transforms import differentiable, grad, of_places, primitive, several, vjp
+from mcgc.autodiff.transforms import differentiable, grad, partial_function, several, vjp
 from mcgc.errors import TraceError
 
 
-def jacobian(function: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """Return a function computing the Jacobian ∂yᵢ/∂xⱼ of y = f(x) in reverse mode, one backward pass for each yᵢ.
+def jacobian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return a function that computes the Jacobian ∂yᵢ/∂xⱼ of y = f(x), with one backward pass for each yᵢ.
 
-    y and x are pytrees of float arrays. The result has the structure of y, in the place of each of its arrays the
-    structure of x, and there an array of shape `y.shape + x.shape`, which may have no elements. A sequence of `argnums`
-    makes x the tuple of those arguments. Raises `TraceError` as `vjp` does.
+    Parameters
+    ----------
+    function : callable
+        The function f of pytrees of float arrays, which returns such a pytree y.
+    argnums : int or sequence of int
+        The positional arguments x to differentiate with respect to. A sequence makes x a tuple.
+
+    Returns
+    -------
+    callable
+        It takes the arguments of f. Its result has the structure of y, where each array of y is replaced by the
+        structure of x, where each array of x is replaced by an array of shape `y.shape + x.shape`. It raises
+        `TraceError` as `vjp` does.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> import numpy as np
+    >>> mcgc.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
     """
 
     def evaluate(*args: Any, **options: Any) -> Any:
-        of_parts, *parts = of_places(function, argnums, args, options)
-        out, pullback = vjp(of_parts, *parts)
+        partial_f, *parts = partial_function(function, argnums, args, options)
+        out, pullback = vjp(partial_f, *parts)
         leaves, structure = flatten(out)
         zeros = [ops.zeros_like(leaf) for leaf in leaves]
         blocks = []
@@ -38,7 +57,7 @@ def jacobian(function: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 
 
 def _units(like: Array) -> list[Array]:
-    """Return the arrays like `like` that are 1 in one place and 0 elsewhere, in order."""
+    """Return the arrays like `like` with one element 1 and the others 0, in order."""
     xp, n = namespace_of(like), like.size
     eye = xp.eye(n, dtype=like.dtype, device=device_of(like))
     return [xp.reshape(eye[k, ...], like.shape) for k in range(n)]
@@ -57,37 +76,90 @@ def _nothing(shape: tuple[int, ...], x: Any) -> Array:
     return namespace_of(x).zeros((*shape, *x.shape), dtype=x.dtype, device=device_of(x))
 
 
-def hessian(function: Callable, argnums: int | Sequence[int] = 0) -> Callable:
-    """Return a function computing ∂²f/∂xᵢ∂xⱼ of a scalar function f: the Jacobian of its gradient.
+def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """Return a function that computes the Hessian ∂²f/∂xᵢ∂xⱼ of a scalar function f, the Jacobian of its gradient.
 
-    The result has the structure of x twice over, and arrays of the two shapes joined. Raises `TraceError` as `grad`.
+    Parameters and errors are those of `grad`.
+
+    Returns
+    -------
+    callable
+        It takes the arguments of f. Its result has the structure of x, where each array is replaced by the structure of
+        x, with arrays of the two shapes joined.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> import numpy as np
+    >>> mcgc.hessian(lambda x: mcgc.ops.prod(x))(np.array([2.0, 3.0]))
+    array([[0., 1.],
+           [1., 0.]])
     """
     return jacobian(grad(function, argnums), argnums)
 
 
-def hvp(function: Callable, x: Any, v: Any) -> Any:
-    """Return ∇²f(x) v of a scalar function f, for the cost of a few gradients, by reverse mode over reverse mode.
+def hvp(function: Callable[..., Any], x: Any, v: Any) -> Any:
+    """Return the Hessian-vector product ∇²f(x) v of a scalar function f, for the cost of a few gradients.
 
-    The Hessian is symmetric, so this is the pullback of v by ∇f. x and v are pytrees of one structure, shapes and
-    dtypes, and so is the result. Raises `TraceError` if v is not like x, or f's value is not a float scalar.
+    The Hessian is symmetric, so this is the pullback of ∇f applied to v.
+
+    Parameters
+    ----------
+    function : callable
+        The scalar function f.
+    x, v : pytrees
+        The argument and the vector, with equal structure, shapes and dtypes.
+
+    Returns
+    -------
+    pytree
+        The product, which has the structure, shapes and dtypes of x.
+
+    Raises
+    ------
+    TraceError
+        If v is not like x, or the value of f is not a float scalar.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> import numpy as np
+    >>> mcgc.hvp(lambda x: mcgc.ops.sum(x * x * x), np.array([1.0, 2.0]), np.array([1.0, 0.0]))
+    array([6., 0.])
     """
     return vjp(grad(function), x)[1](v)[0]
 
 
-def checkpoint(function: Callable) -> Callable:
-    """Return `function`, differentiated from its arguments alone: nothing made on the way to its result is stored.
+def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `function` with a derivative that stores the arguments only, and no intermediate values.
 
-    Its evaluation is not traced; the backward pass evaluates it once more, traced, and so does each higher order.
-    Memory is then that of the arguments and results, time that of one evaluation more. Arguments and results are
-    pytrees; the function must be pure. Raises `TraceError` if it uses a traced array that is not an argument.
-    Within `debug_nonfinite` it is `function` itself, so that the operation at fault is found.
+    The forward pass is not traced. The backward pass evaluates the function again, traced, and so does each higher
+    order. So memory is that of the arguments and results, and time is that of one more evaluation.
+
+    Parameters
+    ----------
+    function : callable
+        A pure function of pytrees that returns a pytree.
+
+    Returns
+    -------
+    callable
+        A function with the arguments, the result and the derivatives of `function`. It raises `TraceError` if
+        `function` uses a traced array that is not an argument. Within `debug_nonfinite` it is `function` itself, so
+        that the operation at fault is found.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> float(mcgc.grad(mcgc.checkpoint(lambda x: mcgc.ops.exp(x * x)))(0.0))
+    0.0
     """
 
     @wraps(function)
     def evaluate(*args: Any, **options: Any) -> Any:
         leaves, structure = flatten(args)
-        places = [i for i, leaf in enumerate(leaves) if type(leaf) is Traced]
-        if not places or observer.get() is not None:
+        indices = [i for i, leaf in enumerate(leaves) if type(leaf) is Traced]
+        if not indices or observer.get() is not None:
             return function(*args, **options)
         out_structure: Any = None
         constants: list = []
@@ -100,16 +172,16 @@ def checkpoint(function: Callable) -> Callable:
             constants = [None if differentiable(leaf) else (leaf,) for leaf in out]
             return tuple(leaf for leaf, constant in zip(out, constants, strict=True) if constant is None)
 
-        on_traced, *traced = of_places(on_leaves, places, leaves, {})
+        on_traced, *traced = partial_function(on_leaves, indices, leaves, {})
 
         def rule(out: tuple, *values: Array) -> Callable:
             again = checkpoint(lambda values, seeds: vjp(on_traced, *values)[1](seeds))  # for higher orders
 
-            def pull(*cotangents: Any) -> tuple:
+            def pullback(*cotangents: Any) -> tuple:
                 seeds = [ops.zeros_like(y) if g is None else g for g, y in zip(cotangents, out, strict=True)]
                 return again(values, tuple(seeds))
 
-            return pull
+            return pullback
 
         made = iter(primitive(getattr(function, "__name__", "function"), on_traced, joint=rule)(*traced))
         return unflatten(out_structure, [next(made) if constant is None else constant[0] for constant in constants])

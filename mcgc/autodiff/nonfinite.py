@@ -1,11 +1,11 @@
-"""A debugging mode that finds the first operation from which a number comes out that is not finite."""
+"""`debug_nonfinite`: a debugging mode that finds the first operation whose result is not finite."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from mcgc.arrays import namespace_of, to_host
-from mcgc.autodiff.engine import Pull, Traced, observer, strip
+from mcgc.autodiff.engine import Pullback, Traced, observer, strip
 from mcgc.errors import McgcError
 
 
@@ -15,13 +15,25 @@ class NonFiniteError(McgcError, ArithmeticError):
 
 @contextmanager
 def debug_nonfinite() -> Iterator[None]:
-    """Examine each operation recorded within this context, and raise where NaN or infinity first appears.
+    """Examine each operation that is recorded in this context, and raise where NaN or infinity first appears.
 
-    Values are examined as a differentiated function runs, cotangents as its backward pass does. The `NonFiniteError`
-    names the operation and the shapes of its traced arguments. Every operation then waits for its result, so this is
-    for finding an error, not for training; outside of the context nothing is examined.
+    Values are examined while a differentiated function runs, cotangents while its backward pass runs. Every operation
+    waits for its result, so this is for finding an error, not for training.
 
-    Example: `with mcgc.debug_nonfinite(): mcgc.grad(loss)(theta)`.
+    Raises
+    ------
+    NonFiniteError
+        With the name of the operation and the shapes of its traced arguments.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> with mcgc.debug_nonfinite():
+    ...     mcgc.grad(lambda x: mcgc.ops.sqrt(x))(0.0)
+    Traceback (most recent call last):
+        ...
+    mcgc.autodiff.nonfinite.NonFiniteError: the derivative of sqrt, of traced arguments of shape (), gave a cotangent \
+that is not finite, while what it was given was finite: keep its input away from where it diverges
     """
     token = observer.set(_observe)
     try:
@@ -30,16 +42,16 @@ def debug_nonfinite() -> Iterator[None]:
         observer.reset(token)
 
 
-def _observe(name: str, parents: Sequence[Traced], out: Any, pull: Pull) -> Pull:
+def _observe(name: str, parents: Sequence[Traced], out: Any, pullback: Pullback) -> Pullback:
     shapes = ", ".join(str(parent.shape) for parent in parents)
     outs = out if isinstance(out, tuple) else (out,)
     _check(f"{name}, of traced arguments of shape {shapes}, gave a value that is not finite", outs, parents)
 
     def checked(*cotangents: Any) -> Sequence[Any]:
-        pulled = pull(*cotangents)
+        found = pullback(*cotangents)
         what = f"the derivative of {name}, of traced arguments of shape {shapes}, gave a cotangent that is not finite"
-        _check(what, pulled, cotangents)
-        return pulled
+        _check(what, found, cotangents)
+        return found
 
     return checked
 

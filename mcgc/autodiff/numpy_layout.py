@@ -68,8 +68,8 @@ def squeeze(a: Array, axis: Axis = None) -> Array:
 def expand_dims(a: Array, axis: int | Iterable[int]) -> Array:
     axes = tuple(axis) if isinstance(axis, Iterable) else (axis,)
     ndim = a.ndim + len(axes)
-    for place in sorted(i % ndim for i in axes):
-        a = ops.expand_dims(a, axis=place)
+    for i in sorted(i % ndim for i in axes):
+        a = ops.expand_dims(a, axis=i)
     return a
 
 
@@ -172,7 +172,7 @@ def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any 
 def triangle(name: str) -> Callable:
     def function(m: Array, k: int = 0) -> Array:
         plain = strip(m)
-        kept = getattr(namespace_of(plain), name)(namespace_of(plain).ones_like(plain), k=k)
-        return ops.where(kept != 0, m, 0)
+        ones = getattr(namespace_of(plain), name)(namespace_of(plain).ones_like(plain), k=k)
+        return ops.where(ones != 0, m, 0)
 
     return function

@@ -1,8 +1,8 @@
 """Pytrees: nested dicts, lists, tuples, NamedTuples and dataclasses whose leaves are arrays or numbers.
 
-`None` is a tree without leaves. The leaves of a dict come in the order of its sorted keys, whatever order it has them
-in; a dict that is put together again has the order of the one that was taken apart. A dict of a subclass, such as an
-OrderedDict, stays one. A dataclass is put together from its fields, and its `__init__` does not run.
+`None` is a tree without leaves. The leaves of a dict come in the order of its sorted keys. `unflatten` gives a dict the
+order of keys of the original. A dict of a subclass, such as an OrderedDict, stays one. A dataclass is rebuilt from its
+fields, and its `__init__` does not run.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ class Structure:
 LEAF = Structure(None)
 EMPTY = Structure(type(None))
 
-_leaf_types: set[type] = set()  # types that were found to be no containers, which is slow to find
+_leaf_types: set[type] = set()  # types that are no containers; finding that out is slow
 
 
 def flatten(tree: Any) -> tuple[list, Structure]:

@@ -1,21 +1,17 @@
-"""The derivatives a user asks for: vjp, grad, value_and_grad; and the two ways to add an operation of one's own."""
+"""The derivatives that users ask for: `vjp`, `grad` and `value_and_grad`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mcgc import arrays
 from mcgc.arrays import is_array, is_dtype, namespace_of
 from mcgc.autodiff.engine import (
-    JointPrimitive,
     Node,
-    Primitive,
     Traced,
     backward,
     close_level,
     live,
-    newest_level,
     open_level,
-    record,
     strip,
     unwrap,
 )
@@ -23,20 +19,47 @@ from mcgc.autodiff.pytree import flatten, tree_map, unflatten
 from mcgc.errors import TraceError
 
 
-def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
-    """Evaluate `function(*args)` and return its value with the pullback of its derivative there.
+def vjp(function: Callable[..., Any], *args: Any, has_aux: bool = False) -> tuple:
+    """Evaluate `function(*args)`, and return its value and the pullback of its derivative.
 
-    For y = f(x) with Jacobian J the pullback maps a cotangent v, of the structure, shapes and dtypes of y, to the
-    tuple of vᵀJ for each argument, with the structure, shapes and dtypes of the arguments.
+    For y = f(x) with the Jacobian J, the pullback maps a cotangent v to vᵀJ.
 
-    The pullback may be called any number of times. Its results share no memory with each other, with v or the
-    arguments, so each may be changed in place. y and aux may share memory with the arguments, as what `function`
-    returns may; the pullback is no longer right after one of these was changed in place.
+    Parameters
+    ----------
+    function : callable
+        A function of pytrees of arrays that returns such a pytree.
+    *args : pytrees
+        The arguments x. Their leaves are arrays of float32 or float64, or Python floats.
+    has_aux : bool
+        Whether `function` returns a pair (y, aux), of which only y is differentiated.
 
-    Arguments and result are pytrees of float arrays or Python floats. With `has_aux`, `function` returns
-    `(y, aux)`, and `vjp` returns `(y, pullback, aux)`.
+    Returns
+    -------
+    y : pytree
+        The value of `function`.
+    pullback : callable
+        It takes v, which has the structure, shapes and dtypes of y. It returns a tuple with vᵀJ for each argument,
+        which has the structure, shapes and dtypes of the argument. It may be called any number of times.
+    aux : pytree
+        Only with `has_aux`.
 
-    Raises `TraceError` if a leaf of `args` is not floating-point, or if the cotangent does not fit the output.
+    Raises
+    ------
+    TraceError
+        If a leaf of `args` is not floating-point, or the cotangent does not fit y.
+
+    Notes
+    -----
+    Arrays that a pullback returns share no memory with each other, with v or with the arguments, so each may be changed
+    in place. y and aux may share memory with the arguments. The pullback is wrong after one of these was changed in
+    place.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> y, pullback = mcgc.vjp(lambda a, b: a * b, 3.0, 4.0)
+    >>> [float(g) for g in pullback(1.0)]
+    [4.0, 3.0]
     """
     leaves, structure = flatten(args)
     inputs = [_input(leaf) for leaf in leaves]
@@ -73,9 +96,9 @@ def vjp(function: Callable, *args: Any, has_aux: bool = False) -> tuple:
             for leaf, given in zip(out_leaves, cotangents, strict=True)
             if type(leaf) is Traced and leaf.level == level
         ]
-        found = [_or_zeros(g, x) for g, x in zip(backward(seeds, nodes), inputs, strict=True)]
-        taken = {arrays.memory_of(strip(x)) for x in (*inputs, *cotangents)}
-        return unflatten(structure, [g if type(g) is Traced else arrays.owned(g, taken) for g in found])
+        found = [or_zeros(g, x) for g, x in zip(backward(seeds, nodes), inputs, strict=True)]
+        used = {arrays.memory_of(strip(x)) for x in (*inputs, *cotangents)}
+        return unflatten(structure, [g if type(g) is Traced else arrays.owned(g, used) for g in found])
 
     value = unflatten(out_structure, values)
     return (value, pullback, aux) if has_aux else (value, pullback)
@@ -104,25 +127,49 @@ def _described(x: Any) -> str:
     return f"a value of type {type(x).__name__}"
 
 
-def _or_zeros(cotangent: Any, like: Any) -> Any:
+def or_zeros(cotangent: Any, like: Any) -> Any:
+    """Return `cotangent`, or zeros like the array `like` where it is None."""
     if cotangent is not None:
         return live(cotangent)
     value = strip(like)
     return namespace_of(value).zeros_like(value)
 
 
-def value_and_grad(function: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
-    """Return a function computing (f(x), ∇f(x)) of a scalar function f by one forward and one backward pass.
+def value_and_grad(
+    function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., tuple]:
+    """Return a function that computes f(x) and ∇f(x) of a scalar function f in one forward and one backward pass.
 
-    `argnums` tells which positional arguments to differentiate with respect to; the gradient has the structure,
-    shapes and dtypes of that argument, or is a tuple of such for a sequence of numbers. With `has_aux`, f returns
-    `(value, aux)` and the result is `((value, aux), gradient)`.
+    Parameters
+    ----------
+    function : callable
+        The function f, which returns a float scalar, or a pair (value, aux) with `has_aux`.
+    argnums : int or sequence of int
+        The positional arguments to differentiate with respect to.
+    has_aux : bool
+        Whether f returns a pair (value, aux).
 
-    The returned function raises `TraceError` if f's value is not a float scalar, or an argument is not float.
+    Returns
+    -------
+    callable
+        It takes the arguments of f and returns (value, gradient), or ((value, aux), gradient) with `has_aux`. The
+        gradient has the structure, shapes and dtypes of the argument. For a sequence of `argnums` it is a tuple.
+
+    Raises
+    ------
+    TraceError
+        The returned function raises it if the value is not a float scalar, or an argument is not floating-point.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> value, gradient = mcgc.value_and_grad(lambda x: x * x)(3.0)
+    >>> float(value), float(gradient)
+    (9.0, 6.0)
     """
 
     def evaluate(*args: Any, **options: Any) -> tuple:
-        value, pullback, *aux = vjp(*of_places(function, argnums, args, options), has_aux=has_aux)
+        value, pullback, *aux = vjp(*partial_function(function, argnums, args, options), has_aux=has_aux)
         gradients = pullback(_one(value))
         gradient = gradients if several(argnums) else gradients[0]
         return ((value, *aux) if has_aux else value), gradient
@@ -135,21 +182,23 @@ def several(argnums: int | Sequence[int]) -> bool:
     return hasattr(argnums, "__iter__")
 
 
-def of_places(function: Callable, argnums: int | Sequence[int], args: Sequence[Any], options: dict) -> tuple:
-    """Return `function` as a function of the arguments that `argnums` names, the others fixed; then those arguments."""
-    places: Any = tuple(argnums) if several(argnums) else (argnums,)  # type: ignore[arg-type]
-    if any(not 0 <= i < len(args) for i in places):
+def partial_function(
+    function: Callable[..., Any], argnums: int | Sequence[int], args: Sequence[Any], options: dict
+) -> tuple:
+    """Return `function` as a function of the arguments `argnums`, with the others fixed, and those arguments."""
+    indices: Any = tuple(argnums) if several(argnums) else (argnums,)  # type: ignore[arg-type]
+    if any(not 0 <= i < len(args) for i in indices):
         raise TraceError(
             f"argnums {argnums} names an argument that is not there: the call has {len(args)} positional ones"
         )
 
-    def of_parts(*parts: Any) -> Any:
+    def partial(*parts: Any) -> Any:
         full = list(args)
-        for i, part in zip(places, parts, strict=True):
+        for i, part in zip(indices, parts, strict=True):
             full[i] = part
         return function(*full, **options)
 
-    return of_parts, *(args[i] for i in places)
+    return partial, *(args[i] for i in indices)
 
 
 def _one(value: Any) -> Any:
@@ -167,10 +216,22 @@ def _one(value: Any) -> Any:
     return namespace_of(plain).ones_like(plain)
 
 
-def grad(function: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable:
-    """Return a function computing the gradient ∇f(x) of a scalar function f; options as in `value_and_grad`.
+def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Return a function that computes the gradient ∇f(x) of a scalar function f.
 
-    With `has_aux` the result is `(gradient, aux)`. Gradients nest: `grad(grad(f))` is the second derivative.
+    Parameters and errors are those of `value_and_grad`. Gradients nest: `grad(grad(f))` is the second derivative.
+
+    Returns
+    -------
+    callable
+        It takes the arguments of f and returns the gradient, or (gradient, aux) with `has_aux`.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> import numpy as np
+    >>> mcgc.grad(lambda x: mcgc.ops.sum(x * x))(np.array([1.0, 2.0]))
+    array([2., 4.])
     """
     evaluate = value_and_grad(function, argnums, has_aux)
 
@@ -182,72 +243,12 @@ def grad(function: Callable, argnums: int | Sequence[int] = 0, has_aux: bool = F
 
 
 def stop_gradient(tree: Any) -> Any:
-    """Return the pytree with plain arrays in place of traced ones: constants, as far as derivatives go."""
+    """Return the pytree with plain arrays in place of traced ones, so that derivatives take it as constant.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> float(mcgc.grad(lambda x: x * mcgc.stop_gradient(x))(3.0))
+    3.0
+    """
     return tree_map(strip, tree)
-
-
-def primitive(name: str, forward: Callable, *rules: Callable | None, joint: Callable | None = None) -> Primitive:
-    """Make a differentiable operation from a function of arrays and its derivative.
-
-    `forward(*args, **options)` computes on plain arrays. There is one rule for each positional argument, or None
-    where it has no derivative: `rule(out, *args, **options)` returns the linear map from the cotangent of the
-    output to the cotangent of that argument. Alternatively `joint` is a single rule whose map returns the
-    cotangents of all arguments, for operations with any number of arguments or outputs (a tuple of arrays).
-
-    Rules are differentiated in turn by higher orders, so they are written with mcgc.ops and operators.
-
-    Example: `cube = primitive("cube", lambda x: x * x * x, lambda out, x: lambda g: g * (3 * x * x))`.
-    """
-    return JointPrimitive(name, forward, (joint,)) if joint is not None else Primitive(name, forward, rules)
-
-
-class Body(NamedTuple):
-    """A faster way to compute a fused function: `forward(*args) -> (out, residuals)`, and its `pull` (see `fused`)."""
-
-    forward: Callable
-    pull: Callable
-
-
-def fused(definition: Callable, select: Callable[..., Body | None]) -> Callable:
-    """Return `definition`, an ordinary function of operations, computed by a kernel wherever one fits.
-
-    `select(*args, **options)` is asked with plain arrays and returns a `Body`, or None to run the definition.
-    `body.forward(*args, **options)` returns the output (an array or a tuple of arrays) and residuals;
-    `body.pull(residuals, places, *cotangents)` returns one cotangent for each positional argument, of which only
-    those at `places` are looked at.
-
-    The definition stays the meaning: it runs for arrays without a kernel, and is what higher orders differentiate.
-    """
-
-    def call(*args: Any, **options: Any) -> Any:
-        level = newest_level(args)
-        values = [unwrap(arg, level) for arg in args]
-        body = None if newest_level(values) else select(*values, **options)
-        if body is None:
-            return definition(*args, **options)
-        out, residuals = body.forward(*values, **options)
-        if not level:
-            return out
-        places = [i for i, arg in enumerate(args) if arg is not values[i]]
-
-        def pull(*cotangents: Any) -> list:
-            if newest_level(cotangents):
-                return _pull_by_definition(definition, values, options, places, cotangents)
-            every = body.pull(residuals, places, *cotangents)
-            return [every[i] for i in places]
-
-        return record(definition.__name__, level, [args[i] for i in places], out, pull)
-
-    call.__name__ = call.__qualname__ = definition.__name__
-    call.__doc__ = definition.__doc__
-    return call
-
-
-def _pull_by_definition(
-    definition: Callable, values: list, options: dict, places: list[int], cotangents: Sequence[Any]
-) -> list:
-    out, pullback = vjp(*of_places(definition, places, values, options))
-    if not isinstance(out, tuple):
-        return list(pullback(cotangents[0]))
-    filled = [_or_zeros(g, value) for g, value in zip(cotangents, out, strict=True)]
-    return list(pullback(tuple(filled)))

@@ -1,4 +1,4 @@
-"""Checks of an installation: kernels against their meaning, a device against the host, the engine against autograd."""
+"""Checks of an installation: kernels against references, a device against the host, the engine against autograd."""
 
 from mcgc.checks import device, engine, kernels
 

@@ -1,7 +1,7 @@
-"""Whether a device gives the numbers of the host: nets, solutions, training steps of every problem; and repeats them.
+"""Check that a device gives the numbers of the host, and repeats them: nets, solutions, training steps of each problem.
 
-`mcgc.checks.kernels` compares each compiled kernel by itself; here it is what they and the array library make of
-whole computations.
+`mcgc.checks.kernels` compares each compiled kernel by itself. Here whole computations are compared, of kernels and of
+the array library.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 from mcgc import losses, nets, train
 from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
 from mcgc.autodiff import hvp, ops, value_and_grad, vjp
-from mcgc.checks.kernels import Agreement, compared
+from mcgc.checks.kernels import Comparison, compare
 from mcgc.ode import DenseField, solve
 from mcgc.random import Key, fold_in, normal
 from mcgc.train import Problem, problems
@@ -27,25 +27,32 @@ STEP_SIZE = 0.1  # where steps are of equal size
 Results = Sequence[Array]
 
 
-def acceptance(device: Device) -> Iterator[Agreement]:
+def compare_device(device: Device) -> Iterator[Comparison]:
     """Compare `device` with the host, in float32 and float64, one computation after another.
 
-    A difference is in ulps of the largest element, as in `Agreement`; what is allowed is what the order of additions
-    may make of it in so many layers and steps, with some to spare. "repeated" computes twice on the device, to equal
-    bits; "together" compares members as one more axis with each by itself, both on the device. Equations are solved
-    in steps of equal size in float32, for there rounding has a say in what an adaptive solver does next.
+    Differences are in ulps of the largest element. Allowed is what the order of additions may make of it in so many
+    layers and steps, with some to spare. "repeated" computes twice on the device, to equal bits. "stacked" compares
+    members as one more axis with each by itself, both on the device. Equations are solved in steps of equal size in
+    float32, since rounding there decides what step an adaptive solver takes next.
+
+    Examples
+    --------
+    >>> from mcgc.arrays import HOST
+    >>> from mcgc.checks.device import compare_device
+    >>> next(compare_device(HOST)).kernel
+    'net'
     """
     for dtype in DTYPES:
         for name, (case, allowed) in CASES.items():
-            on = lambda place, case=case, dtype=dtype: lambda: case(dtype, place)
-            yield compared(name, device, dtype, allowed, on(device), on(HOST))
+            on = lambda there, case=case, dtype=dtype: lambda: case(dtype, there)
+            yield compare(name, device, dtype, allowed, on(device), on(HOST))
         for name, allowed in STEPS_ALLOWED.items():
-            run = lambda place, name=name, dtype=dtype, **how: lambda: steps(problems.get(name), dtype, place, **how)
+            run = lambda there, name=name, dtype=dtype, **how: lambda: steps(problems.get(name), dtype, there, **how)
             again = lambda run=run: [to_host(array) for array in run(device)()]
-            yield compared(name, device, dtype, allowed, run(device), run(HOST))
-            yield compared(f"{name}, repeated", device, dtype, 0.0, run(device), again)
+            yield compare(name, device, dtype, allowed, run(device), run(HOST))
+            yield compare(f"{name}, repeated", device, dtype, 0.0, run(device), again)
             alone = lambda run=run: [to_host(array) for array in run(device, members=MEMBERS, stacked=False)()]
-            yield compared(f"{name}, together", device, dtype, allowed, run(device, members=MEMBERS), alone)
+            yield compare(f"{name}, stacked", device, dtype, allowed, run(device, members=MEMBERS), alone)
 
 
 def _net(dtype: str, device: Device) -> Results:
@@ -85,10 +92,10 @@ def _solution(dtype: str, device: Device) -> Results:
 
 
 def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacked: bool = True) -> Results:
-    """Take three training steps of the recipe on made-up data, and return what they saw and came to.
+    """Take three training steps of the recipe on made-up data.
 
-    That is f and ∂g/∂φ of each step, φ, θ, and the mean of the gradients that Adam keeps; with the members in front,
-    if there are several, as one axis if `stacked`.
+    Returns f and ∂g/∂φ of each step, φ, θ, and Adam's mean of the gradients. Several members are the first axis, and
+    step together if `stacked`.
     """
     easy: dict[str, Any] = {"batch_size": 4, "warmup_epochs": 0}
     if "solver" in problem.options:
@@ -99,18 +106,24 @@ def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacke
     if stacked and members > 1:
         from mcgc.train._strategies import stacked_member
 
-        return _taken(task, stacked_member(several))
-    found = [_taken(task, member) for member in several]
+        return _take_steps(task, stacked_member(several))
+    found = [_take_steps(task, member) for member in several]
     return found[0] if members == 1 else [ops.stack(column) for column in zip(*found, strict=True)]
 
 
-def _taken(task: Task, member: Member) -> Results:
-    state, seen = member.state, []
+def _take_steps(task: Task, member: Member) -> Results:
+    state, estimates = member.state, []
     for batch in islice(minibatches(task, member, 1), STEPS):
         state, info = task.method().step(state, batch, fold_in(member.noise, state.steps))
-        seen += [info.smoothed, info.grad_log_lam]
+        estimates += [info.smoothed, info.grad_log_lam]
     xp = namespace_of(state.theta)
-    return xp.stack(seen[::2], axis=-1), xp.stack(seen[1::2], axis=-1), state.log_lam, state.theta, state.optimizer.mean
+    return (
+        xp.stack(estimates[::2], axis=-1),
+        xp.stack(estimates[1::2], axis=-1),
+        state.log_lam,
+        state.theta,
+        state.optimizer.mean,
+    )
 
 
 def _data(problem: Problem) -> Any:

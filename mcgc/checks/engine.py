@@ -1,8 +1,8 @@
-"""The same problems on HIPS autograd (Maclaurin, Duvenaud and Adams 2015), float64 on the CPU, to compare with.
+"""Compare training steps with a reference on HIPS autograd (Maclaurin, Duvenaud and Adams 2015), in float64 on the CPU.
 
-The nets, losses, Runge–Kutta steps, estimators and optimisers of this file are its own, and its derivatives are those
-of autograd. From the library it takes data: minibatches, the noise ε, and the sizes of the steps that its solver
-accepted, since a choice is not differentiated.
+The reference has nets, losses, Runge–Kutta steps, estimators and optimisers of its own, and the derivatives of
+autograd. The library gives it data: minibatches, the noise ε, and the sizes of the steps that the solver accepted,
+since a choice is not differentiated.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +16,7 @@ import numpy as np
 from mcgc import train
 from mcgc.arrays import HOST, Array
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for
+from mcgc.kernels import perturb
 from mcgc.ode import TABLEAUX, DenseField
 from mcgc.ode._integrate import Method, Plan, march
 from mcgc.optim import Optimizer, Update, adam
@@ -37,11 +37,23 @@ CAP = 2.0
 
 
 class Difference(NamedTuple):
-    """How far engine and reference are apart in training step number `step`, from 1 on.
+    """How far engine and reference are apart in one training step.
 
-    The largest absolute difference relative to the largest element of the reference: of the estimates of the loss
-    and of its gradients, that of θ for the weights and the biases of each layer by themselves, since those of the
-    first layers may be small, and that of φ with and without β; and of θ and φ after the step.
+    Each is the largest absolute difference relative to the largest element of the reference.
+
+    Parameters
+    ----------
+    step : int
+        The number of the step, from 1 on.
+    loss : float
+        That of the estimate of the loss.
+    grad_theta : float
+        That of the gradient of θ. Weights and biases of each layer are compared by themselves, since those of the first
+        layers may be small.
+    grad_log_lam : float
+        That of the gradient of φ, with β or without.
+    theta, log_lam : float
+        Those of θ and φ after the step.
     """
 
     step: int
@@ -80,13 +92,30 @@ class Estimate(NamedTuple):
 
 
 def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list[Difference]:
-    """Take `steps` steps of Algorithm 2 with the engine and with the reference, and return how far they are apart.
+    """Take the first training steps with the engine and with the reference, and return how far they are apart.
 
-    They are the first steps of `mcgc.train.fit` of `problem` on `data`, in float64, whatever the settings' dtype. Both
-    start from the same θ, and go on from their own.
+    Both start from the same θ, and go on from their own.
 
-    Raises `InputError` if there is no reference for the problem or the estimator, or the settings are of plain
-    descent or out of range.
+    Parameters
+    ----------
+    problem : Problem
+        One of the library's problems.
+    settings : Settings
+        The recipe. Its dtype is not used: both compute in float64.
+    data : Any
+        The dataset, as for `mcgc.train.fit`.
+    steps : int
+        The number of steps.
+
+    Returns
+    -------
+    list of Difference
+        One for each step.
+
+    Raises
+    ------
+    InputError
+        If there is no reference for the problem or the estimator, or the settings are of plain descent or out of range.
     """
     if problem.name not in SIZES or settings.estimator not in SIGNS:
         raise InputError(f"no reference for {settings.estimator!r} on {problem.name!r}: choose from {', '.join(SIZES)}")
@@ -134,7 +163,7 @@ def _remembering(optimizer: Optimizer) -> Optimizer:
 
 def _points(engine: Any, settings: Settings, key: Key) -> list[np.ndarray]:
     """Return the points that the engine's next step evaluates, to the bit: other roundings could choose other steps."""
-    perturb, root = kernels_for(engine.theta).perturb, np.exp(engine.log_lam / 2)
+    root = np.exp(engine.log_lam / 2)
     keys = [fold_in(key, j) for j in range(settings.num_samples)]
     return [perturb(engine.theta, sign * root, k)[0] for k in keys for sign in SIGNS[settings.estimator]]
 
@@ -200,8 +229,8 @@ def _estimate(state: State, settings: Settings, batch: Any, key: Key, plans: Seq
         ]
     grad_theta = np.mean([gradient for points in found for _, gradient in points], axis=0)
     grad_log_lam = float(np.mean(slopes))
-    pull = settings.beta * m * np.exp(state.log_lam - settings.log_lam0)
-    return Estimate(float(np.mean(losses)), grad_theta, grad_log_lam, grad_log_lam + pull)
+    penalty = settings.beta * m * np.exp(state.log_lam - settings.log_lam0)
+    return Estimate(float(np.mean(losses)), grad_theta, grad_log_lam, grad_log_lam + penalty)
 
 
 def _baselines(losses: np.ndarray, past: Sequence[float]) -> np.ndarray:

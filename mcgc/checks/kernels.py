@@ -1,4 +1,4 @@
-"""Whether each kernel gives the numbers of its meaning, to rounding, on this machine and its devices."""
+"""Check that each kernel gives the numbers of its reference up to rounding, on this machine and its devices."""
 
 import math
 import time
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from mcgc import losses, nets
+from mcgc import kernels, losses, nets
 from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
 from mcgc.autodiff import value_and_grad, vjp
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import reference
 from mcgc.ode import DenseField, solve
 from mcgc.random import Key, normal
 
@@ -17,16 +17,26 @@ SIZES = (5, 50, 50, 50, 3)
 ROWS = 7
 COUNT = 10_001  # of the elements of a vector: no multiple of a tile
 
-Case = tuple[Callable[[], Any], Callable[[], Any]]  # the body's result and the meaning's, each a tuple of arrays
+Case = tuple[Callable[[], Any], Callable[[], Any]]  # the kernel and its reference, each a function to arrays
 
 
-class Agreement(NamedTuple):
-    """What came of comparing one kernel, on one device and in one dtype, with its meaning on the host.
+class Comparison(NamedTuple):
+    """The result of comparing one kernel, or one computation, with its reference on the host.
 
-    `difference` is the largest absolute difference between body and meaning, in ulps of the largest element of the
-    meaning's array (∞ if integers differ), and `allowed` what rounding may make of it. `seconds` is what the first
-    call took: to compile the body, or to read it from Numba's cache, and to run it. `error` is what it raised instead,
-    or None.
+    Parameters
+    ----------
+    kernel : str
+        What was compared.
+    device, dtype : str
+        Where and in which dtype it was computed.
+    difference : float
+        The largest absolute difference, in ulps of the largest element of the array. It is ∞ if integers differ.
+    allowed : float
+        The difference that rounding may make.
+    seconds : float
+        The time of the first call: to compile the kernel or to read it from Numba's cache, and to run it.
+    error : str, optional
+        The error that it raised instead.
     """
 
     kernel: str
@@ -39,40 +49,49 @@ class Agreement(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether the body returned the meaning's numbers; a NaN does not agree."""
+        """Whether the difference is allowed. NaN is not, nor is an error."""
         return self.error is None and self.difference <= self.allowed
 
 
-def agreements(device: Device = HOST) -> Iterator[Agreement]:
-    """Compare every kernel that there is for arrays on `device` with its meaning, in float32 and float64."""
+def compare_kernels(device: Device = HOST) -> Iterator[Comparison]:
+    """Compare every kernel for arrays on `device` with its reference, in float32 and float64.
+
+    Examples
+    --------
+    >>> from mcgc.checks.kernels import compare_kernels
+    >>> all(comparison.agrees for comparison in compare_kernels())
+    True
+    """
     for name, (case, allowed) in CASES.items():
         for dtype in DTYPES:
-            if device == HOST or name in EVERYWHERE:
-                yield compared(name, device, dtype, allowed, *case(dtype, device))
+            if device == HOST or name in ON_EVERY_DEVICE:
+                yield compare(name, device, dtype, allowed, *case(dtype, device))
 
 
-def compared(
-    name: str, device: Device, dtype: str, allowed: float, body: Callable[[], Any], meaning: Callable[[], Any]
-) -> Agreement:
-    """Return what comes of comparing the arrays of `body()`, computed on `device`, with those of `meaning()`."""
+def compare(
+    name: str, device: Device, dtype: str, allowed: float, body: Callable[[], Any], expected: Callable[[], Any]
+) -> Comparison:
+    """Compare the arrays of `body()`, computed on `device`, with those of `expected()`, computed on the host."""
     difference, seconds, message, began = math.nan, math.nan, None, time.perf_counter()
     try:
         ours = [to_host(array) for array in body()]
         seconds = time.perf_counter() - began
-        difference = _largest([_ulps(a, b) for a, b in zip(ours, meaning(), strict=True)])
-    except Exception as error:  # whatever the compiler or the processor lacks is the answer
+        difference = _largest([_ulps(a, b) for a, b in zip(ours, expected(), strict=True)])
+    except Exception as error:  # whatever the compiler or the processor lacks is the result
         message = f"{type(error).__name__}: {error}".splitlines()[0]
-    return Agreement(name, device.name, dtype, difference, allowed, seconds, message)
+    return Comparison(name, device.name, dtype, difference, allowed, seconds, message)
 
 
-def _ulps(ours: Any, meaning: Any) -> Array:
-    xp = namespace_of(meaning)
-    if (ours.shape, ours.dtype) != (meaning.shape, meaning.dtype):
-        raise TypeError(f"{ours.dtype} of shape {ours.shape}, where {meaning.dtype} of shape {meaning.shape} is meant")
-    if xp.isdtype(meaning.dtype, "integral"):
-        return xp.asarray(0.0 if xp.all(ours == meaning) else math.inf)
-    unit = xp.finfo(meaning.dtype).eps * xp.max(xp.abs(meaning))
-    return xp.max(xp.abs(ours - meaning)) / unit
+def _ulps(ours: Any, expected: Any) -> Array:
+    xp = namespace_of(expected)
+    if (ours.shape, ours.dtype) != (expected.shape, expected.dtype):
+        raise TypeError(
+            f"{ours.dtype} of shape {ours.shape}, where {expected.dtype} of shape {expected.shape} was expected"
+        )
+    if xp.isdtype(expected.dtype, "integral"):
+        return xp.asarray(0.0 if xp.all(ours == expected) else math.inf)
+    unit = xp.finfo(expected.dtype).eps * xp.max(xp.abs(expected))
+    return xp.max(xp.abs(ours - expected)) / unit
 
 
 def _largest(values: list) -> float:
@@ -82,24 +101,22 @@ def _largest(values: list) -> float:
 def _perturb(dtype: str, device: Device) -> Case:
     theta = normal(Key(0), (COUNT,), dtype)
     there, scale = to_device(theta, device), to_device(0.3, device, dtype)
-    return lambda: kernels_for(there).perturb(there, scale, Key(1)), lambda: reference.perturb(
-        theta, to_host(scale), Key(1)
-    )
+    return lambda: kernels.perturb(there, scale, Key(1)), lambda: reference.perturb(theta, to_host(scale), Key(1))
 
 
 def _noise_dot(dtype: str, device: Device) -> Case:
     # the noise itself as the gradient: no term cancels another, and every one that is lost shows
     eps = normal(Key(1), (COUNT,), dtype)
     there = to_device(eps, device)
-    return lambda: (kernels_for(there).noise_dot(there, Key(1)),), lambda: (reference.noise_dot(eps, Key(1)),)
+    return lambda: (kernels.noise_dot(there, Key(1)),), lambda: (reference.noise_dot(eps, Key(1)),)
 
 
 def _adam(dtype: str, device: Device) -> Case:
     theta, gradient, mean = (normal(Key(i), (COUNT,), dtype) for i in range(3))
     arrays = (theta, gradient, mean, mean * mean)
     there = [to_device(array, device) for array in arrays]
-    of = lambda kernels, arrays: kernels.adam(*arrays, 7, 0.01, 0.9, 0.999, 1e-8)
-    return lambda: of(kernels_for(there[0]), there), lambda: of(reference, arrays)
+    of = lambda adam, arrays: adam(*arrays, 7, 0.01, 0.9, 0.999, 1e-8)
+    return lambda: of(kernels.adam, there), lambda: of(reference.adam, arrays)
 
 
 def _matmul(dtype: str, device: Device) -> Case:
@@ -180,12 +197,12 @@ def _solve(dtype: str, device: Device) -> Case:
         return (ys, *pullback(cotangent), stats.accepted, stats.rejected)
 
     whole: Any = SimpleNamespace(solve_whole=field.solve_whole)  # no function: it cannot be solved step by step instead
-    if kernels_for(theta) is reference:  # without the compiler there is no other way
+    if kernels.platform(theta) is None:  # without the compiler there is no other way
         whole = field
     return lambda: of(whole), lambda: of(lambda t, y, params: field(t, y, params))
 
 
-EVERYWHERE = ("perturb", "noise_dot", "adam")
+ON_EVERY_DEVICE = ("perturb", "noise_dot", "adam")
 CASES: Mapping[str, tuple[Callable[[str, Device], Case], float]] = {
     "perturb": (_perturb, 16.0),
     "noise_dot": (_noise_dot, 16.0),

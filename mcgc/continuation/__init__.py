@@ -1,10 +1,10 @@
-"""Gaussian continuation: estimators of the smoothed objective, its descent, the annealing of λ, and `minimize`."""
+"""Gaussian continuation: estimators of the smoothed objective, descent on it, schedules of λ, and `minimize`."""
 
 from mcgc.continuation import annealing, estimators, smoothing
 from mcgc.continuation._minimize import continuation_method, minimize
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
 from mcgc.continuation.annealing import SCHEDULES
-from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, estimate
+from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, Sample, estimate
 
 __all__ = [
     "ESTIMATORS",
@@ -13,6 +13,8 @@ __all__ = [
     "Estimate",
     "Estimator",
     "Info",
+    "Objective",
+    "Sample",
     "State",
     "adapt_samples",
     "annealing",

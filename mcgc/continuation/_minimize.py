@@ -13,7 +13,7 @@ from mcgc._integers import whole
 from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, to_device, to_host
 from mcgc.continuation._step import continuation
 from mcgc.continuation.annealing import bounded, geometric
-from mcgc.continuation.estimators import Estimator, evaluator
+from mcgc.continuation.estimators import Estimator, Objective, evaluator
 from mcgc.errors import InputError
 from mcgc.optim import adam
 from mcgc.random import Key, fold_in
@@ -22,12 +22,12 @@ POLISHED, NOT_POLISHED, NOT_FINITE, STOPPED = 0, 1, 2, 99  # the last as SciPy h
 
 
 def minimize(
-    fun: Callable,
+    fun: Callable[..., Any],
     x0: Any,
     args: tuple = (),
     *,
     jac: Any = None,
-    callback: Callable | None = None,
+    callback: Callable[..., Any] | None = None,
     tol: float = 1e-6,
     maxiter: int = 1000,
     seed: int = 0,
@@ -41,27 +41,77 @@ def minimize(
     num_samples: int = 4,
     batched: bool = False,
 ) -> Any:
-    """Minimise `fun(x, *args)` from `x0`, (m,), by Gaussian continuation and a local search; return an OptimizeResult.
+    """Minimise a function by Gaussian continuation and a local search.
 
-    g(θ, λ) = E f(θ + √λ ε) is minimised by `maxiter` steps of Adam while λ is held at λ₀ = `lam0` for `warmup` steps,
-    by default a quarter of them, and then falls geometrically to λ₀ · `shrink`. √λ₀ is the length over which f is
-    smoothed: of the order of the distance to be searched. The rate of θ is `learning_rate` · √λ, in units of the noise.
-    With a `learning_rate_lam`, φ = log λ descends too, by Adam at that rate with the weight `beta` of its pull, and the
-    geometric path is its upper bound (Iwakiri et al. 2022). From where this ends, L-BFGS-B descends on f itself until
-    no element of ∇f is above `tol`, or f no longer falls by more than its rounding.
+    `maxiter` steps of Adam minimise g(θ, λ) = E f(θ + √λ ε). λ is held at λ₀ for `warmup` steps, and then falls
+    geometrically to λ₀ · `shrink`. From where this ends, L-BFGS-B descends on f itself until no element of ∇f is above
+    `tol`, or f no longer falls by more than its rounding. The result is a local minimiser of f. It is the global one
+    only as far as the path of minimisers of g leads there.
 
-    `jac` says where ∇f comes from: None or "engine", by mcgc from a `fun` of mcgc.ops or NumPy; True, `fun` returns
-    (f, ∇f); a function `jac(x, *args)`; "none" or False, from values alone, in which case the local search takes finite
-    differences. `estimator` and `num_samples` are those of `mcgc.continuation`; without gradients, those of the names
-    with "score". With `batched`, `fun` maps points (n, m) to values (n,), and so do gradients; it is much the faster.
+    Parameters
+    ----------
+    fun : function (x, *args) → float
+        f. With `batched`, it maps points (n, m) to values (n,).
+    x0 : array of shape (m,)
+        The start. float32 and float64 keep dtype and device. Integers and sequences of numbers become float64.
+    args : tuple
+        Further arguments of `fun` and `jac`.
+    jac : None, "engine", True, function, False or "none"
+        Where ∇f comes from. None or "engine": mcgc differentiates a `fun` of mcgc.ops or NumPy. True: `fun` returns
+        (f, ∇f). A function: jac(x, *args). False or "none": from values alone; the local search then takes finite
+        differences.
+    callback : function, optional
+        `callback(x)` is called after each step of the continuation, or with the keyword `intermediate_result` if its
+        parameter has that name. It may raise StopIteration to end the run.
+    tol : float
+        The largest element of ∇f at which the local search ends.
+    maxiter : int
+        The number of steps of the continuation.
+    seed : int
+        The seed of the noise.
+    lam0 : float
+        λ₀. √λ₀ is the length over which f is smoothed: of the order of the distance to be searched.
+    shrink : float
+        The fraction of λ₀ to which λ falls.
+    learning_rate : float
+        The rate of θ in units of √λ, the size of the noise.
+    learning_rate_lam : float, optional
+        The rate of φ = log λ. With it φ descends too, by Adam, and the geometric path is its upper bound [1]_.
+    beta : float
+        The weight of the term that draws λ towards zero, for a learned λ.
+    warmup : int, optional
+        The number of steps with λ = λ₀. By default a quarter of `maxiter`.
+    estimator : str or Estimator, optional
+        As for `mcgc.continuation.estimate`. By default "antithetic", or "antithetic-score" without gradients.
+    num_samples : int
+        The number of draws a step.
+    batched : bool
+        Whether `fun` and the gradients take all points of a step at once. This is much the faster.
 
-    x0 of float32 or float64 keeps dtype and device; integers and sequences of numbers become float64. `callback(x)` is
-    called after each step of the continuation, or with the keyword `intermediate_result` if that is its parameter's
-    name; it may raise StopIteration to end the run. The result has x, fun, jac (where there are gradients), nit (steps
-    and iterations of the local search), nfev and njev (points evaluated), log_lam (the path of φ), success, status and
-    message. It is a local minimiser of f, and the global one only as far as the path of minimisers of g leads there.
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        x, fun, jac (where there are gradients), nit (steps, and iterations of the local search), nfev and njev (points
+        evaluated), log_lam (the path of φ), success, status and message.
 
-    Raises `InputError` if an option cannot be used, or `fun` is not one that the engine can differentiate.
+    Raises
+    ------
+    InputError
+        If an option cannot be used, or the engine cannot differentiate `fun`.
+
+    References
+    ----------
+    .. [1] Iwakiri et al. (2022), Single loop Gaussian homotopy method for non-convex optimization.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgc
+    >>> from mcgc import ops
+    >>> rastrigin = lambda x: ops.sum(x**2 + 10 * (1 - ops.cos(2 * np.pi * x)), axis=-1)
+    >>> found = mcgc.minimize(rastrigin, [3.0, 3.0], batched=True)
+    >>> bool(found.fun < 1e-9)
+    True
     """
     source = _source(jac)
     theta, args = _start(x0), args if isinstance(args, tuple) else (args,)
@@ -106,7 +156,7 @@ def minimize(
 
 
 def continuation_method(
-    fun: Callable,
+    fun: Callable[..., Any],
     x0: Any,
     args: tuple = (),
     jac: Any = None,
@@ -114,19 +164,44 @@ def continuation_method(
     hessp: Any = None,
     bounds: Any = None,
     constraints: Any = (),
-    callback: Callable | None = None,
+    callback: Callable[..., Any] | None = None,
     tol: float | None = None,
     gradient_free: bool = False,
     disp: bool = False,
     **options: Any,
 ) -> Any:
-    """`minimize` as a method of SciPy: `scipy.optimize.minimize(fun, x0, method=mcgc.continuation_method)`.
+    """Minimise as a method of SciPy: `scipy.optimize.minimize(fun, x0, method=mcgc.continuation_method)`.
 
-    `options` are those of `minimize`; `tol`, `maxiter`, `disp` and `callback` mean what they do in SciPy. SciPy passes
-    no strings as `jac`, so `options={"gradient_free": True}` stands for jac="none". A Hessian is not used. Bounds that
-    are all None or infinite, and constraints that are empty, are none.
+    Parameters
+    ----------
+    fun, x0, args, jac, callback, tol : Any
+        As for `minimize`.
+    hess, hessp : Any
+        Not used.
+    bounds, constraints : Any
+        None. Bounds may be infinite, and constraints an empty sequence.
+    gradient_free : bool
+        Whether to do without gradients, as jac="none" does. SciPy passes no strings as `jac`.
+    disp : bool
+        Whether to print the message, f and the counts.
+    **options : Any
+        The other options of `minimize`.
 
-    Raises `InputError` for other bounds and constraints, which a Gaussian does not respect, and as `minimize` does.
+    Raises
+    ------
+    InputError
+        For other bounds and constraints, which the noise does not respect, and as `minimize` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.optimize
+    >>> import mcgc
+    >>> bowl = lambda x: (x**2).sum()
+    >>> options = {"maxiter": 50, "gradient_free": True}
+    >>> found = scipy.optimize.minimize(bowl, [1.0, 2.0], method=mcgc.continuation_method, options=options)
+    >>> bool(found.fun < 1e-9)
+    True
     """
     if not (_boundless(bounds) and (constraints is None or (isinstance(constraints, Sized) and not len(constraints)))):
         raise InputError(
@@ -147,7 +222,7 @@ def continuation_method(
 
 
 def _boundless(bounds: Any) -> bool:
-    """Tell whether bounds as SciPy takes them, pairs for each variable or a `Bounds`, are none."""
+    """Tell whether bounds as SciPy has them, pairs for each variable or a `Bounds`, are none."""
     if bounds is None:
         return True
     lows, highs = (bounds.lb, bounds.ub) if hasattr(bounds, "lb") else ([pair[i] for pair in bounds] for i in (0, 1))
@@ -173,8 +248,10 @@ def _start(x0: Any) -> Array:
     return theta
 
 
-def _objective(fun: Callable, jac: Any, args: tuple, like: Array, batched: bool, calls: dict[str, int]) -> Callable:
-    """Return the objective of `continuation`, which counts the points it is asked for in `calls`."""
+def _objective(
+    fun: Callable[..., Any], jac: Any, args: tuple, like: Array, batched: bool, calls: dict[str, int]
+) -> Objective:
+    """Return the objective of `continuation`. It counts in `calls` the points at which it is evaluated."""
     xp, device, source = namespace_of(like), device_of(like), _source(jac)
 
     def array(value: Any, shape: tuple) -> Array:
@@ -195,7 +272,7 @@ def _objective(fun: Callable, jac: Any, args: tuple, like: Array, batched: bool,
     return objective
 
 
-def _reporter(callback: Callable | None) -> Callable[[Array, Array], None]:
+def _reporter(callback: Callable[..., Any] | None) -> Callable[[Array, Array], None]:
     if callback is None:
         return lambda theta, smoothed: None
     if "intermediate_result" not in inspect.signature(callback).parameters:
@@ -212,15 +289,15 @@ def _copy(theta: Array) -> Array:
 
 
 class _Search(NamedTuple):
-    """f without noise, and the local search on it: the start, `evaluator` of f, if it has gradients, and its calls."""
+    """The local search on f without noise, and what it needs: the `evaluator` of f, and the count of its calls."""
 
     start: Array
-    evaluate: Callable
+    evaluate: Callable[[list[Array], Any], list[tuple]]
     has_gradients: bool
     calls: dict[str, int]
 
-    def check(self, fun: Callable, args: tuple, batched: bool) -> None:
-        """Raise `InputError` if the engine cannot differentiate `fun`, and its own error if it cannot be called."""
+    def check(self, fun: Callable[..., Any], args: tuple, batched: bool) -> None:
+        """Raise `InputError` if the engine cannot differentiate `fun`. A `fun` that fails raises its own error."""
         try:
             self.evaluate([self.start], None)
         except Exception as error:
@@ -232,14 +309,14 @@ class _Search(NamedTuple):
             ) from error
 
     def result(self, theta: Array, path: Any, stopped: bool, tol: float) -> Any:
-        """Return the OptimizeResult of a local search from `theta`, or of `theta` itself if the run was `stopped`."""
+        """Return the result of a local search from `theta`, or of `theta` itself if the run was `stopped`."""
         from scipy import optimize
 
-        place = Device("", namespace_of(theta), device_of(theta))
-        dtype = "float32" if theta.dtype == place.namespace.float32 else "float64"
+        device = Device("", namespace_of(theta), device_of(theta))
+        dtype = "float32" if theta.dtype == device.namespace.float32 else "float64"
 
         def f(x: Any) -> Any:
-            value, slope, _ = self.evaluate([to_device(x, place, dtype)], None)[0]
+            value, slope, _ = self.evaluate([to_device(x, device, dtype)], None)[0]
             value = float(to_host(value))
             return (value, to_host(slope).astype("float64")) if self.has_gradients else value
 
@@ -252,9 +329,9 @@ class _Search(NamedTuple):
         elif stopped:
             found.update(fun=first[0], status=STOPPED, message="`callback` raised `StopIteration`.")
         else:
-            limits = {"gtol": tol, "ftol": 4 * float(place.namespace.finfo(theta.dtype).eps), "maxls": 50}
+            limits = {"gtol": tol, "ftol": 4 * float(device.namespace.finfo(theta.dtype).eps), "maxls": 50}
             local = optimize.minimize(f, x, jac=self.has_gradients or None, method="L-BFGS-B", options=limits)
-            found.update(x=to_device(local.x, place, dtype), fun=float(local.fun), nit=steps + local.nit)
+            found.update(x=to_device(local.x, device, dtype), fun=float(local.fun), nit=steps + local.nit)
             found.update(success=bool(local.success), status=POLISHED if local.success else NOT_POLISHED)
             found.message = f"Continuation, then a local search: {local.message}"
             first = (local.fun, local.jac)

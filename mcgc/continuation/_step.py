@@ -1,8 +1,9 @@
 """Gaussian continuation: one step of Algorithm 2, on the smoothed objective g(θ, λ) = E f(θ + √λ ε), ε ~ N(0, I).
 
 Both θ and φ = log λ descend along stochastic estimates of the gradients of g (eq. 3, 7;
-`mcgc.continuation.estimators`). Each has an optimiser of its own. A term β pulls λ towards zero (eq. 12). A schedule
-that does not learn λ is an optimiser of φ that ignores the gradient (`mcgc.continuation.annealing`).
+`mcgc.continuation.estimators`). Each has an optimiser of its own. A term with the weight β draws λ towards zero
+(eq. 12). A schedule that does not learn λ is an optimiser of φ that ignores the gradient
+(`mcgc.continuation.annealing`).
 """
 
 import math
@@ -10,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc._integers import whole
-from mcgc.arrays import Array, as_floats, device_of, is_array, namespace_of
-from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, estimate, evaluator
+from mcgc._shapes import Array, Float
+from mcgc.arrays import as_floats, device_of, is_array, namespace_of
+from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, estimate, evaluator
 from mcgc.errors import InputError
 from mcgc.optim import Optimizer, apply_updates
 from mcgc.random import Keys
@@ -33,14 +35,26 @@ DECAY = 0.98  # of the running means: they remember about the last 50 steps
 
 
 class State(NamedTuple):
-    """θ (m,), φ = log λ (), the states of both optimisers, and the number of steps taken.
+    """The state of an optimisation. Members are a leading axis of all arrays.
 
-    `moments` (3,) are the decayed means, from zero, of the estimates of g, of ∂g/∂φ and of its square; `capped` () is
-    the number of steps whose φ met the cap. Plain descent has neither. Members are a leading axis of all arrays.
+    Parameters
+    ----------
+    theta : array of shape (m,)
+        The parameters θ.
+    log_lam : array of shape ()
+        φ = log λ.
+    optimizer, optimizer_lam : pytree
+        The states of both optimisers.
+    steps : int
+        The number of steps so far.
+    moments : array of shape (3,), or () for plain descent
+        The decayed means, from zero, of the estimates of g, of ∂g/∂φ and of its square.
+    capped : array of shape (), or () for plain descent
+        The number of steps whose φ met the cap.
     """
 
-    theta: Array
-    log_lam: Array
+    theta: Float[Array, "*members m"]
+    log_lam: Float[Array, "*members"]
     optimizer: Any
     optimizer_lam: Any
     steps: int
@@ -49,28 +63,38 @@ class State(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What a step saw: the estimate of g at the state before it, of ∂g/∂φ without and with β, and the aux list.
+    """What a step estimated, at the state before it. Arrays are on the device of θ; members are a leading axis.
 
-    `means` (..., 3) are those of the estimates of g, of ∂g/∂φ and of its square over about the last 50 steps, this one
-    included; `capped` is the number of steps so far whose φ met the cap; `gap` is the estimate of g less f(θ), where
-    that was asked for. All are arrays on the device of θ, the others 0-dimensional or (members,), or None where there
-    is no such number.
+    Parameters
+    ----------
+    smoothed : array of shape ()
+        The estimate of g.
+    grad_log_lam, grad_log_lam_total : array of shape ()
+        The estimate of ∂g/∂φ, without and with the term of β.
+    aux : list
+        The aux of each evaluation.
+    means : array of shape (3,), optional
+        The means of the estimates of g, of ∂g/∂φ and of its square over about the last 50 steps, this one included.
+    capped : array of shape (), optional
+        The number of steps so far whose φ met the cap.
+    gap : array of shape (), optional
+        The estimate of g less f(θ), where that was asked for.
     """
 
-    smoothed: Array
-    grad_log_lam: Array
-    grad_log_lam_total: Array
+    smoothed: Float[Array, "*members"]
+    grad_log_lam: Float[Array, "*members"]
+    grad_log_lam_total: Float[Array, "*members"]
     aux: list
-    means: Array | None = None
+    means: Float[Array, "*members 3"] | None = None
     capped: Array | None = None
-    gap: Array | None = None
+    gap: Float[Array, "*members"] | None = None
 
     @property
     def ratio(self) -> Array | None:
         """The signal-to-noise ratio of the estimates of ∂g/∂φ, |mean| / standard deviation, from `means`.
 
-        The variance is taken to be no less than its rounding: it is 1/√ε of the dtype where there is no spread, as in
-        the first step.
+        The variance is at least its own rounding. Where there is no spread, as in the first step, the ratio is 1/√ε for
+        the ε of the dtype.
         """
         if self.means is None:
             return None
@@ -81,10 +105,15 @@ class Info(NamedTuple):
 
 
 class Continuation(NamedTuple):
-    """Algorithm 2 for one objective: `init(theta) -> State` and `step(state, batch, key) -> (State, Info)`, pure.
+    """A method for one objective: two pure functions.
 
-    θ, (m,) or (members, m), may be a sequence of numbers, or of integers (`mcgc.arrays.as_floats`); `init` raises
-    `InputError` if it is neither.
+    Parameters
+    ----------
+    init : function (theta) → State
+        θ, (m,) or (members, m), may be a sequence of numbers, or of integers. `InputError` refuses anything else.
+    step : function (state, batch, key) → (State, Info)
+        One step. `key` must be a different one each step, such as fold_in(run_key, state.steps). Members have a tuple
+        of keys.
     """
 
     init: Callable[[Array], State]
@@ -92,7 +121,7 @@ class Continuation(NamedTuple):
 
 
 def continuation(
-    objective: Callable,
+    objective: Objective,
     optimizer: Optimizer,
     optimizer_lam: Optimizer,
     *,
@@ -109,21 +138,60 @@ def continuation(
     scaled: bool = False,
     gap: bool = False,
 ) -> Continuation:
-    """Return Algorithm 2 of the paper, with λ = exp φ, for `objective(theta, batch)`.
+    """Return Algorithm 2 of the paper, with λ = exp φ.
 
-    A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`, which `estimator`, `num_samples`, `has_aux`, `gradient` and
-    `batched` are for), adds to the latter the pull towards λ = 0, and hands both to their optimisers. With β = `beta`
-    the pull is βm exp(φ − φ₀), β in units of 1/λ₀, if `relative`, else βmλ (eq. 12). φ starts at φ₀ = `log_lam0` and is
-    held there for the first `warmup` steps; it never exceeds φ₀ + `cap`: what the optimiser would put above is put
-    there, so noise and gradient both belong to the λ that is reported. The baseline of an estimator that takes one is,
-    for one sample, the decayed mean of f in the steps before. With `scaled`, the optimiser's step of θ is multiplied by
-    √(λ/λ₀), so that it narrows as the kernel does. With `gap`, each step evaluates f(θ) too, and tells the gap g − f.
+    A step estimates ∂g/∂θ and ∂g/∂φ (see `estimate`). It adds to the latter the term of β, which draws λ towards zero.
+    It hands both to their optimisers. The baseline of an estimator with one sample is the decayed mean of f in the
+    steps before.
 
-    `key` must be a different one each step, such as fold_in(run_key, state.steps). A state does not depend on
-    `num_samples`: a method of another number goes on with it (`adapt_samples`). Members of an ensemble step together
-    from θ (members, m), with a tuple of their keys and an objective that gives f of each (see `estimate`).
+    Parameters
+    ----------
+    objective : Objective
+        f(θ, batch). Members step together from θ (members, m), with an objective that gives f of each.
+    optimizer, optimizer_lam : Optimizer
+        The optimisers of θ and of φ. A schedule of `mcgc.continuation.annealing` may stand for the second.
+    log_lam0 : float
+        φ₀, the start of φ.
+    estimator, num_samples, has_aux, gradient, batched
+        As for `estimate`. A state does not depend on `num_samples`: a method of another number goes on with it
+        (`adapt_samples`).
+    beta : float
+        The weight β ≥ 0 of the term.
+    relative : bool
+        Whether β is in units of 1/λ₀. Then the term is βm exp(φ − φ₀), else βmλ (eq. 12).
+    cap : float
+        φ never exceeds φ₀ + cap. What the optimiser would put above is put there, so noise and gradient belong to the
+        λ that is reported.
+    warmup : int
+        The number of steps at the start in which φ is held at φ₀.
+    scaled : bool
+        Whether the updates of θ are multiplied by √(λ/λ₀), so that they narrow as the kernel does.
+    gap : bool
+        Whether each step evaluates f(θ) too, for `Info.gap`.
 
-    Raises `InputError` if an option is out of its range.
+    Raises
+    ------
+    InputError
+        If an option is out of its range.
+
+    References
+    ----------
+    Ilersich and Nair (2024), Deep learning with Gaussian continuation, Algorithm 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import Key, fold_in, ops
+    >>> from mcgc.continuation import continuation
+    >>> from mcgc.optim import adam
+    >>> rough = lambda theta, batch: ops.sum(theta**2 / 20 + 1 - ops.cos(2 * np.pi * theta))
+    >>> options = {"log_lam0": 0.0, "estimator": "pathwise", "num_samples": 4, "beta": 0.03}
+    >>> method = continuation(rough, adam(0.05), adam(0.02), **options)
+    >>> state = method.init(np.asarray([3.0, -2.0]))
+    >>> for i in range(2000):
+    ...     state, info = method.step(state, None, fold_in(Key(0), i))
+    >>> bool(np.all(abs(state.theta) < 0.1))
+    True
     """
     for name, value in (("beta", beta), ("cap", cap)):
         if not 0 <= value < math.inf:
@@ -149,8 +217,8 @@ def continuation(
         baseline = moments[..., 0] / (1 - DECAY**steps) if steps else 0.0
         found = estimate_at(theta, log_lam, batch, key, baseline)
         difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
-        pull = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
-        grad_log_lam_total = found.grad_log_lam + pull
+        penalty = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
+        grad_log_lam_total = found.grad_log_lam + penalty
         if scaled:
             updates, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
             theta = apply_updates(theta, xp.exp((log_lam - log_lam0) / 2)[..., None] * updates)
@@ -160,8 +228,8 @@ def continuation(
             log_lam, lam_state = optimizer_lam.step(grad_log_lam_total, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
             log_lam = xp.minimum(log_lam, log_lam0 + cap)
-        seen = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
-        moments = DECAY * moments + (1 - DECAY) * seen
+        estimates = xp.stack([found.smoothed, found.grad_log_lam, found.grad_log_lam * found.grad_log_lam], axis=-1)
+        moments = DECAY * moments + (1 - DECAY) * estimates
         means = moments / (1 - DECAY ** (steps + 1))
         info = Info(found.smoothed, found.grad_log_lam, grad_log_lam_total, found.aux, means, capped, difference)
         return State(theta, log_lam, optimizer_state, lam_state, steps + 1, moments, capped), info
@@ -186,25 +254,69 @@ def at_step(state: State, steps: int) -> State:
 def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: int = 64) -> int:
     """Return the number of samples to go on with: twice `num_samples`, up to `most`, if `ratio` is below `lowest`.
 
-    `ratio` is `Info.ratio`, read to the host where a record is due: a running number, so it is low only if it stayed
-    low. A step never decides this, since that would make every step wait for the device; the caller's loop does, and
-    goes on from the same state with the method of the new number. N samples make the ratio √N times as large.
+    N samples make the signal-to-noise ratio √N times as large. A step never decides this, since every step would then
+    wait for the device. The caller's loop decides it where a record is due, and goes on from the same state with the
+    method of the new number.
 
-    Raises `InputError` if `num_samples` or `most` is not a positive integer.
+    Parameters
+    ----------
+    num_samples : int
+        The present number of samples.
+    ratio : float
+        `Info.ratio`, read to the host. It is a running number, so it is low only if it stayed low.
+    lowest : float
+        The ratio that suffices.
+    most : int
+        The largest number of samples.
+
+    Raises
+    ------
+    InputError
+        If `num_samples` or `most` is not a positive integer.
+
+    Examples
+    --------
+    >>> from mcgc.continuation import adapt_samples
+    >>> adapt_samples(4, 0.02), adapt_samples(4, 0.5)
+    (8, 4)
     """
     num_samples, most = whole(num_samples, "num_samples"), whole(most, "most")
     return max(num_samples, min(2 * num_samples, most)) if ratio < lowest else num_samples
 
 
 def descent(
-    objective: Callable, optimizer: Optimizer, *, has_aux: bool = False, gradient: str = "engine"
+    objective: Objective, optimizer: Optimizer, *, has_aux: bool = False, gradient: str = "engine"
 ) -> Continuation:
-    """Return plain minimisation of `objective(theta, batch)` in the form of `continuation`: λ = 0, and no noise.
+    """Return plain minimisation in the form of `continuation`: λ = 0, and no noise.
 
-    φ = −∞ in the state, the gradients with respect to it are zero, and the key of a step is not used. `gradient` is
-    "engine" or "given", as in `estimate`.
+    φ is −∞ in the state. The gradients with respect to φ are zero. The key of a step is not used.
 
-    Raises `InputError` if it is neither.
+    Parameters
+    ----------
+    objective : Objective
+        f(θ, batch).
+    optimizer : Optimizer
+        The optimiser of θ.
+    has_aux : bool
+        Whether the objective returns (f, aux).
+    gradient : {"engine", "given"}
+        As for `estimate`.
+
+    Raises
+    ------
+    InputError
+        If `gradient` is neither.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import Key, ops
+    >>> from mcgc.continuation import descent
+    >>> from mcgc.optim import sgd
+    >>> method = descent(lambda theta, batch: ops.sum(theta**2) / 2, sgd(0.1))
+    >>> state, info = method.step(method.init(np.asarray([1.0, -2.0])), None, Key(0))
+    >>> state.theta
+    array([ 0.9, -1.8])
     """
     if gradient == "score":
         raise InputError("plain descent needs gradients: give 'engine' or 'given' as gradient, not 'score'")

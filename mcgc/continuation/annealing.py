@@ -1,8 +1,8 @@
 """Schedules of λ, as optimisers of φ = log λ (section 2.2); and Algorithm 1, a minimisation at each λ of a list.
 
-A schedule that does not learn λ is an `Optimizer` that ignores the gradient, so it goes where `continuation`
-takes the optimiser of φ: `continuation(f, adam(1e-3), geometric(0.99), log_lam0=0.0)`. i is the number of updates of
-φ, so it starts to count after the warm-up.
+A schedule that does not learn λ is an `Optimizer` that ignores the gradient, so it goes where `continuation` takes the
+optimiser of φ: `continuation(f, adam(1e-3), geometric(0.99), log_lam0=0.0)`. i is the number of updates of φ, so it
+starts to count after the warm-up.
 """
 
 import math
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from mcgc.arrays import Array, namespace_of
+from mcgc._shapes import Array
+from mcgc.arrays import namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
 from mcgc.optim import Optimizer, from_step
@@ -35,9 +36,30 @@ def _of_clock(path: Callable[[int], float]) -> Optimizer:
 
 
 def decay(power: float) -> Optimizer:
-    """Return the schedule λᵢ = λ₀ / (1 + i)^γ with γ = `power` (Neelakantan et al. 2017).
+    """Return the schedule λᵢ = λ₀ / (1 + i)^γ.
 
-    Raises `InputError` if the power is not a positive number.
+    Parameters
+    ----------
+    power : float
+        The positive number γ.
+
+    Raises
+    ------
+    InputError
+        If γ is not a positive number.
+
+    References
+    ----------
+    Neelakantan et al. (2017).
+
+    Examples
+    --------
+    >>> import math
+    >>> from mcgc.continuation.annealing import decay
+    >>> schedule = decay(1.0)
+    >>> log_lam, state = schedule.step(0.0, schedule.init(0.0), 0.0)
+    >>> math.exp(log_lam)
+    0.5
     """
     if not 0 < power < math.inf:
         raise InputError(f"gamma of a decay, its power, must be a positive number, got {power}")
@@ -45,9 +67,21 @@ def decay(power: float) -> Optimizer:
 
 
 def geometric(rate: float) -> Optimizer:
-    """Return the schedule λᵢ = λ₀ γⁱ with γ = `rate` (Zhou et al. 2019).
+    """Return the schedule λᵢ = λ₀ γⁱ.
 
-    Raises `InputError` if the rate is not between 0 and 1.
+    Parameters
+    ----------
+    rate : float
+        The number γ between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If γ is not between 0 and 1.
+
+    References
+    ----------
+    Zhou et al. (2019).
     """
     slope = _log_rate(rate)
     return _of_clock(lambda i: slope * i)
@@ -57,12 +91,26 @@ SCHEDULES: Mapping[str, Callable[[float], Optimizer]] = {"geometric": geometric,
 
 
 def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
-    """Return `optimizer` of φ with the bound λᵢ ≤ λ₀ γⁱ, γ = `rate`.
+    """Return `optimizer` of φ with the bound λᵢ ≤ λ₀ γⁱ.
 
-    It is the condition of the iteration count O(1/ε⁴) of Iwakiri et al. 2022, whose single-loop method, which learns λ
-    itself, is `bounded(projected(sgd(b)), rate)`.
+    The bound is the condition of the iteration count O(1/ε⁴) of Iwakiri et al. [1]_. Their single-loop method, which
+    learns λ itself, is `bounded(projected(sgd(b)), rate)`.
 
-    Raises `InputError` if the rate is not between 0 and 1.
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser of φ.
+    rate : float
+        The number γ between 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If γ is not between 0 and 1.
+
+    References
+    ----------
+    .. [1] Iwakiri et al. (2022), Single loop Gaussian homotopy method for non-convex optimization.
     """
     slope = _log_rate(rate)
 
@@ -81,12 +129,17 @@ def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
 def projected(optimizer: Optimizer) -> Optimizer:
     """Return the optimiser of φ that moves λ itself by `optimizer`: Algorithm 2 as printed.
 
-    λ ← max(0, λ − b ∂g/∂λ) for `sgd(b)`, with ∂g/∂λ = (∂g/∂φ)/λ. After that division the error of "antithetic" stays
-    bounded as λ → 0, since it tends to ½ εᵀHε; so does that of "antithetic-score" with two or more samples. The error
-    of "pathwise" grows as λ^(−1/2), that of "score" as 1/λ.
+    λ ← max(0, λ − b ∂g/∂λ) for `sgd(b)`, with ∂g/∂λ = (∂g/∂φ)/λ. That division makes errors grow as λ → 0: the error of
+    "pathwise" as λ^(−1/2), that of "score" as 1/λ. The error of "antithetic" stays bounded, since it tends to
+    ½ εᵀHε; so does that of "antithetic-score" with two or more samples.
 
-    λ = 0, φ = −∞, is for good: without noise no estimate of ∂g/∂λ is left. There it is ½ tr H exactly (eq. 6), and
-    where that is positive, as at a minimum of f, the printed algorithm stays at 0 too.
+    λ = 0, φ = −∞, is for good: without noise there is no estimate of ∂g/∂λ. There ∂g/∂λ = ½ tr H (eq. 6). Where that is
+    positive, as at a minimum of f, the printed algorithm stays at 0 too.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        The optimiser of λ.
     """
 
     def step(gradient: Array, state: Any, log_lam: Array) -> tuple[Array, Any]:
@@ -116,12 +169,43 @@ class Point(NamedTuple):
 def follow(
     minimise: Callable[[Array, float], tuple[Array, Any]], theta: Array, lams: Iterable[float]
 ) -> Sequence[Point]:
-    """Algorithm 1: minimise g(·, λ) at each λ₀ > … > λₙ = 0 of `lams`, from the minimiser before; return the path.
+    """Return the path of Algorithm 1: minimise g(·, λ) at each λ, from the minimiser before.
 
-    `minimise(theta, lam)` returns a minimiser of g(·, λ) near θ and the value there, by any means: SciPy or an
-    optimiser on an exact g (`mcgc.continuation.smoothing`), or steps of `continuation` whose warm-up never ends.
+    Parameters
+    ----------
+    minimise : function (theta, lam) → (theta, value)
+        Returns a minimiser of g(·, λ) near θ, and the value there, by any means: SciPy or an optimiser on an exact g
+        (`mcgc.continuation.smoothing`), or steps of `continuation` whose warm-up never ends.
+    theta : array of shape (m,)
+        The start.
+    lams : iterable of float
+        λ₀ > … > λₙ = 0.
 
-    Raises `InputError` if the numbers do not decrease to 0.
+    Returns
+    -------
+    list of Point
+        One for each λ.
+
+    Raises
+    ------
+    InputError
+        If the numbers do not decrease to 0.
+
+    References
+    ----------
+    Ilersich and Nair (2024), Deep learning with Gaussian continuation, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.continuation.annealing import follow
+    >>> smoothed = lambda x, lam: x**4 + (6 * lam - 2) * x**2 + 3 * lam**2 - 2 * lam + x / 2  # of x⁴ − 2x² + x/2
+    >>> grid = np.linspace(-2, 2, 401)
+    >>> def minimise(x, lam):
+    ...     near = grid[abs(grid - x) < 0.5]
+    ...     return near[smoothed(near, lam).argmin()], smoothed(near, lam).min()
+    >>> [round(float(point.theta), 2) for point in follow(minimise, 0.8, (1.0, 0.5, 0.25, 0.1, 0.0))]
+    [0.3, -0.19, -0.66, -0.91, -1.06]
     """
     lams = [float(lam) for lam in lams]
     if not lams or lams[-1] != 0 or not all(a > b for a, b in pairwise(lams)):

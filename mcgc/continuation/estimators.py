@@ -1,27 +1,49 @@
-"""Estimators of the smoothed objective and of its gradients, from draws of the noise.
+"""Estimators of the smoothed objective g(θ, λ) and of its gradients, from draws of the noise.
 
-All are unbiased, and each is a row of `ESTIMATORS`: a formula for ∂g/∂φ, the signs of the noise at the points of a
-draw, and whether it takes a baseline. Multiplied by λ, as here, none divides by λ: nothing blows up as λ → 0.
+All are unbiased. Each is a row of `ESTIMATORS`: a formula for ∂g/∂φ, the signs of the noise at the points of a draw,
+and whether it takes a baseline. ∂g/∂φ is λ ∂g/∂λ, so no formula divides by λ, and nothing blows up as λ → 0.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from mcgc._integers import whole
-from mcgc.arrays import Array, as_floats, namespace_of
+from mcgc._shapes import Array, Float
+from mcgc.arrays import as_floats, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError, unknown
-from mcgc.kernels import kernels_for
+from mcgc.kernels import noise_dot, perturb
 from mcgc.random import Key, Keys, fold_in
 
 GRADIENTS = ("engine", "given", "score")
 
 
-class Sample(NamedTuple):
-    """One draw of the noise: f and, where there are gradients, ∇f at each of its points θ ± √λ ε.
+class Objective(Protocol):
+    """The function f(θ, batch) that is minimised: returns a scalar, or what `estimate` says for its options."""
 
-    With it the baseline b, √λ, m, ‖ε‖², and the key that makes ε again. With members each has them in front.
+    def __call__(self, theta: Array, batch: Any, /) -> Any: ...
+
+
+class Sample(NamedTuple):
+    """One draw of the noise, as the formula of an `Estimator` is given it. Members are a leading axis of all arrays.
+
+    Parameters
+    ----------
+    losses : sequence of arrays of shape ()
+        f at each point θ ± √λ ε.
+    gradients : sequence of arrays of shape (m,)
+        ∇f at each point, where there are gradients.
+    baseline : array of shape () or float
+        The baseline b.
+    root : array of shape ()
+        √λ.
+    size : int
+        m, the number of parameters.
+    sqnorm : array of shape ()
+        ‖ε‖².
+    key : Key
+        The key from which ε is drawn again.
     """
 
     losses: Sequence[Array]
@@ -47,11 +69,21 @@ def _score(sample: Sample) -> Array:
 
 def _pathwise(sample: Sample) -> Array:
     slope = _odd(sample.gradients)
-    return sample.root / 2 * kernels_for(slope).noise_dot(slope, sample.key)
+    return sample.root / 2 * noise_dot(slope, sample.key)
 
 
 class Estimator(NamedTuple):
-    """A way to estimate ∂g/∂φ: its formula, the points of a draw as signs of √λ ε, and if it takes a baseline."""
+    """A way to estimate ∂g/∂φ.
+
+    Parameters
+    ----------
+    formula : function (Sample) → array of shape ()
+        The estimate from one draw.
+    signs : tuple of 1 and -1
+        The signs of √λ ε at the points of a draw.
+    baseline : bool
+        Whether the formula takes a baseline.
+    """
 
     formula: Callable[[Sample], Array]
     signs: tuple[int, ...] = (1,)
@@ -68,52 +100,102 @@ ESTIMATORS: Mapping[str, Estimator] = {
 
 
 class Estimate(NamedTuple):
-    """Unbiased estimates: `smoothed` of g, `grad_theta` of ∂g/∂θ, `grad_log_lam` of ∂g/∂φ; and the objective's aux."""
+    """Unbiased estimates of the smoothed objective and its gradients. Members are a leading axis of all arrays.
 
-    smoothed: Array
-    grad_theta: Array
-    grad_log_lam: Array
+    Parameters
+    ----------
+    smoothed : array of shape ()
+        The estimate of g.
+    grad_theta : array of shape (m,)
+        The estimate of ∂g/∂θ.
+    grad_log_lam : array of shape ()
+        The estimate of ∂g/∂φ.
+    aux : list
+        The aux of each evaluation of the objective, None where it has none.
+    """
+
+    smoothed: Float[Array, "*members"]
+    grad_theta: Float[Array, "*members m"]
+    grad_log_lam: Float[Array, "*members"]
     aux: list
 
 
 def estimate(
-    objective: Callable,
+    objective: Objective,
     estimator: str | Estimator = "score",
     num_samples: int = 1,
     has_aux: bool = False,
     gradient: str = "engine",
     batched: bool = False,
 ) -> Callable[..., Estimate]:
-    """Return a function (θ, φ, batch, key, baseline=0) → `Estimate` of the smoothed objective and its gradients.
+    """Return a function that estimates the smoothed objective and its gradients at (θ, φ).
 
-    Averages over N = `num_samples` draws, the j-th with noise ε = normal(fold_in(key, j), (m,)) and the point
-    ϑ = θ + √λ ε, or the points ϑ± = θ ± √λ ε for the antithetic ones, which cost two evaluations a draw:
+    The function averages over N = `num_samples` draws. Draw j has the noise ε = normal(fold_in(key, j), (m,)) and the
+    point ϑ = θ + √λ ε. Antithetic estimators have two points, ϑ± = θ ± √λ ε, and cost two evaluations a draw.
 
-    - g: f(ϑ), or (f(ϑ⁺) + f(ϑ⁻))/2; ∂g/∂θ: the same mean of ∇f;
-    - ∂g/∂φ by "score": (‖ε‖² − m)/2 · f(ϑ) (eq. 8, times λ); by "score-baseline": (‖ε‖² − m)/2 · (f(ϑ) − b);
-      by "antithetic-score": (‖ε‖² − m)/4 · (f(ϑ⁺) + f(ϑ⁻) − 2b);
-    - ∂g/∂φ by "pathwise": ½ √λ ε·∇f(ϑ); by "antithetic": ¼ √λ ε·(∇f(ϑ⁺) − ∇f(ϑ⁻)), which tends to ½ λ εᵀHε.
+    ==================  ========================================  ==========================
+    name                ∂g/∂φ                                     g and ∂g/∂θ
+    ==================  ========================================  ==========================
+    "score"             (‖ε‖² − m)/2 · f(ϑ), eq. 8 times λ        f(ϑ), ∇f(ϑ)
+    "score-baseline"    (‖ε‖² − m)/2 · (f(ϑ) − b)                 f(ϑ), ∇f(ϑ)
+    "pathwise"          ½ √λ ε·∇f(ϑ)                              f(ϑ), ∇f(ϑ)
+    "antithetic-score"  (‖ε‖² − m)/4 · (f(ϑ⁺) + f(ϑ⁻) − 2b)       means over ϑ⁺ and ϑ⁻
+    "antithetic"        ¼ √λ ε·(∇f(ϑ⁺) − ∇f(ϑ⁻)) → ½ λ εᵀHε       means over ϑ⁺ and ϑ⁻
+    ==================  ========================================  ==========================
 
-    b is the mean of f over the other draws, or for N = 1 the `baseline`: any number that does not depend on ε.
+    The baseline b is the mean of f over the other draws. For N = 1 it is the argument `baseline`: any number that does
+    not depend on ε.
 
-    `objective(theta, batch)` returns a scalar f, or (f, aux) with `has_aux`; `aux` of the result lists those of all
-    evaluations. `gradient` says where ∇f comes from: "engine" differentiates f; "given" takes it from an objective
-    that returns (f, ∇f), or ((f, aux), ∇f); "score" does without, for the estimators of that name and λ > 0: ∂g/∂θ is
-    ε (f(ϑ) − b)/√λ, or ε (f(ϑ⁺) − f(ϑ⁻))/(2√λ). With `batched` all points of a step go to the objective at once: it
-    maps points (n, m) to values (n,), and gives gradients (n, m) where it gives them. θ has shape (m,), φ is
-    0-dimensional of the same dtype and device, or a Python number, and so are the results.
+    Parameters
+    ----------
+    objective : Objective
+        objective(theta, batch) → a scalar f, or (f, aux) with `has_aux`.
+    estimator : str or Estimator
+        A name of the table, or an estimator of your own.
+    num_samples : int
+        The number N of draws.
+    has_aux : bool
+        Whether the objective returns aux too.
+    gradient : {"engine", "given", "score"}
+        Where ∇f comes from. "engine" differentiates f. "given" takes it from an objective that returns (f, ∇f), or
+        ((f, aux), ∇f). "score" does without gradients, for the estimators with "score" in their name and λ > 0: ∂g/∂θ
+        is then ε (f(ϑ) − b)/√λ, or ε (f(ϑ⁺) − f(ϑ⁻))/(2√λ).
+    batched : bool
+        Whether the objective gets all points of a step at once. It maps points (n, m) to values (n,), and gives
+        gradients (n, m) where it gives them.
 
-    The members of an ensemble are a leading axis of all: θ (members, m), φ (members,), a tuple of their keys, and an
-    objective that gives f of each, (members,), from its own row of θ alone, so that ∇ Σ f is the gradient of each.
+    Returns
+    -------
+    function (theta, log_lam, batch, key, baseline=0) → Estimate
+        θ has shape (m,). φ is an array of shape () of the same dtype and device, or a Python number. The members of an
+        ensemble are a leading axis: θ (members, m), φ (members,), a tuple of their keys, and an objective that gives f
+        of each, (members,), from its own row of θ alone, so that ∇ Σ f is the gradient of each.
 
-    Raises `InputError` if a name is unknown, the estimator needs the gradients that "score" does without,
-    `num_samples` is not a positive integer, or a batched objective is to have aux.
+    Raises
+    ------
+    InputError
+        If a name is unknown, the estimator needs the gradients that "score" does without, `num_samples` is not a
+        positive integer, or a batched objective is to have aux.
+
+    References
+    ----------
+    Ilersich and Nair (2024), Deep learning with Gaussian continuation, eq. 3, 7 and 8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import Key, ops
+    >>> from mcgc.continuation import estimate
+    >>> at = estimate(lambda theta, batch: ops.sum(theta**2) / 2, "antithetic", num_samples=2000)
+    >>> found = at(np.ones(10), np.log(0.1), None, Key(0))
+    >>> round(float(found.grad_log_lam), 1)  # λ m / 2 = 0.5, but for noise
+    0.5
     """
     if not isinstance(estimator, Estimator | str) or (isinstance(estimator, str) and estimator not in ESTIMATORS):
         raise InputError(unknown("estimator", estimator, ESTIMATORS))
     num_samples = whole(num_samples, "num_samples")
-    row = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
-    if gradient == "score" and row.formula is not _score:
+    chosen = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
+    if gradient == "score" and chosen.formula is not _score:
         able = ", ".join(name for name, other in ESTIMATORS.items() if other.formula is _score)
         raise InputError(f"the estimator {estimator!r} needs gradients of the objective: without them choose {able}")
     evaluate = evaluator(objective, gradient, has_aux, batched)
@@ -124,34 +206,34 @@ def estimate(
         members = () if isinstance(key, Key) else (len(key),) if isinstance(key, tuple | list) else None
         if theta.ndim == 0 or theta.shape[:-1] != members:
             raise InputError(f"theta of shape {theta.shape} needs a key, or with members a tuple of one for each")
-        root, kernels = namespace_of(log_lam).exp(log_lam / 2), kernels_for(theta)
+        root = namespace_of(log_lam).exp(log_lam / 2)
         keys, sqnorms = [fold_in(key, j) for j in range(num_samples)], []
 
         def points() -> Iterable[Array]:
             for sample_key in keys:
-                for sign in row.signs:
-                    perturbed, sqnorm = kernels.perturb(theta, sign * root, sample_key)
+                for sign in chosen.signs:
+                    perturbed, sqnorm = perturb(theta, sign * root, sample_key)
                     yield perturbed
                 sqnorms.append(sqnorm)
 
         losses, gradients, extras = zip(*evaluate(points(), batch), strict=True)
-        each = len(row.signs)
+        each = len(chosen.signs)
         samples = [
             Sample(losses[i : i + each], gradients[i : i + each], 0.0, root, theta.shape[-1], sqnorm, sample_key)
             for i, sqnorm, sample_key in zip(range(0, len(losses), each), sqnorms, keys, strict=True)
         ]
-        if row.baseline:
+        if chosen.baseline:
             samples = _with_baselines(samples, baseline)
         smoothed = _mean([_even(sample.losses) for sample in samples])
-        along = _score_theta if gradient == "score" else lambda sample, theta: _even(sample.gradients)
-        grad_theta = _mean([along(sample, theta) for sample in samples])
-        return Estimate(smoothed, grad_theta, _mean([row.formula(sample) for sample in samples]), list(extras))
+        theta_gradient = _score_theta if gradient == "score" else lambda sample, theta: _even(sample.gradients)
+        grad_theta = _mean([theta_gradient(sample, theta) for sample in samples])
+        return Estimate(smoothed, grad_theta, _mean([chosen.formula(sample) for sample in samples]), list(extras))
 
     return at
 
 
 def evaluator(
-    objective: Callable, gradient: str, has_aux: bool, batched: bool = False
+    objective: Objective, gradient: str, has_aux: bool, batched: bool = False
 ) -> Callable[[Iterable[Array], Any], list[tuple]]:
     """Return a function (points, batch) → [(f, ∇f or None, aux or None), ...], with options as in `estimate`.
 
@@ -180,7 +262,7 @@ def evaluator(
     return evaluate
 
 
-def _of_each(objective: Callable, has_aux: bool) -> Callable:
+def _of_each(objective: Objective, has_aux: bool) -> Callable[[Array, Any], tuple[Any, Array]]:
     """Return a function to values (n,), with aux if there is one, and gradients (n, m) of points or members (n, m).
 
     One pass backwards gives all, since no value depends on another's point.
@@ -200,7 +282,7 @@ def _of_each(objective: Callable, has_aux: bool) -> Callable:
 def _score_theta(sample: Sample, theta: Array) -> Array:
     """Return the estimate of ∂g/∂θ from values alone; between antithetic points the baseline cancels."""
     xp = namespace_of(theta)
-    eps, _ = kernels_for(theta).perturb(xp.zeros_like(theta), xp.ones_like(sample.root), sample.key)
+    eps, _ = perturb(xp.zeros_like(theta), xp.ones_like(sample.root), sample.key)
     values = sample.losses if len(sample.losses) > 1 else [sample.losses[0] - sample.baseline]
     return eps * (_odd(values) / sample.root)[..., None]
 

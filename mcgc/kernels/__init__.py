@@ -1,52 +1,27 @@
-"""The few loops that matter, each with one meaning and several bodies.
+"""The few loops that matter, each with one meaning and several compiled bodies.
 
-`reference` is the meaning, in plain array-API code. `cpu` holds Numba bodies for NumPy arrays, and `cuda` those for
-CuPy arrays where numba-cuda is installed. All bodies have the same functions: `perturb`, `noise_dot`, `adam`.
+`reference` has the meanings of noise and Adam, in array-API code. The bodies for NumPy arrays are compiled by Numba,
+those for CuPy arrays by numba-cuda. `Kernel` chooses the body for an array.
 """
 
-from functools import cache
-from importlib.util import find_spec
-from types import ModuleType
-
-from mcgc.arrays import Array, is_cupy, is_host
 from mcgc.kernels import reference
+from mcgc.kernels._dispatch import Body, Kernel, platform
 from mcgc.kernels.announce import when_compiling
 
-__all__ = ["cache_directory", "kernels_for", "when_compiling"]
+__all__ = ["Body", "Kernel", "adam", "cache_directory", "noise_dot", "perturb", "platform", "when_compiling"]
 
-_found: dict[tuple, ModuleType] = {}  # by type and dtype: to choose anew costs microseconds a call
+perturb = Kernel(reference.perturb, cpu="mcgc.kernels.cpu:perturb", cuda="mcgc.kernels.cuda:perturb")
+noise_dot = Kernel(reference.noise_dot, cpu="mcgc.kernels.cpu:noise_dot", cuda="mcgc.kernels.cuda:noise_dot")
+adam = Kernel(
+    reference.adam,
+    lambda theta, gradient, *rest: type(gradient) is type(theta),  # one of them may be traced
+    cpu="mcgc.kernels.cpu:adam",
+    cuda="mcgc.kernels.cuda:adam",
+)
 
 
 def cache_directory() -> str | None:
-    """Return the directory where Numba keeps the CPU kernels, or None if it keeps none."""
+    """Return the directory where Numba stores the compiled CPU kernels, or None if it stores none."""
     from mcgc.kernels.cpu_matmul import matmul
 
     return matmul.stats.cache_path if hasattr(matmul, "stats") else None
-
-
-def kernels_for(array: Array) -> ModuleType:
-    """Return the module whose bodies fit `array`: a fast one where there is one, else the generic meaning."""
-    kind = (type(array), array.dtype)
-    if kind not in _found:
-        _found[kind] = _choose(array)
-    return _found[kind]
-
-
-def _choose(array: Array) -> ModuleType:
-    if array.dtype in ("float32", "float64"):
-        if is_host(array):
-            from numba import config
-
-            from mcgc.kernels import cpu
-
-            return reference if config.DISABLE_JIT else cpu  # in Python the loops would take a thousand times as long
-        if is_cupy(array) and _has_numba_cuda():
-            from mcgc.kernels import cuda
-
-            return cuda
-    return reference
-
-
-@cache
-def _has_numba_cuda() -> bool:
-    return find_spec("numba_cuda") is not None

@@ -1,7 +1,7 @@
-"""Arrays for the results of compiled kernels: memory that nobody refers to any more is used again.
+"""Arrays for the results of compiled kernels. Memory that nothing refers to any more is used again.
 
-A training step makes a dozen arrays of the size of θ and of the net's values, and drops as many. Handed back to the
-operating system and taken anew each time, their pages cost more than the arithmetic of a small net.
+A training step makes and drops a dozen arrays of the size of θ and of the net's values. If their pages went back to
+the operating system each time, that would cost more than the arithmetic of a small net.
 """
 
 import sys
@@ -9,14 +9,14 @@ import threading
 
 import numpy as np
 
-KEPT = 16  # arrays of one size and dtype, and sizes, that are kept; what is over is ordinary memory
-MOST = 2**29  # bytes that are kept in all
+PER_SIZE = 16  # arrays of one size and dtype, and sizes, that are stored; more of them are ordinary memory
+MAX_BYTES = 2**29  # that are stored in all
 
 _mine = threading.local()  # each thread has its own, so no array is given out twice
 
 
 def _references(shelf: list[np.ndarray]) -> int:
-    """Return how many references there are to an array that nobody but the shelf holds, as a loop over it counts."""
+    """Return the reference count of an array that only the shelf holds, as a loop over the shelf counts it."""
     for array in shelf:
         return sys.getrefcount(array)
     raise AssertionError("the shelf is empty")
@@ -25,10 +25,15 @@ def _references(shelf: list[np.ndarray]) -> int:
 _FREE = _references([np.empty(1)])  # versions of Python differ in it
 
 
+def _bytes(shelves: dict) -> int:
+    """Return the number of bytes that are stored."""
+    return sum(len(held) * size * dtype.itemsize for (size, dtype), held in shelves.items())
+
+
 def empty(size: int, dtype: np.dtype) -> np.ndarray:
     """Return an array of shape (size,) with any content, to which there is no other reference.
 
-    It is a view of what is kept, so whatever its holder makes of its flags or shape does not come back with the memory.
+    It is a view of the stored array, so changes of its flags or shape do not come back with the memory.
     """
     if size == 0:
         return np.empty(size, dtype)
@@ -38,8 +43,8 @@ def empty(size: int, dtype: np.dtype) -> np.ndarray:
         if sys.getrefcount(array) == _FREE:
             return array[:]
     array = np.empty(size, dtype)
-    if len(shelf) < min(KEPT, MOST // array.nbytes):
+    if len(shelf) < min(PER_SIZE, MAX_BYTES // array.nbytes):
         shelf.append(array)
-    while len(shelves) > KEPT or sum(len(held) * n * kind.itemsize for (n, kind), held in shelves.items()) > MOST:
+    while len(shelves) > PER_SIZE or _bytes(shelves) > MAX_BYTES:
         del shelves[next(iter(shelves))]
     return array[:]

@@ -1,7 +1,7 @@
-"""`compiled`: a loop compiled by Numba, and kept on disk where there is a place. Nothing else asks for Numba's cache.
+"""`compiled`: a loop compiled by Numba and cached on disk. Nothing else asks for Numba's cache.
 
-Numba looks for a place in the directory that `NUMBA_CACHE_DIR` names, beside the source, and in the user's cache
-directory. Where it finds none, mcgc's own cache directory is tried, and after that every process compiles anew.
+Numba tries the directory that `NUMBA_CACHE_DIR` names, the directory of the source, and the user's cache directory. If
+it can write to none of them, mcgc's own cache directory is tried. If that fails too, every process compiles anew.
 """
 
 import logging
@@ -19,33 +19,33 @@ from numba.core import event
 from mcgc._version import __version__
 from mcgc.kernels import announce
 
-_said: list[str] = []  # why nothing is kept, once it has been said
+_warned: list[str] = []  # why nothing is cached, once the user was told
 
 
 def compiled(function: Callable | None = None, interpreted: Callable | None = None, **options: Any) -> Any:
     """Return `function` compiled by Numba with `options`.
 
-    Where `NUMBA_DISABLE_JIT` is set it is returned as it is, or `interpreted` in its place if it needs the compiler.
+    If `NUMBA_DISABLE_JIT` is set, return `interpreted` if it is given, else `function` itself.
     """
     if function is None:
         return partial(compiled, interpreted=interpreted, **options)
     if config.DISABLE_JIT:  # as in compiled code, integers wrap around without a warning
         return np.errstate(all="ignore")(interpreted or function)
-    return kept(njit(**options)(function), config)
+    return cached(njit(**options)(function), config)
 
 
-def kept(dispatcher: Any, settings: Any) -> Any:
-    """Return `dispatcher` with a cache on disk, if there is a place; `settings` are those of its compiler."""
+def cached(dispatcher: Any, settings: Any) -> Any:
+    """Return `dispatcher` with a cache on disk if a directory can be written; `settings` are its compiler's."""
     try:
         _enable(dispatcher)
-    except RuntimeError:  # Numba has found no place
+    except RuntimeError:  # Numba has found no directory
         from platformdirs import user_cache_dir
 
         given, settings.CACHE_DIR = settings.CACHE_DIR, user_cache_dir("mcgc", appauthor=False)
         try:
             _enable(dispatcher)
         except RuntimeError:
-            _say_that_nothing_is_kept("no directory for them can be written")
+            _warn_not_cached("no directory for them can be written")
         finally:
             settings.CACHE_DIR = given
     return dispatcher
@@ -53,8 +53,8 @@ def kept(dispatcher: Any, settings: Any) -> Any:
 
 def _enable(dispatcher: Any) -> None:
     dispatcher.enable_caching()
-    kept_code = dispatcher._cache
-    index = kept_code._cache_file
+    cache = dispatcher._cache
+    index = cache._cache_file
     index._source_stamp = index._source_stamp, _sources()  # Numba's is of one file, and others are compiled into it
 
     @contextmanager
@@ -62,30 +62,30 @@ def _enable(dispatcher: Any) -> None:
         try:
             yield
         except OSError as error:
-            _say_that_nothing_is_kept(str(error))
-        except Exception:  # whatever bytes that are no cache make of unpickling them
+            _warn_not_cached(str(error))
+        except Exception:  # unpickling a damaged cache may raise anything
             with suppress(OSError):
-                kept_code.flush()
+                cache.flush()
 
-    kept_code._guard_against_spurious_io_errors = emptied_if_damaged
+    cache._guard_against_spurious_io_errors = emptied_if_damaged
 
 
 @cache
 def _sources() -> bytes:
-    """Return a hash of the sources of all kernels, and of the version, for what they take from elsewhere."""
+    """Return a hash of the sources of all kernels and of the version, which stands for the rest of the code."""
     texts = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     return sha256(b"".join([__version__.encode(), *texts])).digest()
 
 
-def _say_that_nothing_is_kept(reason: str) -> None:
-    if not _said:
-        line = "mcgc: compiled kernels are not kept, since %s: set NUMBA_CACHE_DIR to a directory that can be written"
+def _warn_not_cached(reason: str) -> None:
+    if not _warned:
+        line = "mcgc: compiled kernels are not cached (%s): set NUMBA_CACHE_DIR to a directory that can be written"
         logging.getLogger("mcgc").warning(line, reason)
-        _said.append(reason)
+        _warned.append(reason)
 
 
 def laid_out(array: np.ndarray) -> np.ndarray:
-    """Return `array` as compiled code takes it: row-major, aligned and writable, so that there is one code for all."""
+    """Return `array`, or a copy, row-major, aligned and writable, so that one compiled function serves all arrays."""
     return array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
 
 

@@ -117,7 +117,7 @@ def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
 
 
 def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
-    """Compute `generic.perturb` without storing the noise, members one after the other."""
+    """Compute `reference.perturb` without storing the noise, members one after the other."""
     reference.check_noise(theta, key, scale)
     if not isinstance(key, Key):
         scales = np.broadcast_to(scale, len(key))
@@ -130,7 +130,7 @@ def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
 
 
 def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
-    """Compute `generic.noise_dot` without storing the noise, members one after the other."""
+    """Compute `reference.noise_dot` without storing the noise, members one after the other."""
     reference.check_noise(gradient, key)
     if not isinstance(key, Key):
         return np.stack([noise_dot(*each) for each in zip(gradient, key, strict=True)])
@@ -148,9 +148,9 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Any, Any, Any]:
-    """Compute `generic.adam` in one pass, subnormal numbers taken for zeros.
+    """Compute `reference.adam` in one pass, with zero for subnormal numbers.
 
-    A number by itself, and a learning rate that is an array, are left to `generic.adam`.
+    `reference.adam` computes a 0-dimensional θ, and a learning rate that is an array.
     """
     if theta.ndim == 0 or not isinstance(learning_rate, _NUMBERS):
         return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)

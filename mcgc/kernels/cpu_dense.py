@@ -1,16 +1,18 @@
-"""Dense nets on the CPU: all layers, and their vjp, in one compiled call each.
+"""Dense nets on the CPU: all layers, and their vjp, in one compiled call each. The meaning is `mcgc.nets.apply`.
 
-A net's values lie layer after layer in one vector with room for `room` rows: those of hₗ, (room, nₗ) row-major, and
-after the last hidden layer those of z_L; the cotangents of zₗ lie in another in the same way. So a solver can fill the
-rows little by little, and sum the gradient of the weights over many of them at once.
+The values of a net lie layer after layer in one vector with room for `room` rows. Those of hₗ have shape (room, nₗ),
+row-major. Those of z_L follow the last hidden layer. The cotangents of zₗ lie in another vector in the same way. So a
+solver can fill the rows step by step, and sum the gradient of the weights over many of them at once.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from mcgc.errors import InputError
 from mcgc.kernels import buffers
+from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_matmul import matmul
 
@@ -26,10 +28,28 @@ def dense_forward(
 
     h₀ = x,  z_l = h_{l−1} W_l + b_l,  h_l = act(z_l) for l < L,  y = z_L.
 
-    theta: every layer in order, W_l row-major then b_l, in one float32 or float64 vector. x: (rows, n₀), of
-    the same dtype. sizes: (n₀, …, n_L). activation: "relu" or "tanh".
-    Returns y (rows, n_L) and, for `dense_vjp`, h_1 … h_{L−1}, z_L, each row-major, in one vector.
-    Raises `InputError` if theta or x does not have the shape that `sizes` asks for, or they differ in dtype.
+    Parameters
+    ----------
+    theta : array of shape (m,)
+        Every layer in order, W_l row-major and then b_l, in float32 or float64.
+    x : array of shape (rows, n₀)
+        The input, of the dtype of theta.
+    sizes : tuple of int
+        The widths (n₀, …, n_L).
+    activation : {"relu", "tanh"}
+        The function act.
+
+    Returns
+    -------
+    y : array of shape (rows, n_L)
+        The output.
+    hidden : array of shape (rows (n₁ + … + n_L),)
+        h_1 … h_{L−1}, z_L, each row-major, for `dense_vjp`.
+
+    Raises
+    ------
+    InputError
+        If theta or x does not have the shape that `sizes` asks for, or they differ in dtype.
     """
     check(theta, x.dtype, x.shape, sizes, activation)
     hidden = buffers.empty(x.shape[0] * sum(sizes[1:]), theta.dtype)
@@ -55,13 +75,33 @@ def dense_vjp(
     cotangent: np.ndarray,
     with_x: bool = True,
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pull `cotangent` (rows, n_L) back through the net of `dense_forward`, whose `hidden` is given.
+    """Return the cotangents of theta and x for a cotangent of y, the output of `dense_forward`.
 
     g_L = cotangent,  g_{l−1} = (g_l W_lᵀ) ∘ act'(z_{l−1}),  W̄_l = h_{l−1}ᵀ g_l,  b̄_l = Σ_rows g_l,
-    with act' taken from h: [h > 0] for relu (0 at 0), 1 − h² for tanh.
+    with act' as a function of h: [h > 0] for relu (0 at 0), 1 − h² for tanh.
 
-    Returns theta_bar, of the shape of theta, and x_bar, of the shape of x, or None without `with_x`.
-    Raises `InputError` if an argument is not what `dense_forward` took and returned, or the cotangent not like y.
+    Parameters
+    ----------
+    theta, x, sizes, activation
+        The arguments of `dense_forward`.
+    hidden : array
+        What `dense_forward` returned.
+    cotangent : array of shape (rows, n_L)
+        The cotangent of y.
+    with_x : bool
+        Whether to compute the cotangent of x.
+
+    Returns
+    -------
+    theta_bar : array of shape (m,)
+        The cotangent of theta.
+    x_bar : array of shape (rows, n₀) or None
+        The cotangent of x, None without `with_x`.
+
+    Raises
+    ------
+    InputError
+        If the arguments do not fit each other.
     """
     check(theta, x.dtype, x.shape, sizes, activation)
     rows, out = x.shape[0], (x.shape[0], sizes[-1])
@@ -83,6 +123,21 @@ def dense_vjp(
         with_x,
     )
     return theta_bar, x_bar if with_x else None
+
+
+def _forward(
+    theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str, skip: bool
+) -> tuple[np.ndarray, tuple]:
+    y, hidden = dense_forward(theta, x, sizes, activation)
+    return y, (theta, x, hidden, sizes, activation)
+
+
+def _vjp(residuals: tuple, indices: Sequence[int], cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    theta, x, hidden, sizes, activation = residuals
+    return dense_vjp(theta, x, hidden, sizes, activation, cotangent, 1 in indices)
+
+
+BODY = Body(_forward, _vjp)
 
 
 @cache
@@ -127,7 +182,7 @@ def forward_rows(theta, x, hidden, room, first, rows, sizes, is_tanh):
 
 @compiled
 def turn(theta, sizes, with_x):
-    """Return theta with every W_l in the place of W_l transposed, row-major; W₁ only for the cotangents of x."""
+    """Return theta with every W_l transposed, row-major; W₁ only for the cotangents of x."""
     turned, w_at = np.empty_like(theta), 0
     for layer in range(sizes.size - 1):
         k, n = sizes[layer], sizes[layer + 1]

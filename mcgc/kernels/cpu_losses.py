@@ -1,22 +1,24 @@
 """The cross-entropy of logits in one pass over them, with its gradient, compiled for NumPy arrays.
 
-The meaning is `mcgc.losses.cross_entropy`, and that of the softmax's output as if it were logits. Sums run over the
-classes from first to last, and over the rows in float64.
+The meanings are `mcgc.losses.cross_entropy` and `mcgc.losses.cross_entropy_of_softmax`. Sums run over the classes from
+first to last, and over the rows in float64.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from mcgc.arrays import is_float
 from mcgc.errors import InputError
 from mcgc.kernels import buffers
+from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
 
 
 @compiled(error_model="numpy")
 def _softmax(out, z):
-    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z less that; infinities share as a limit."""
+    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z minus that; infinities share as a limit."""
     top = z[0]
     for j in range(z.size):
         top = max(top, z[j])
@@ -76,3 +78,14 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray, of_softmax: bool) -> t
     slope = buffers.empty(logits.size, logits.dtype).reshape(logits.shape)
     loss = _cross_entropy(slope, laid_out(logits), laid_out(labels), of_softmax)
     return logits.dtype.type(loss), slope
+
+
+def _forward(logits: np.ndarray, labels: np.ndarray, of_softmax: bool, members: int) -> tuple[np.floating, np.ndarray]:
+    return cross_entropy(logits, labels, of_softmax)
+
+
+def _vjp(slope: np.ndarray, indices: Sequence[int], cotangent: np.ndarray) -> tuple[np.ndarray, None]:
+    return cotangent * slope, None
+
+
+BODY = Body(_forward, _vjp)

@@ -56,8 +56,8 @@ def _tile(
 
     def generate(context, builder, signature, args):
         arrays = {
-            place: context.make_array(signature.args[place])(context, builder, args[place]).data
-            for place in (2, 5, 9, 13)
+            number: context.make_array(signature.args[number])(context, builder, args[number]).data
+            for number in (2, 5, 9, 13)
         }
         c_at, c_row, d_at, d_row, floor, a_at, a_row, a_step, b_at, b_step, m, n, k = (
             args[i] for i in (3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17, 18)
@@ -88,8 +88,8 @@ def _tile(
 
         final = builder.sub(m, _i64(1))
         lines = [builder.select(builder.icmp_signed("<", _i64(r), m), _i64(r), final) for r in range(num_rows)]
-        places = [(line, v) for line in lines for v in range(num_vectors)]
-        starts = [load(5, builder.add(d_at, builder.mul(line, d_row)), v) for line, v in places]
+        positions = [(line, v) for line in lines for v in range(num_vectors)]
+        starts = [load(5, builder.add(d_at, builder.mul(line, d_row)), v) for line, v in positions]
         a_lines = [builder.gep(arrays[9], [builder.add(a_at, builder.mul(line, a_row))]) for line in lines]
         floors = _in_every_lane(builder, floor, vector)
 
@@ -119,7 +119,7 @@ def _tile(
         for phi, first, total in zip(results, starts, totals, strict=True):
             phi.add_incoming(first, entry)
             phi.add_incoming(total, loop)
-        for (line, v), result in zip(places, results, strict=True):
+        for (line, v), result in zip(positions, results, strict=True):
             result = builder.select(builder.fcmp_ordered("<", result, floors), floors, result)  # so a NaN stays one
             where = place_of(2, builder.add(c_at, builder.mul(line, c_row)), v)
             if v == num_vectors - 1:

@@ -1,6 +1,6 @@
 """Subnormal numbers as zeros, for the length of a loop: x86 processors take a hundred cycles for each of them.
 
-The gradients of deep plain nets vanish, so Adam's moments are full of such numbers. Zero in their place changes a
+The gradients of deep plain nets vanish, so Adam's moments are full of such numbers. A zero instead changes a
 moment by less than the smallest normal number, and θ by no more than that over Adam's ε.
 """
 
@@ -18,17 +18,17 @@ from numba.extending import intrinsic
 
 from mcgc.kernels.compiled import compiled
 
-_X86 = llvm.get_process_triple().startswith("x86_64")  # others take subnormal numbers as fast as any
+_X86 = llvm.get_process_triple().startswith("x86_64")  # others compute with subnormal numbers as fast as with any
 _TO_ZERO = 0x8040  # the bits of the control register MXCSR: results, and operands
 
 _pointer, _i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
 
 
-def _access(builder: Any, name: str, place: Any) -> None:
+def _access(builder: Any, name: str, pointer: Any) -> None:
     function = get_or_insert_function(
         builder.module, ir.FunctionType(ir.VoidType(), [_pointer]), f"llvm.x86.sse.{name}"
     )
-    builder.call(function, [builder.bitcast(place, _pointer)])
+    builder.call(function, [builder.bitcast(pointer, _pointer)])
 
 
 @intrinsic
@@ -38,9 +38,9 @@ def _mode(typing):
     def generate(context, builder, signature, args):
         if not _X86:
             return _i32(0)
-        place = alloca_once(builder, _i32)
-        _access(builder, "stmxcsr", place)
-        return builder.load(place)
+        pointer = alloca_once(builder, _i32)
+        _access(builder, "stmxcsr", pointer)
+        return builder.load(pointer)
 
     return types.uint32(), generate
 
@@ -51,9 +51,9 @@ def _set_mode(typing, mode):
 
     def generate(context, builder, signature, args):
         if _X86:
-            place = alloca_once(builder, _i32)
-            builder.store(args[0], place)
-            _access(builder, "ldmxcsr", place)
+            pointer = alloca_once(builder, _i32)
+            builder.store(args[0], pointer)
+            _access(builder, "ldmxcsr", pointer)
         return context.get_dummy_value()
 
     return types.void(types.uint32), generate

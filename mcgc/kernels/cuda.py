@@ -23,7 +23,7 @@ from numba.cuda.types import float32
 from mcgc import random
 from mcgc.arrays import Array, check_alike, device_of, is_host, namespace_of
 from mcgc.kernels import reference, scalar
-from mcgc.kernels.compiled import kept
+from mcgc.kernels.compiled import cached
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 THREADS = 256  # of a block, a power of two
@@ -50,9 +50,9 @@ def _choose_pair(b, c, like):
 
 
 def _kernel(function: Callable) -> Any:
-    """Compile a kernel, and keep what comes of it where there is a place."""
+    """Return `function` compiled as a CUDA kernel, and cached on disk if a directory can be written."""
     made = cuda.jit(function)
-    return kept(made, config) if hasattr(made, "enable_caching") else made  # Numba's simulator has no cache
+    return cached(made, config) if hasattr(made, "enable_caching") else made  # Numba's simulator has no cache
 
 
 @cuda.jit(device=True)
@@ -69,7 +69,7 @@ def _words(block, key):
 
 @cuda.jit(device=True)
 def _noise(block, key, like):
-    """Return the four normal numbers of a Philox block, whose places are `LANES` apart."""
+    """Return the four normal numbers of a Philox block, whose indices are `LANES` apart."""
     c0, c1, c2, c3 = _words(block, key)
     x0, y0 = _pair(c0, c1, like)
     x1, y1 = _pair(c2, c3, like)
@@ -77,14 +77,14 @@ def _noise(block, key, like):
 
 
 @cuda.jit(device=True)
-def _first_place(block):
-    """Return the place of the first number of a Philox block in the order of the stream."""
+def _first_index(block):
+    """Return the index of the first number of a Philox block in the order of the stream."""
     return block // np.int64(LANES) * np.int64(TILE) + block % np.int64(LANES)
 
 
 @cuda.jit(device=True)
-def _store_sum(out, place, value):
-    """Write the sum of the block's values to out[place], the halves of the block added up again and again."""
+def _store_sum(out, index, value):
+    """Write the sum of the block's values to out[index], the halves of the block added up again and again."""
     shared = cuda.shared.array(THREADS, out.dtype)
     thread = cuda.threadIdx.x
     shared[thread] = value
@@ -96,41 +96,41 @@ def _store_sum(out, place, value):
         cuda.syncthreads()
         half //= 2
     if thread == 0:
-        out[place] = shared[0]
+        out[index] = shared[0]
 
 
 @cuda.jit(device=True)
-def _square_and_move(out, theta, scale, start, place, m, eps):
-    """Move one parameter, if there is one at this place, and return what it adds to ‖ε‖²."""
-    if place >= m:
+def _square_and_move(out, theta, scale, start, index, m, eps):
+    """Move one parameter, if there is one at this index, and return what it adds to ‖ε‖²."""
+    if index >= m:
         return out.dtype.type(0)
-    out[start + place] = theta[start + place] + scale * eps
+    out[start + index] = theta[start + index] + scale * eps
     return eps * eps
 
 
 @cuda.jit(device=True)
-def _product(gradient, start, place, m, eps):
-    """Return what one place adds to ε·∇f."""
-    return eps * gradient[start + place] if place < m else gradient.dtype.type(0)
+def _product(gradient, start, index, m, eps):
+    """Return what one element adds to ε·∇f."""
+    return eps * gradient[start + index] if index < m else gradient.dtype.type(0)
 
 
 @_kernel
 def _perturb(sums, out, theta, scale, m, first, keys):
-    """Perturb the members from `first` on, one a key; sums has a place for every block of every member."""
+    """Perturb the members from `first` on, one a key; sums has an element for every block of every member."""
     blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
     member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
     key, row = keys[member], np.int64(first + member)
     start, s, total = row * m, scale[row], theta.dtype.type(0)
     philox = block * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
-    place = _first_place(philox)
-    while place < m:
+    index = _first_index(philox)
+    while index < m:
         e0, e1, e2, e3 = _noise(philox, key, theta)
-        total += _square_and_move(out, theta, s, start, place, m, e0)
-        total += _square_and_move(out, theta, s, start, place + LANES, m, e1)
-        total += _square_and_move(out, theta, s, start, place + 2 * LANES, m, e2)
-        total += _square_and_move(out, theta, s, start, place + 3 * LANES, m, e3)
+        total += _square_and_move(out, theta, s, start, index, m, e0)
+        total += _square_and_move(out, theta, s, start, index + LANES, m, e1)
+        total += _square_and_move(out, theta, s, start, index + 2 * LANES, m, e2)
+        total += _square_and_move(out, theta, s, start, index + 3 * LANES, m, e3)
         philox += blocks * np.int64(THREADS)
-        place = _first_place(philox)
+        index = _first_index(philox)
     _store_sum(sums, row * blocks + block, total)
 
 
@@ -142,15 +142,15 @@ def _noise_dot(sums, gradient, m, first, keys):
     key, row = keys[member], np.int64(first + member)
     start, total = row * m, gradient.dtype.type(0)
     philox = block * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
-    place = _first_place(philox)
-    while place < m:
+    index = _first_index(philox)
+    while index < m:
         e0, e1, e2, e3 = _noise(philox, key, gradient)
-        total += _product(gradient, start, place, m, e0)
-        total += _product(gradient, start, place + LANES, m, e1)
-        total += _product(gradient, start, place + 2 * LANES, m, e2)
-        total += _product(gradient, start, place + 3 * LANES, m, e3)
+        total += _product(gradient, start, index, m, e0)
+        total += _product(gradient, start, index + LANES, m, e1)
+        total += _product(gradient, start, index + 2 * LANES, m, e2)
+        total += _product(gradient, start, index + 3 * LANES, m, e3)
         philox += blocks * np.int64(THREADS)
-        place = _first_place(philox)
+        index = _first_index(philox)
     _store_sum(sums, row * blocks + block, total)
 
 
@@ -241,7 +241,7 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
 
 
 def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tuple[Array, Array]:
-    """Compute `generic.perturb` without storing the noise; `scale` is read on the device."""
+    """Compute `reference.perturb` without storing the noise; `scale` is read on the device."""
     reference.check_noise(theta, key, scale)
     xp, rows = namespace_of(theta), 1 if isinstance(key, Key) else len(key)
     if isinstance(scale, int | float):
@@ -253,7 +253,7 @@ def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tup
 
 
 def noise_dot(gradient: Array, key: Key | Sequence[Key]) -> Array:
-    """Compute `generic.noise_dot` without storing the noise."""
+    """Compute `reference.noise_dot` without storing the noise."""
     reference.check_noise(gradient, key)
     return _sums(_noise_dot, key, gradient, gradient.ravel())
 
@@ -269,7 +269,7 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
-    """Compute `generic.adam` in one pass; a learning rate that is an array is left to that."""
+    """Compute `reference.adam` in one pass; a learning rate that is an array is left to that."""
     if not isinstance(learning_rate, int | float | np.number):
         return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)

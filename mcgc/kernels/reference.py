@@ -1,4 +1,4 @@
-"""The meaning of each kernel, in plain array-API code: the oracle of the tests, and the body for any array library."""
+"""The meanings of noise and Adam, in array-API code. Tests compare the compiled bodies with them."""
 
 import math
 from collections.abc import Sequence
@@ -14,12 +14,28 @@ def _noise(like: Array, key: Keys) -> Array:
 
 
 def perturb(theta: Array, scale: Any, key: Keys) -> tuple[Array, Array]:
-    """Return ϑ = θ + s ε and ‖ε‖² for ε = normal(key), θ of shape (m,) and s = `scale`, which is √λ.
+    """Return ϑ = θ + s ε and ‖ε‖² for the noise ε = normal(key).
 
-    For θ (members, m), `key` is a tuple of their keys, s has shape (members,) or is a Python number, and ‖ε‖² has shape
-    (members,).
+    Parameters
+    ----------
+    theta : array of shape (m,) or (members, m)
+        The parameters θ, in float32 or float64.
+    scale : float or array of shape () or (members,)
+        The factor s, which is √λ.
+    key : Key or tuple of Keys
+        The key of the noise, or one for each member.
 
-    Raises `InputError`, as every body does, if the arguments do not fit each other or θ is not float32 or float64.
+    Returns
+    -------
+    perturbed : array of the shape of θ
+        The perturbed parameters ϑ.
+    sqnorm : array of shape () or (members,)
+        The squared norm ‖ε‖².
+
+    Raises
+    ------
+    InputError
+        If the arguments do not fit each other, or θ is not float32 or float64. Every body raises it too.
     """
     check_noise(theta, key, scale)
     eps = _noise(theta, key)
@@ -28,9 +44,24 @@ def perturb(theta: Array, scale: Any, key: Keys) -> tuple[Array, Array]:
 
 
 def noise_dot(gradient: Array, key: Keys) -> Array:
-    """Return ε·∇f for the ε of `perturb` with the same key, made again rather than kept, for ∇f of shape (m,).
+    """Return ε·∇f for the ε of `perturb` with the same key. The noise is computed again, not stored.
 
-    For ∇f (members, m) with the tuple of their keys it has shape (members,). Errors are those of `perturb`.
+    Parameters
+    ----------
+    gradient : array of shape (m,) or (members, m)
+        The gradient ∇f, in float32 or float64.
+    key : Key or tuple of Keys
+        The key of the noise, or one for each member.
+
+    Returns
+    -------
+    array of shape () or (members,)
+        The inner products.
+
+    Raises
+    ------
+    InputError
+        As `perturb` does.
     """
     check_noise(gradient, key)
     return namespace_of(gradient).sum(_noise(gradient, key) * gradient, axis=-1)
@@ -65,11 +96,30 @@ def adam(
     decay_square: float,
     epsilon: float,
 ) -> tuple[Array, Array, Array]:
-    """Return θ, μ and ν after update number `count` ≥ 1 of Adam with bias correction (Kingma and Ba 2015).
+    """Return θ, μ and ν after one update of Adam with bias correction [1]_. `mcgc.optim.adam` has the formula.
 
-    Arrays have the shape and dtype of θ, whatever it is; the formula is that of `mcgc.optim.adam`.
+    Parameters
+    ----------
+    theta, gradient, mean, square : arrays of one shape and dtype
+        The parameters θ, the gradient ∇f, and the decayed means μ of ∇f and ν of (∇f)².
+    count : int
+        The number of this update, from 1 on.
+    learning_rate, decay_mean, decay_square, epsilon : float
+        The constants η, β₁, β₂ and ε.
 
-    Raises `InputError`, as every body does, if an array is not like θ.
+    Returns
+    -------
+    theta, mean, square : arrays like θ
+        Their values after the update.
+
+    Raises
+    ------
+    InputError
+        If an array does not have the shape and dtype of θ. Every body raises it too.
+
+    References
+    ----------
+    .. [1] Kingma and Ba (2015), Adam: a method for stochastic optimization, algorithm 1.
     """
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     mean = decay_mean * mean + (1 - decay_mean) * gradient
@@ -82,9 +132,9 @@ def adam(
 def adam_constants(
     count: int, learning_rate: float, decay_mean: float, decay_square: float, epsilon: float
 ) -> tuple[float, ...]:
-    """Return the numbers that a compiled body of `adam` takes: β₁, 1 − β₁, β₂, 1 − β₂, η / (1 − β₁ᵗ), 1 − β₂ᵗ, ε.
+    """Return the constants of a compiled body of `adam`: β₁, 1 − β₁, β₂, 1 − β₂, η / (1 − β₁ᵗ), 1 − β₂ᵗ, ε.
 
-    The meaning does without them, so that comparing a body with it checks these numbers too.
+    The meaning does not use this function, so that the comparison of a body with it checks these numbers too.
     """
     return (
         decay_mean,

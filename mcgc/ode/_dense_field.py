@@ -8,20 +8,11 @@ from mcgc import nets
 from mcgc.arrays import Array, as_floats, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import Kernel
 from mcgc.ode._events import Occurrences
-from mcgc.ode._integrate import Method, Stats
-from mcgc.ode._solve import Solution, solve, tableau_of
+from mcgc.ode._integrate import Method, Stats, march
+from mcgc.ode._solve import Solution, Solved, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
-
-
-class Solved(NamedTuple):
-    """A solution, and its `vjp`: from the cotangent of `ys` to those of y0, ts and the leaves of params."""
-
-    ys: Array
-    stats: Stats
-    status: Array
-    vjp: Callable[[Array], list]
 
 
 class DenseField(NamedTuple):
@@ -60,30 +51,41 @@ class DenseField(NamedTuple):
         with stages for the dense output alone. With `method.throw` a solution that fails is None too.
         """
         theta, inputs = _pair(params)
-        nets.num_parameters(self.sizes)
-        tableau = method.tableau
-        simple = method.step_size is None and len(tableau.error) == 1 and not tableau.extra
-        if not (simple and is_host(y0) and is_host(theta) and is_host(inputs)) or kernels_for(y0) is reference:
-            return None
         theta, inputs = as_floats(theta, "theta", y0), as_floats(inputs, "inputs", y0)
-        fits = theta.dtype == inputs.dtype == y0.dtype
-        shaped = (theta.ndim, inputs.ndim) == (1, 2) and inputs.shape == (y0.shape[0], self.sizes[0] - y0.shape[1])
-        known = self.activation in nets.COMPILED and nets.num_parameters(self.sizes) == theta.size
-        if not (fits and shaped and known and self.sizes[-1] == y0.shape[1]):
-            return None
-        from mcgc.ode import _compiled
+        solve_dense = _march.body(y0, theta, inputs, self, method)
+        return None if solve_dense is None else solve_dense(self, y0, theta, inputs, ts, method, with_vjp)
 
-        sizes = tuple(self.sizes)
-        found = _compiled.march_dense(theta, sizes, self.activation, y0, inputs, ts, method, with_vjp)
-        if found is None:
-            return None
-        ys, accepted, rejected, trials, status, residuals = found
 
-        def vjp(cotangent: Array) -> list:
-            theta_bar, y0_bar, inputs_bar = _compiled.vjp_dense(residuals, cotangent)
-            return [y0_bar, None, theta_bar, inputs_bar]
+def _fits(y0: Array, theta: Array, inputs: Array, field: DenseField, method: Method) -> bool:
+    """Tell whether the compiled march takes these arrays, this net and this method."""
+    simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
+    if not (simple and is_host(theta) and is_host(inputs) and theta.dtype == inputs.dtype == y0.dtype):
+        return False
+    states, known = y0.shape[1], field.activation in nets.COMPILED
+    shaped = theta.shape == (nets.num_parameters(field.sizes),) and field.sizes[-1] == states
+    return known and shaped and inputs.shape == (y0.shape[0], field.sizes[0] - states)
 
-        return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(tableau.c) - 1)), status, vjp)
+
+_march = Kernel(march, _fits, cpu="mcgc.ode._dense_field:_solve_dense")
+
+
+def _solve_dense(
+    field: DenseField, y0: Array, theta: Array, inputs: Array, ts: Array, method: Method, with_vjp: bool
+) -> Solved | None:
+    """Return the solution by one compiled call, or None where it fails and `method.throw` is set."""
+    from mcgc.ode import _compiled
+
+    sizes = tuple(field.sizes)
+    found = _compiled.march_dense(theta, sizes, field.activation, y0, inputs, ts, method, with_vjp)
+    if found is None:
+        return None
+    ys, accepted, rejected, trials, status, residuals = found
+
+    def vjp(cotangent: Array) -> list:
+        theta_bar, y0_bar, inputs_bar = _compiled.vjp_dense(residuals, cotangent)
+        return [y0_bar, None, theta_bar, inputs_bar]
+
+    return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(method.tableau.c) - 1)), status, vjp)
 
 
 def _pair(params: Any) -> tuple[Array, Array]:

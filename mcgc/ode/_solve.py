@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mcgc._integers import whole
 from mcgc._shapes import Float, Int
 from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import Traced, strip
+from mcgc.autodiff.extend import fused
 from mcgc.autodiff.pytree import flatten, unflatten
-from mcgc.autodiff.transforms import Body, fused
 from mcgc.errors import InputError, TraceError, unknown
+from mcgc.kernels import Body
 from mcgc.ode._adjoint import backsolve, checkpointed, direct, pull_back
 from mcgc.ode._events import Event, Occurrences, System
 from mcgc.ode._integrate import Method, Stats, march
@@ -20,6 +21,23 @@ from mcgc.ode._tableaux import TABLEAUX, Tableau
 
 _ADJOINTS = {"backsolve": backsolve, "checkpointed": checkpointed}
 ADJOINTS = (*_ADJOINTS, "direct")
+
+
+class Solved(NamedTuple):
+    """A solution by one call, and its `vjp`: from the cotangent of `ys` to those of y0, ts and the leaves of params."""
+
+    ys: Array
+    stats: Stats
+    status: Array
+    vjp: Callable[[Array], list]
+
+
+@runtime_checkable
+class WholeSolver(Protocol):
+    """A field with a compiled body for whole solutions. The meaning of the body is a solution step by step."""
+
+    def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, with_vjp: bool) -> Solved | None:
+        """Return the solution, or None where the body does not fit the arguments."""
 
 
 class Field(Protocol):
@@ -196,9 +214,10 @@ def solve(
     stored = checkpoints if traced and adjoint == "checkpointed" else 0
     by_steps = lambda: march(method, checked_field(), plain[1], plain[0], stored, events=events)
     able = adjoint == "checkpointed" and 1 not in traced and not single and not events
-    whole_solver = getattr(f, "solve_whole", None) if able else None
     with quietly():
-        solved = whole_solver and whole_solver(method, *plain[:2], unflatten(structure, plain[2:]), stored > 0)
+        solved = None
+        if able and isinstance(f, WholeSolver):
+            solved = f.solve_whole(method, plain[0], plain[1], unflatten(structure, plain[2:]), stored > 0)
         plan: Any = solved or by_steps()
 
     def definition(*chosen: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Any
 
 from mcgc.arrays import Array
 from mcgc.autodiff import ops
-from mcgc.autodiff.transforms import primitive
+from mcgc.autodiff.extend import primitive
 from mcgc.ode._tableaux import Tableau
 
 Rate = Callable[[Array, Array], Array]  # t (batch, 1), y (batch, states) -> dy/dt (batch, states)

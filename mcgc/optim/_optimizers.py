@@ -8,10 +8,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from mcgc import kernels
 from mcgc.arrays import Array, as_number, check_alike, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.kernels import kernels_for, reference
 from mcgc.optim._optimizer import Optimizer, checked
 from mcgc.optim.schedules import Rate, function_of
 
@@ -206,7 +206,6 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
 
     def fused(gradient: Array, state: AdamState, theta: Array) -> tuple[Array, AdamState]:
         count = state.steps + 1
-        kernels = kernels_for(theta) if type(gradient) is type(theta) else reference  # one of them may be traced
         theta, mean, square = kernels.adam(
             theta, gradient, state.mean, state.square, count, rate(state.steps), decay_mean, decay_square, epsilon
         )

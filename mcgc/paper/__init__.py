@@ -1,4 +1,4 @@
-"""The figures of the paper, and what they need: test functions, ensembles and their comparison."""
+"""The studies of the paper: test functions, ensembles, and the comparison of ensembles."""
 
 from mcgc.paper import comparison, ensembles, studies, test_functions
 

@@ -1,4 +1,4 @@
-"""What ensembles come to: their spread, and how sure a difference of their means is."""
+"""Results of ensembles: the spread of their members, and confidence intervals of differences of means."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ LEVEL = 0.95
 
 
 class Spread(NamedTuple):
-    """Numbers of the members: mean, standard deviation (n − 1; NaN for one member), minimum and maximum."""
+    """Mean, standard deviation (with n − 1; NaN for one member), minimum and maximum over the members."""
 
     mean: float
     sd: float
@@ -31,7 +31,14 @@ class Interval(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the spread of `values`, one at least; NaN among them makes NaN of all."""
+    """Return the spread of one or more numbers. A NaN among them makes all of it NaN.
+
+    Examples
+    --------
+    >>> from mcgc.paper.comparison import spread
+    >>> spread([1.0, 2.0, 3.0])
+    Spread(mean=2.0, sd=1.0, min=1.0, max=3.0)
+    """
     if any(map(math.isnan, values)):
         return Spread(*(math.nan,) * 4)
     mean = math.fsum(values) / len(values)
@@ -41,17 +48,25 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def final(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return each of `QUANTITIES` that there is after the last epoch, one number a member.
+    """Return the `QUANTITIES` after the last epoch, one number for each member.
 
-    `epochs` maps each to a host array (epochs, members), as `mcgc.train.run_file.RunFile.epochs` does.
+    Parameters
+    ----------
+    epochs : mapping of str to array of shape (epochs, members)
+        The quantities on the host, as in `mcgc.train.run_file.RunFile.epochs`. One that is all NaN is left out.
     """
-    return {name: epochs[name][-1].tolist() for name in QUANTITIES if _known(epochs[name])}
+    return {name: epochs[name][-1].tolist() for name in QUANTITIES if _present(epochs[name])}
 
 
 def best(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return the best of each of `QUANTITIES` that there is over the epochs, by itself: lowest loss, highest accuracy.
+    """Return the best of each of the `QUANTITIES` over the epochs: the lowest loss, the highest accuracy.
 
-    The best of a noisy curve is better than what any rule of stopping would have found. Argument as for `final`.
+    Each is chosen by itself. The best of a noisy curve is better than what any rule of stopping would have found.
+
+    Parameters
+    ----------
+    epochs : mapping of str to array of shape (epochs, members)
+        As for `final`.
     """
     choose = {"test_accuracy": max}
     return {
@@ -60,15 +75,20 @@ def best(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
             for path in epochs[name].T.tolist()
         ]
         for name in QUANTITIES
-        if _known(epochs[name])
+        if _present(epochs[name])
     }
 
 
 def best_records(records: Sequence[Any]) -> list[Any]:
     """Return, for each member, the record of its best epoch, whose state is the result of the run.
 
-    That is the first with the lowest loss of the validation set, or of the training set where there is none; the last
-    record if no loss is finite.
+    The best epoch is the first with the lowest loss on the validation set, or on the training set where there is none.
+    It is the last one if no loss is finite.
+
+    Parameters
+    ----------
+    records : sequence of mcgc.train.Record
+        The records of all epochs.
     """
     chosen = []
     for member in range(len(records[-1].train_loss)):
@@ -84,7 +104,13 @@ def best_records(records: Sequence[Any]) -> list[Any]:
 
 
 def summary(epochs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return, as plain values, what the run with these `epochs` came to: final and best numbers with their spread."""
+    """Return the results of a run as plain values: final and best numbers with their spread.
+
+    Parameters
+    ----------
+    epochs : mapping of str to array of shape (epochs, members)
+        As for `final`.
+    """
 
     def described(found: Mapping[str, list[float]]) -> dict[str, Any]:
         return {name: {**spread(values)._asdict(), "members": values} for name, values in found.items()}
@@ -98,25 +124,48 @@ def summary(epochs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _known(values: Any) -> bool:
+def _present(values: Any) -> bool:
     return bool((values == values).any())  # NaN is equal to nothing
 
 
 def interval(first: Sequence[float], other: Sequence[float], paired: bool, seed: int = 0) -> Interval:
-    """Return mean(other) − mean(first) with its bootstrap interval of the level 0.95 (Efron 1979).
+    """Return mean(other) − mean(first) with its bootstrap interval of the level 0.95.
 
-    Its ends are the quantiles 0.025 and 0.975 of the difference over 10,000 resamples by `scipy.stats.bootstrap`, drawn
-    with replacement: of the members of both alike if `paired`, when number i of `first` belongs to number i of
-    `other`, else of each by itself. The same `seed`, a whole number in [0, 2⁶⁴), gives the same ends. With few members
-    the interval is too narrow: for 5 it covers less than the level says. A number that is not finite makes NaN of all
-    three.
+    The ends are the quantiles 0.025 and 0.975 of the difference over 10,000 resamples with replacement, by
+    `scipy.stats.bootstrap`. With few members the interval is too narrow: for 5 it covers less than the level says. The
+    same seed gives the same ends. A number that is not finite makes NaN of all three.
 
-    Raises `InputError` if one has no numbers, or paired ones are not as many.
+    Parameters
+    ----------
+    first, other : sequence of float
+        The numbers of the members. One that is not finite makes the interval NaN.
+    paired : bool
+        Whether number i of `first` belongs to number i of `other`. Then both are resampled alike.
+    seed : int
+        The seed of the resamples.
+
+    Raises
+    ------
+    InputError
+        If one has no numbers, or paired ones differ in number.
+
+    References
+    ----------
+    Efron (1979), Bootstrap methods: another look at the jackknife.
+
+    Examples
+    --------
+    >>> from mcgc.paper.comparison import interval
+    >>> found = interval([1.0, 1.2, 0.9], [2.1, 2.0, 2.2], paired=False)
+    >>> bool(found.low < found.difference < found.high)
+    True
     """
     from scipy.stats import bootstrap
 
     if not first or not other or (paired and len(first) != len(other)):
-        raise InputError(f"an interval needs numbers in both, in pairs as many, got {len(first)} and {len(other)}")
+        raise InputError(
+            f"an interval needs numbers in both, and equally many in pairs, got {len(first)} and {len(other)}"
+        )
     if not all(map(math.isfinite, (*first, *other))):
         return Interval(*(math.nan,) * 3)
     xp, seed = HOST.namespace, whole(seed, "a seed", 0, bits=64)
@@ -134,8 +183,17 @@ def interval(first: Sequence[float], other: Sequence[float], paired: bool, seed:
 
 
 def recall(confusion: Sequence[Sequence[float]]) -> list[float]:
-    """Return the fraction right of each class: c_kk / Σⱼ c_kj, NaN for a class without examples.
+    """Return the recall of each class: c_kk / Σⱼ c_kj, NaN for a class without examples.
 
-    `confusion` counts the examples by true class and named class, as `mcgc.losses.confusion` does.
+    Parameters
+    ----------
+    confusion : matrix of shape (classes, classes)
+        Counts of the examples by true class and predicted class, as from `mcgc.losses.confusion`.
+
+    Examples
+    --------
+    >>> from mcgc.paper.comparison import recall
+    >>> recall([[3, 1], [0, 2]])
+    [0.75, 1.0]
     """
     return [row[k] / sum(row) if sum(row) else math.nan for k, row in enumerate(confusion)]

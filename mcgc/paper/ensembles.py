@@ -1,4 +1,4 @@
-"""The studies of the paper that train two ensembles, one with continuation and one without: figures 5 to 7."""
+"""The studies of the paper that train two ensembles, with continuation and without: figures 5 to 7."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,14 +6,25 @@ from typing import Any, NamedTuple
 from mcgc.errors import InputError, unknown
 from mcgc.train import Settings, problems
 
-ARMS = ("with", "without")
+GROUPS = ("with", "without")
 
 
 class Ensembles(NamedTuple):
-    """A problem, the number of members of each arm, and what the paper states.
+    """A study of two groups of members: those trained with continuation, and those without.
 
-    `shown` are the fields of the records that the figure has. `stated` maps some of them to the mean over the members
-    at the end, by arm: a number, or two where the paper gives a range.
+    Parameters
+    ----------
+    name : str
+        The name of the study.
+    problem : str
+        The name of the problem.
+    members : int
+        The number of members of each group.
+    shown : tuple of str
+        The fields of the records that the figure shows.
+    stated : mapping
+        What the paper states: of some fields, for each group, the mean over the members at the end, as a number or as
+        the two ends of a range.
     """
 
     name: str
@@ -23,13 +34,13 @@ class Ensembles(NamedTuple):
     stated: Mapping[str, Mapping[str, Any]]
 
     def settings(self) -> dict[str, Settings]:
-        """Return the settings of each arm: the recipe of the problem, with and without continuation."""
+        """Return the settings of each group: the recipe of the problem, with and without continuation."""
         recipe = problems.get(self.problem).recipe._replace(members=self.members)
-        return {arm: recipe._replace(continuation=arm == "with") for arm in ARMS}
+        return {group: recipe._replace(continuation=group == "with") for group in GROUPS}
 
-    def changes(self, arm: str, settings: Settings) -> dict[str, tuple[Any, Any]]:
-        """Return, of the fields in which `settings` differ from those of the study, its value and theirs."""
-        pairs = zip(self.settings()[arm], settings, strict=True)
+    def changes(self, group: str, settings: Settings) -> dict[str, tuple[Any, Any]]:
+        """Return the fields in which `settings` differ from those of the study: the value of the study, and theirs."""
+        pairs = zip(self.settings()[group], settings, strict=True)
         return {field: pair for field, pair in zip(Settings._fields, pairs, strict=True) if pair[0] != pair[1]}
 
 
@@ -50,7 +61,20 @@ def names() -> tuple[str, ...]:
 
 
 def get(name: str) -> Ensembles:
-    """Return the study called `name`. Raises `InputError`, with the list of names, if there is none."""
+    """Return a study by name.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name.
+
+    Examples
+    --------
+    >>> from mcgc.paper import ensembles
+    >>> study = ensembles.get("figure-7")
+    >>> study.problem, study.members, study.stated
+    ('lorenz', 5, {'test_loss': {'with': 3.0, 'without': 10.0}})
+    """
     if name not in _STUDIES:
         raise InputError(unknown("study", name, _STUDIES))
     return _STUDIES[name]

@@ -1,6 +1,6 @@
-"""The studies of the paper on functions whose smoothing is known exactly: figures 1 to 4, and appendix D.
+"""The studies of the paper on functions whose g has a closed form: figures 1 to 4, and appendix D.
 
-All but the last are without noise: g and its gradients are closed forms.
+Figures 1 to 4 are without noise: g and its gradients are closed forms. Appendix D draws noise, as `minimize` does.
 """
 
 import math
@@ -11,10 +11,10 @@ from mcgc.arrays import HOST, Array, to_device
 from mcgc.autodiff import ops, value_and_grad
 from mcgc.continuation import descent, minimize
 from mcgc.continuation.annealing import Point, follow
-from mcgc.continuation.smoothing import bump, placed, power
+from mcgc.continuation.smoothing import as_floats_like, bump, power
 from mcgc.optim import adam
 from mcgc.paper import test_functions
-from mcgc.paper.test_functions import Surface
+from mcgc.paper.test_functions import Function
 from mcgc.random import Key
 
 LAMS = ((0.5, 0.25, 0.1, 0.0), (1.0, 0.3, 0.1, 0.0))  # of figures 1 and 2, whose g are convex at the first
@@ -24,13 +24,25 @@ SADDLES = ("good-saddle", "bad-saddle")
 BETAS = (0.0, 0.03)  # of figure 4, in the units of 1/λ of eq. 12: more than −∂g/∂λ/m ever is on the way to λ = 0
 LAM0, RATE = 3.0, 0.06  # what `minimize` takes if it is not told
 NEAR = 1e-3  # what ends within this distance of a minimum has reached it
-TESTED = ("rastrigin", "styblinski-tang", "levy", "ackley")
+FUNCTIONS = ("rastrigin", "styblinski-tang", "levy", "ackley")
 
 Smoothed = Callable[[Array, Any], Array]
 
 
 class Continued(NamedTuple):
-    """Algorithm 1 on one function: its g(θ, λ), the path of minimisers, and the global minimum of f = g(·, 0)."""
+    """Algorithm 1 on one function.
+
+    Parameters
+    ----------
+    smoothed : function (theta, lam) → value
+        g(θ, λ).
+    path : sequence of Point
+        The minimisers of g, λ after λ.
+    best : Point
+        The global minimum of f = g(·, 0).
+    domain : pair of floats
+        The range that is drawn.
+    """
 
     smoothed: Smoothed
     path: Sequence[Point]
@@ -57,7 +69,7 @@ class Path(NamedTuple):
 
 
 def algorithm_1(smoothed: Smoothed, start: Sequence[float], lams: Sequence[float]) -> Sequence[Point]:
-    """Return the path of minimisers of g(·, λ), by L-BFGS-B on the exact g from `start` on (`schedules.follow`)."""
+    """Return the path of minimisers of g(·, λ), by L-BFGS-B on the exact g from `start` on (`annealing.follow`)."""
     return follow(lambda theta, lam: _minimum(smoothed, theta, lam), to_device(start, HOST, "float64"), lams)
 
 
@@ -82,8 +94,24 @@ def algorithm_2(
 ) -> Path:
     """Return the path of Algorithm 2 as printed, on the exact g.
 
-    θ ← θ − a ∂g/∂θ and λ ← max(0, λ − b (∂g/∂λ + βm)) with a = `rate` and b = `rate_lam`; λ is held at `lam0` for the
-    first `warmup` iterations. The pull βm is that of eq. 12.
+    θ ← θ − a ∂g/∂θ and λ ← max(0, λ − b (∂g/∂λ + βm)). The term βm is that of eq. 12.
+
+    Parameters
+    ----------
+    smoothed : function (theta, lam) → value
+        g(θ, λ).
+    start : sequence of float
+        The first θ.
+    lam0 : float
+        The first λ.
+    rate, rate_lam : float
+        a and b.
+    iterations : int
+        The number of steps.
+    warmup : int
+        The number of steps at the start in which λ is held.
+    beta : float
+        β.
     """
     xp, slopes = HOST.namespace, value_and_grad(smoothed, argnums=(0, 1))
     theta, lam = to_device(start, HOST, "float64"), to_device(lam0, HOST, "float64")
@@ -100,12 +128,12 @@ def algorithm_2(
 
 def figure_1() -> Continued:
     """Return Algorithm 1 on the quartic θ⁴ − θ³ − θ² + θ, at four λ: it ends in the global minimum."""
-    quartic, g = test_functions.get("quartic"), _exact("quartic")
+    quartic, g = test_functions.get("quartic"), _smoothed("quartic")
     best = Point(0.0, to_device(quartic.minimizers[0], HOST, "float64"), quartic.value)
     return Continued(g, algorithm_1(g, quartic.start, LAMS[0]), best, quartic.domain)
 
 
-def _exact(name: str) -> Smoothed:
+def _smoothed(name: str) -> Smoothed:
     smoothed: Any = test_functions.get(name).smoothed
     return smoothed
 
@@ -113,13 +141,14 @@ def _exact(name: str) -> Smoothed:
 def narrow(theta: Array, lam: Any) -> Array:
     """Return the g of figure 2: θ²/10 with a narrow deep well at −1 and a wide one, less deep, at 1.
 
-    A well of depth h and width s is −h exp(−(θ − c)²/(2s²)), of which g has the depth h s (s² + λ)^(−1/2) and the width
-    √(s² + λ): the deeper one is the shallower once λ is well above the square of its width. θ has shape (..., 1).
+    A well of depth h and width s is −h exp(−(θ − c)²/(2s²)). In g its depth is h s (s² + λ)^(−1/2) and its width
+    √(s² + λ). So the deeper well becomes the shallower one once λ is well above the square of its width. θ has shape
+    (..., 1).
     """
     wells = ((-1.0, 0.2, 1.0), (1.0, 0.7, 0.9))
-    lam = placed(lam, theta)
+    lam = as_floats_like(lam, theta)
     bowl = ops.sum(power(theta, lam, 2), axis=-1) / 10
-    return bowl - sum(h * bump(placed([c / s], theta), theta / s, lam / s**2) for c, s, h in wells)
+    return bowl - sum(h * bump(as_floats_like([c / s], theta), theta / s, lam / s**2) for c, s, h in wells)
 
 
 def figure_2() -> Continued:
@@ -130,7 +159,7 @@ def figure_2() -> Continued:
 
 def figure_3() -> tuple[Sequence[Point], Path]:
     """Return Algorithm 1, at `STEPS`, and Algorithm 2 on the quartic of figure 1, from the same start."""
-    quartic, g = test_functions.get("quartic"), _exact("quartic")
+    quartic, g = test_functions.get("quartic"), _smoothed("quartic")
     descent = algorithm_2(g, quartic.start, STEPS[0], rate=0.02, rate_lam=0.008, iterations=1000, warmup=150)
     return algorithm_1(g, quartic.start, STEPS), descent
 
@@ -138,24 +167,31 @@ def figure_3() -> tuple[Sequence[Point], Path]:
 def figure_4() -> dict[tuple[str, float], Path]:
     """Return Algorithm 2 on the saddle functions (eq. 9), by the name of the function and β; λ₀ = 3.
 
-    With a = 0.01, "good", the origin is a saddle point of g(·, λ₀) already, so θ leaves it in the warm-up. With
-    a = 0.02, "bad", it is the minimum, to which the warm-up brings θ all but exactly, and λ then stops where
-    ∂g/∂λ = ½ tr ∂²g/∂θ² = 0. There g has a direction of negative curvature, by this identity (eq. 6), so θ does leave,
-    but only after as many iterations as the distance that is left needs to grow. With β, λ does not stop.
+    With a = 0.01, "good", the origin is a saddle point of g(·, λ₀), so θ leaves it in the warm-up. With a = 0.02,
+    "bad", the origin is the minimum, and the warm-up brings θ very near to it. λ then stops where
+    ∂g/∂λ = ½ tr ∂²g/∂θ² = 0. By this identity (eq. 6) g has a direction of negative curvature there. So θ does leave,
+    but only after the many iterations in which its small distance grows. With β, λ does not stop.
     """
     found = {}
     for name in SADDLES:
         for beta in BETAS:
             found[name, beta] = algorithm_2(
-                _exact(name), (3.0, -1.0), 3.0, rate=1.0, rate_lam=0.5, iterations=ITERATIONS, warmup=WARMUP, beta=beta
+                _smoothed(name),
+                (3.0, -1.0),
+                3.0,
+                rate=1.0,
+                rate_lam=0.5,
+                iterations=ITERATIONS,
+                warmup=WARMUP,
+                beta=beta,
             )
     return found
 
 
 def escapes(path: Path) -> dict[str, Any]:
-    """Return where a path of figure 4 ends, and after how many iterations of the descent in λ it does what.
+    """Return where a path of figure 4 ends, and when it leaves the origin and when λ is small.
 
-    `leaves`: ‖θ‖ > 1, and so the origin is left; `lam_small`: λ < 0.01. A number is None if it never does.
+    `leaves` and `lam_small` are the numbers of iterations after the warm-up until ‖θ‖ > 1 and until λ < 0.01, or None.
     """
     xp = HOST.namespace
 
@@ -166,42 +202,50 @@ def escapes(path: Path) -> dict[str, Any]:
     return {**path.end(), "leaves": first(xp.sum(path.theta**2, axis=1) > 1), "lam_small": first(path.lam < 0.01)}
 
 
-class Tested(NamedTuple):
-    """A test function, and the paths on it with continuation, one a seed, and without."""
+class Searches(NamedTuple):
+    """A test function, and the paths on it: with continuation, one for each seed, and without."""
 
-    surface: Surface
+    function: Function
     continued: Sequence[Path]
     plain: Path
 
     def distance(self, path: Path) -> float:
         """Return how far the path ends from the nearest global minimiser."""
-        return min(math.dist(path.theta[-1, :].tolist(), minimizer) for minimizer in self.surface.minimizers)
+        return min(math.dist(path.theta[-1, :].tolist(), minimizer) for minimizer in self.function.minimizers)
 
     def numbers(self) -> dict[str, Any]:
         """Return the ends of the paths, their distances, and how many have reached a minimum, as plain values."""
-        arms = {"with": self.continued, "without": [self.plain]}
-        ends = {arm: [{**path.end(), "distance": self.distance(path)} for path in paths] for arm, paths in arms.items()}
-        reached = {arm: sum(end["distance"] < NEAR for end in found) for arm, found in ends.items()}
-        return {"minimum": self.surface.value, "reached": reached, "paths": ends}
+        groups = {"with": self.continued, "without": [self.plain]}
+        described = lambda path: {**path.end(), "distance": self.distance(path)}
+        ends = {group: [described(path) for path in paths] for group, paths in groups.items()}
+        reached = {group: sum(end["distance"] < NEAR for end in found) for group, found in ends.items()}
+        return {"minimum": self.function.value, "reached": reached, "paths": ends}
 
 
-def test_function(name: str, seeds: int) -> Tested:
-    """Return what becomes of a surface of 2 dimensions from (3, 3): by `minimize`, and by its Adam without noise.
+def appendix_d(name: str, seeds: int) -> Searches:
+    """Return the paths on a test function of 2 dimensions from (3, 3), by `minimize` and by its Adam without noise.
 
-    Seeds are 0, 1, …; both have the same number of steps and the same learning rate at their start.
+    Both have the same number of steps and the same learning rate at their start.
+
+    Parameters
+    ----------
+    name : str
+        One of `test_functions.names()`.
+    seeds : int
+        The number of seeds of `minimize`: 0, 1, …
     """
-    xp, surface = HOST.namespace, test_functions.get(name)
-    start = to_device(surface.start, HOST, "float64")
+    xp, chosen = HOST.namespace, test_functions.get(name)
+    start = to_device(chosen.start, HOST, "float64")
     continued = []
     for seed in range(seeds):
         thetas = [start]
-        found = minimize(surface.function, start, batched=True, seed=seed, callback=thetas.append)
+        found = minimize(chosen.function, start, batched=True, seed=seed, callback=thetas.append)
         lams = xp.concat([xp.asarray([LAM0]), xp.exp(found.log_lam), xp.asarray([0.0])])
         continued.append(Path(xp.stack([*thetas, found.x]), lams, float(found.fun)))
-    method = descent(lambda theta, batch: surface.function(theta), adam(RATE * math.sqrt(LAM0)))
+    method = descent(lambda theta, batch: chosen.function(theta), adam(RATE * math.sqrt(LAM0)))
     state, thetas = method.init(start), [start]
     for _ in range(len(continued[0].lam) - 2):
         state, _ = method.step(state, None, Key(0))
         thetas.append(state.theta)
-    plain = Path(xp.stack(thetas), xp.zeros(len(thetas)), float(surface.function(state.theta)))
-    return Tested(surface, continued, plain)
+    plain = Path(xp.stack(thetas), xp.zeros(len(thetas)), float(chosen.function(state.theta)))
+    return Searches(chosen, continued, plain)

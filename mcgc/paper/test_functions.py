@@ -1,8 +1,8 @@
-"""Test functions by name, each with its minimum, and with its exact smoothed form where there is one.
+"""Test functions by name, each with its minimum, and with its smoothed form g where that has a closed form.
 
-Functions take points (..., d) and return values (...), so that many starts run at once; smoothed forms take λ too, a
-number or a 0-dimensional array (`mcgc.continuation.smoothing`). Formulas and domains are those of Surjanovic and
-Bingham's virtual library of simulation experiments (2013), where the paper has none.
+Functions map points (..., d) to values (...), so that many starts run at once. Smoothed forms have λ as a second
+argument, a number or an array of shape () (`mcgc.continuation.smoothing`). Formulas and domains are those of Surjanovic
+and Bingham's virtual library of simulation experiments (2013), where the paper has none.
 """
 
 import math
@@ -11,34 +11,53 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 from mcgc._integers import whole
-from mcgc.arrays import Array
+from mcgc._shapes import Array
 from mcgc.autodiff import ops
-from mcgc.continuation.smoothing import bump, cosine, is_zero, placed, power
+from mcgc.continuation.smoothing import as_floats_like, bump, cosine, is_zero, power
 from mcgc.errors import InputError, unknown
 
+Values = Callable[[Array], Array]
+Smoothed = Callable[[Array, Any], Array]
 
-class Surface(NamedTuple):
-    """A function to minimise: its global minima and their value, a start to leave, and the box it is looked at in.
 
-    `minimizers` lists all points, of `dimension` numbers, at which f takes `value`. `smoothed(theta, lam)` is the exact
-    g, or None where it has no closed form.
+class Function(NamedTuple):
+    """A function to minimise, and what is known of it.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    function : function (points) → values
+        f, from points (..., d) to values (...).
+    dimension : int
+        d.
+    minimizers : tuple of points
+        All global minimisers.
+    value : float
+        The value of f there.
+    start : point
+        Where a search starts.
+    domain : pair of floats
+        The bounds of each coordinate.
+    smoothed : function (points, lam) → values, optional
+        g, or None where it has no closed form.
     """
 
     name: str
-    function: Callable[[Array], Array]
+    function: Values
     dimension: int
     minimizers: tuple[tuple[float, ...], ...]
     value: float
     start: tuple[float, ...]
     domain: tuple[float, float]
-    smoothed: Callable[[Array, Any], Array] | None
+    smoothed: Smoothed | None
 
 
 def _total(terms: Array) -> Array:
     return ops.sum(terms, axis=-1)
 
 
-def _quartic(dimension: int) -> Surface:
+def _quartic(dimension: int) -> Function:
     """θ⁴ − θ³ − θ² + θ, of figures 1 to 3: a local minimum at 1, the global one at −(1 + √17)/8."""
     if dimension != 1:
         raise InputError(f"the quartic has dimension 1, got {dimension}")
@@ -49,14 +68,14 @@ def _quartic(dimension: int) -> Surface:
 
     best = -(1 + math.sqrt(17)) / 8
     value = sum(c * best**n for c, n in terms)
-    return Surface("quartic", lambda x: smooth(x, 0.0), 1, ((best,),), value, (1.5,), (-1.5, 2.0), smooth)
+    return Function("quartic", lambda x: smooth(x, 0.0), 1, ((best,),), value, (1.5,), (-1.5, 2.0), smooth)
 
 
-def _saddle(dimension: int, name: str, a: float) -> Surface:
+def _saddle(dimension: int, name: str, a: float) -> Function:
     """Eq. 9, with θ̂ = ±(2, …, 2): two equal minima, and a saddle point between them at the origin."""
 
     def smooth(theta: Array, lam: Any) -> Array:
-        centres = [placed([c] * dimension, theta) for c in (2.0, -2.0)]
+        centres = [as_floats_like([c] * dimension, theta) for c in (2.0, -2.0)]
         squares = sum(_total(power(theta - centre, lam, 2)) for centre in centres)
         return a * squares - sum(bump(centre, theta, lam) for centre in centres)
 
@@ -69,10 +88,10 @@ def _saddle(dimension: int, name: str, a: float) -> Surface:
         t = 2 * (near - far) / (4 * a + near + far)
     value = a * dimension * ((t - 2) ** 2 + (t + 2) ** 2) - sum(wells(t))
     minimizers = ((t,) * dimension, (-t,) * dimension)
-    return Surface(name, lambda x: smooth(x, 0.0), dimension, minimizers, value, (3.0,) * dimension, (-4, 4), smooth)
+    return Function(name, lambda x: smooth(x, 0.0), dimension, minimizers, value, (3.0,) * dimension, (-4, 4), smooth)
 
 
-def _rastrigin(dimension: int) -> Surface:
+def _rastrigin(dimension: int) -> Function:
     """Σ x² + 10 (1 − cos 2πx)."""
 
     def smooth(theta: Array, lam: Any) -> Array:
@@ -81,7 +100,7 @@ def _rastrigin(dimension: int) -> Surface:
     return _at(0.0, "rastrigin", lambda x: smooth(x, 0.0), dimension, (-5.12, 5.12), smooth)
 
 
-def _styblinski_tang(dimension: int) -> Surface:
+def _styblinski_tang(dimension: int) -> Function:
     """½ Σ x⁴ − 16x² + 5x."""
 
     def smooth(theta: Array, lam: Any) -> Array:
@@ -93,7 +112,7 @@ def _styblinski_tang(dimension: int) -> Surface:
     return _at(best, "styblinski-tang", lambda x: smooth(x, 0.0), dimension, (-5.0, 5.0), smooth)._replace(value=value)
 
 
-def _levy(dimension: int) -> Surface:
+def _levy(dimension: int) -> Function:
     """Sin² πw₁ + Σ (wᵢ − 1)² (1 + 10 sin²(πwᵢ + 1)) + (w_d − 1)² (1 + sin² 2πw_d), Σ to d − 1, w = 1 + (x − 1)/4."""
 
     def bowl(w: Array, lam: Any, weight: float, frequency: float, phase: float) -> Array:
@@ -113,7 +132,7 @@ def _levy(dimension: int) -> Surface:
     return _at(1.0, "levy", lambda x: smooth(x, 0.0), dimension, (-10.0, 10.0), smooth)
 
 
-def _ackley(dimension: int) -> Surface:
+def _ackley(dimension: int) -> Function:
     """20 + e − 20 exp(−0.2 √(mean x²)) − exp(mean cos 2πx)."""
 
     def f(theta: Array) -> Array:
@@ -126,7 +145,7 @@ def _ackley(dimension: int) -> Surface:
     return _at(0.0, "ackley", f, dimension, (-32.768, 32.768), None)
 
 
-def _griewank(dimension: int) -> Surface:
+def _griewank(dimension: int) -> Function:
     """1 + Σ x²/4000 − Π cos(xᵢ/√i)."""
 
     def smooth(theta: Array, lam: Any) -> Array:
@@ -136,7 +155,7 @@ def _griewank(dimension: int) -> Surface:
     return _at(0.0, "griewank", lambda x: smooth(x, 0.0), dimension, (-600.0, 600.0), smooth)
 
 
-def _rosenbrock(dimension: int) -> Surface:
+def _rosenbrock(dimension: int) -> Function:
     """Σ 100 (xᵢ₊₁ − xᵢ²)² + (1 − xᵢ)², for d ≥ 2."""
     if dimension < 2:
         raise InputError(f"the Rosenbrock function has at least 2 dimensions, got {dimension}")
@@ -149,12 +168,14 @@ def _rosenbrock(dimension: int) -> Surface:
     return _at(1.0, "rosenbrock", lambda x: smooth(x, 0.0), dimension, (-5.0, 10.0), smooth)
 
 
-def _at(best: float, name: str, f: Callable, dimension: int, domain: tuple, smooth: Callable | None) -> Surface:
-    """Return the surface whose one minimum is (best, …, best), of value 0, started at (3, …, 3) as in appendix D."""
-    return Surface(name, f, dimension, ((best,) * dimension,), 0.0, (3.0,) * dimension, domain, smooth)
+def _at(
+    best: float, name: str, f: Values, dimension: int, domain: tuple[float, float], smooth: Smoothed | None
+) -> Function:
+    """Return the function with one minimum (best, …, best), of value 0, and the start (3, …, 3) of appendix D."""
+    return Function(name, f, dimension, ((best,) * dimension,), 0.0, (3.0,) * dimension, domain, smooth)
 
 
-_SURFACES: dict[str, Callable[[int], Surface]] = {
+_FUNCTIONS: dict[str, Callable[[int], Function]] = {
     "quartic": _quartic,
     "good-saddle": partial(_saddle, name="good-saddle", a=0.01),
     "bad-saddle": partial(_saddle, name="bad-saddle", a=0.02),
@@ -168,17 +189,34 @@ _SURFACES: dict[str, Callable[[int], Surface]] = {
 
 
 def names() -> Sequence[str]:
-    """Return the names of all surfaces."""
-    return tuple(_SURFACES)
+    """Return the names of all test functions."""
+    return tuple(_FUNCTIONS)
 
 
-def get(name: str, dimension: int | None = None) -> Surface:
-    """Return the surface called `name`, of 2 dimensions where none is given (the quartic: 1).
+def get(name: str, dimension: int | None = None) -> Function:
+    """Return a test function by name.
 
-    Raises `InputError` if there is none of that name, or none of that dimension.
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+    dimension : int, optional
+        The dimension, by default 2, of the quartic 1.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, or none of that dimension.
+
+    Examples
+    --------
+    >>> from mcgc.paper import test_functions
+    >>> rastrigin = test_functions.get("rastrigin", 3)
+    >>> rastrigin.minimizers, rastrigin.value, rastrigin.start
+    (((0.0, 0.0, 0.0),), 0.0, (3.0, 3.0, 3.0))
     """
-    if name not in _SURFACES:
-        raise InputError(unknown("surface", name, _SURFACES))
+    if name not in _FUNCTIONS:
+        raise InputError(unknown("test function", name, _FUNCTIONS))
     if dimension is None:
         dimension = 1 if name == "quartic" else 2
-    return _SURFACES[name](whole(dimension, "the dimension of a surface"))
+    return _FUNCTIONS[name](whole(dimension, "the dimension of a test function"))

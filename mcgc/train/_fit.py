@@ -98,7 +98,7 @@ def epochs(
     OutOfMemoryError
         If the memory does not suffice.
     """
-    hook, strategy = Hooks(hooks), strategy or strategy_for(task.device)
+    hook, strategy = Hooks(hooks), strategy_for(task.device) if strategy is None else strategy
     with _memory_errors(task):
         members = draw(task) if members is None else members
     with strategy.start(task, hook) as advance_all:

@@ -11,9 +11,9 @@ import pytest
 import mcgc as library
 from mcgc import arrays, devices
 from mcgc.checks import device
-from mcgc.checks import kernels as agreement
+from mcgc.checks import kernels as checks
 from mcgc.checks.kernels import CASES
-from mcgc.kernels import cpu, reference
+from mcgc.kernels import cpu, perturb
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,7 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
 @pytest.fixture
 def one_case(monkeypatch):
     """Leave one kernel and one problem to compare."""
-    monkeypatch.setattr(agreement, "CASES", {"perturb": CASES["perturb"]})
+    monkeypatch.setattr(checks, "CASES", {"perturb": CASES["perturb"]})
     monkeypatch.setattr(device, "CASES", {})
     monkeypatch.setattr(device, "STEPS_ALLOWED", {"lotka-volterra": 1024.0})
 
@@ -95,13 +95,13 @@ def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeyp
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["devices"] == {"cpu": "on cpu", "cuda": "on cuda"}
-    steps = [f"lotka-volterra{how}" for how in ("", ", repeated", ", together")]
+    steps = [f"lotka-volterra{how}" for how in ("", ", repeated", ", stacked")]
     assert [(k["kernel"], k["device"]) for k in found["kernels"] if k["dtype"] == "float32"] == [
         ("perturb", "cpu"),
         *((name, "cuda:0") for name in ["perturb", *steps]),
     ]
-    right = reference.perturb
-    monkeypatch.setattr(reference, "perturb", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
+    right = perturb.meaning
+    monkeypatch.setattr(perturb, "meaning", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
     result = mcgc("doctor", "--gpu")
     assert result.exit_code == 1
     assert "do not trust on this machine: perturb in float32 on c" in result.stderr

@@ -61,8 +61,8 @@ def test_the_text_has_point_value_distance_and_effort(mcgc):
     ("args", "sentence"),
     [
         ("", "Missing argument 'FUNCTION'"),
-        ("nothing", "unknown surface 'nothing': choose one of quartic, "),
-        ("levy --dimension 0", "the dimension of a surface must be a whole number of at least 1, got 0"),
+        ("nothing", "unknown test function 'nothing': choose one of quartic, "),
+        ("levy --dimension 0", "the dimension of a test function must be a whole number of at least 1, got 0"),
         ("rosenbrock --dimension 1", "at least 2 dimensions"),
         ("levy --start 1", "--start must be 2 numbers separated by commas, got '1'"),
         ("levy --start a,b", "--start must be 2 numbers"),

@@ -16,7 +16,7 @@ from mcgc_cli.options import device_of
 from mcgc_datasets import mnist_bytes, write_series
 
 from mcgc import arrays, devices
-from mcgc.paper.ensembles import ARMS
+from mcgc.paper.ensembles import GROUPS
 from mcgc.train import problems, run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli", "reproduce", "figure-6")
@@ -158,7 +158,7 @@ def test_finished_arms_are_drawn_with_other_versions_and_their_files_do_not_chan
     monkeypatch.setattr(run_file, "versions", lambda: {**before, "numpy": "9.9"})
     done = mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet", "--resume", "--json")
     assert done.exit_code == 0, done.stderr
-    assert {arm: it["versions"] for arm, it in json.loads(done.stdout)["arms"].items()} == dict.fromkeys(ARMS, before)
+    assert {arm: it["versions"] for arm, it in json.loads(done.stdout)["arms"].items()} == dict.fromkeys(GROUPS, before)
     longer = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
     assert longer.exit_code == 2
     assert f"the version of numpy was {before['numpy']} and is 9.9" in longer.stderr

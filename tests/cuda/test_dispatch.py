@@ -13,7 +13,7 @@ from mcgc import arrays, nets
 from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, to_host
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import platform
 from mcgc.ode import TABLEAUX, DenseField
 from mcgc.ode._integrate import Method
 
@@ -57,16 +57,17 @@ def test_a_cupy_array_is_an_array_of_the_namespace_that_wraps_cupy(reads):
 @pytest.mark.parametrize("shape", [(), (5,), (3, 5)])
 def test_cupy_arrays_get_the_cuda_bodies_where_there_are_any(shape, dtype, reads):
     there = find_spec("numba_cuda") is not None
-    assert kernels_for(phantom(shape, dtype)).__name__ == ("mcgc.kernels.cuda" if there else "mcgc.kernels.reference")
-    assert kernels_for(phantom(shape, "int64")) is reference
+    assert platform(phantom(shape, dtype)) == ("cuda" if there else None)
+    assert platform(phantom(shape, "int64")) is None
     assert reads == []
 
 
 def test_the_compiled_net_and_the_compiled_solution_are_for_the_host(reads):
     m = nets.num_parameters(SIZES)
-    assert nets._select(phantom((m,)), phantom((4, 3)), SIZES, "relu", False) is None
-    assert nets._select(np.zeros(m, np.float32), phantom((4, 3)), SIZES, "relu", False) is None
-    assert nets._select(np.zeros(m, np.float32), np.zeros((4, 3), np.float32), SIZES, "relu", False) is not None
+    body = lambda theta, x: nets._dense.body(theta, x, SIZES, "relu", False)
+    assert body(phantom((m,)), phantom((4, 3))) is None
+    assert body(np.zeros(m, np.float32), phantom((4, 3))) is None
+    assert body(np.zeros(m, np.float32), np.zeros((4, 3), np.float32)) is not None
     method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
     params = phantom((m,)), phantom((4, 1))
     found = DenseField(SIZES).solve_whole(method, phantom((4, 2)), phantom((4, 5), "float64"), params, True)

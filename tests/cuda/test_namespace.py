@@ -1,8 +1,8 @@
 """Every function of the array namespace that the library calls exists in CuPy's, with the arguments that it is given.
 
 The calls are those of a wrapper around array-api-strict that notes them while the library runs: all operations with
-two derivatives, training alone and together, solvers, random numbers, optimisers, surfaces, minimize. Nothing runs on a
-GPU.
+two derivatives, training alone and stacked, solvers, random numbers, optimisers, test functions, minimize. Nothing
+runs on a GPU.
 """
 
 import importlib.util
@@ -194,7 +194,7 @@ def test_steps_on_functions_of_every_kind_with_every_optimiser(noted):
     assert_all_is_there(noted, {"minimum", "maximum", "log", "zeros_like", "ones_like", "full"})
 
 
-def test_nets_losses_surfaces_random_numbers_and_higher_derivatives(noted):
+def test_nets_losses_test_functions_random_numbers_and_higher_derivatives(noted):
     device = noted.device
     x, target = normal(Key(0), (4, 3), "float64", device), uniform(Key(1), (4, 2), "float64", device)
     uniform(Key(1), (4,), "float32", device)
@@ -211,11 +211,11 @@ def test_nets_losses_surfaces_random_numbers_and_higher_derivatives(noted):
     losses.accuracy(target, labels)
     point = to_device([0.5, -1.0], device)
     for name in test_functions.names():
-        surface = test_functions.get(name)
-        at = to_device(surface.start, device, "float64")
-        hessian(checkpoint(surface.function))(at)
-        if surface.smoothed is not None:
-            surface.smoothed(at, to_device(0.3, device))
+        known = test_functions.get(name)
+        at = to_device(known.start, device, "float64")
+        hessian(checkpoint(known.function))(at)
+        if known.smoothed is not None:
+            known.smoothed(at, to_device(0.3, device))
     smoothing.smoothed(lambda x: ops.sum(x**4, axis=-1), point, to_device(0.3, device))
     with debug_nonfinite():
         vjp(ops.exp, point)[1](point)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from mcgc import kernels
 from mcgc.arrays import to_device, to_host
-from mcgc.kernels import kernels_for, reference
+from mcgc.kernels import reference
 from mcgc.random import Key, normal, split
 
 SIZES = [1, 3, 255, 257, 111_160, 1_100_003]  # the last is more than all threads of a launch make at once
@@ -20,7 +21,6 @@ def parameters(shape, dtype, device):
 @pytest.mark.parametrize("m", SIZES)
 def test_a_vector_of_any_size_is_moved_by_the_noise_of_the_host(away, m, dtype):
     theta, there = parameters((m,), dtype, away)
-    kernels = kernels_for(there)
     moved, sqnorm = kernels.perturb(there, 0.5, Key(1))
     expected, norm = reference.perturb(theta, theta.dtype.type(0.5), Key(1))
     unit = np.finfo(dtype).eps
@@ -36,7 +36,6 @@ def test_a_vector_of_any_size_is_moved_by_the_noise_of_the_host(away, m, dtype):
 def test_more_members_than_one_launch_takes_have_the_bits_that_each_has_alone(away, m, dtype):
     _, there = parameters((MOST, m), dtype, away)
     keys, scales = split(Key(2), MOST), to_device(np.linspace(0.1, 2, MOST), away, dtype)
-    kernels = kernels_for(there)
     together = (*kernels.perturb(there, scales, keys), kernels.noise_dot(there, keys))
     for i, key in enumerate(keys):
         alone = (*kernels.perturb(there[i, ...], scales[i], key), kernels.noise_dot(there[i, ...], key))
@@ -46,7 +45,6 @@ def test_more_members_than_one_launch_takes_have_the_bits_that_each_has_alone(aw
 
 def test_a_launch_repeats_its_bits(away):
     _, there = parameters((111_160,), "float32", away)
-    kernels = kernels_for(there)
     first, *others = ([*kernels.perturb(there, 0.5, Key(3)), kernels.noise_dot(there, Key(3))] for _ in range(5))
     for other in others:
         for ours, theirs in zip(first, other, strict=True):

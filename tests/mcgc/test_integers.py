@@ -48,7 +48,7 @@ USES = {
     "initial weights": (lambda n: nets.init(Key(0), (3, n, 2)), 70),
     "a net": (lambda n: nets.apply(nets.init(Key(0), SIZES), np.ones((1, 3), np.float32), (3, n, 2), "tanh"), 70),
     "quadrature": (lambda n: smoothing.smoothed(bowl, np.ones(2), 0.3, n), 9),
-    "a surface": (lambda n: test_functions.get("levy", n).function(np.ones(n)), 3),
+    "a test function": (lambda n: test_functions.get("levy", n).function(np.ones(n)), 3),
     "a rate": (lambda n: schedules.warmup(n, 0.1)(2), 9),
     "num_samples": (step, 2),
     "adapt_samples": (lambda n: adapt_samples(n, 0.0, most=n + n), 50),
@@ -73,8 +73,8 @@ def test_numpys_integers_are_as_good_as_pythons(use, n, kind):
     "use", [use for name, (use, _) in USES.items() if name not in ("adapt_samples", "minimize", "a net")]
 )
 def test_what_is_no_whole_number_is_one_sentence(use, value):
-    if value is None and use is USES["a surface"][0]:
-        pytest.skip("a surface has a dimension of its own")
+    if value is None and use is USES["a test function"][0]:
+        pytest.skip("a test function has a dimension of its own")
     with pytest.raises(InputError, match="must be a whole number") as caught:
         use(value)
     assert "\n" not in str(caught.value)

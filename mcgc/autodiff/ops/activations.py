@@ -9,7 +9,7 @@ from mcgc.autodiff.ops.rows import real, unary
 
 
 def _relu(x: Array) -> Array:
-    """Return max(x, 0), whose derivative at 0 is taken to be 0."""
+    """Return max(x, 0), whose derivative at 0 is 0."""
     return namespace_of(x).maximum(x, 0)
 
 

@@ -1,7 +1,7 @@
 """Selecting elements: indexing, taking by numbers or masks, sorting.
 
-Whatever selects elements also selects their positions. One rule therefore serves every selection: make it on the
-numbers 0 … n − 1 in place of the n elements, and add each cotangent at the position found, repeated ones up.
+What selects elements also selects their positions. So one rule serves every selection: select among the numbers
+0 … n − 1 instead of the n elements, and add each cotangent at the position that was found.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,8 @@ def selection(name: str, select: Callable) -> Primitive:
     def add_up(g: Array, shape: tuple[int, ...], options: dict) -> Array:
         xp = namespace_of(g)
         size = xp.zeros(shape, dtype=g.dtype, device=device_of(g)).size
-        places = select(xp.reshape(xp.arange(size, device=device_of(g)), shape), **options)
-        return xp.reshape(scatter_add(xp.reshape(g, (-1,)), xp.reshape(places, (-1,)), size), shape)
+        indices = select(xp.reshape(xp.arange(size, device=device_of(g)), shape), **options)
+        return xp.reshape(scatter_add(xp.reshape(g, (-1,)), xp.reshape(indices, (-1,)), size), shape)
 
     back = unary(f"{name}_back", lambda out, g, shape, options: lambda h: operation(h, **options), add_up)
     operation = unary(name, lambda out, x, **options: lambda g: back(g, shape=x.shape, options=options), select)
@@ -59,7 +59,7 @@ _getitem = unary(
 _getitem_back: Primitive = unary("getitem_back", lambda out, g, key, shape: lambda h: _getitem(h, key=key), _embed)
 _gather = selection("getitem", lambda x, key: x[key])
 
-# ---- by place ----
+# ---- by number ----
 
 _take = selection("take", lambda x, indices, axis: namespace_of(x).take(x, indices, axis=axis))
 _take_along_axis = selection(
@@ -75,7 +75,7 @@ def take(x: Array, indices: Array, /, *, axis: int | None = None) -> Array:
 
 
 def take_along_axis(x: Array, indices: Array, /, *, axis: int = -1) -> Array:
-    """Return the elements at `indices` along `axis`, for each place along the other axes its own, as argsort gives."""
+    """Return the elements at `indices` along `axis`, which differ along the other axes, as those of `argsort` do."""
     return _take_along_axis(x, indices=indices, axis=axis)
 
 
@@ -83,7 +83,7 @@ _diagonal = selection("diagonal", lambda x, offset: namespace_of(x).linalg.diago
 
 
 def diagonal(x: Array, /, *, offset: int = 0) -> Array:
-    """Return xᵢᵢ of matrices of shape (..., n, m), on the diagonal `offset` places above the main one."""
+    """Return xᵢᵢ of matrices of shape (..., n, m), on the diagonal `offset` above the main one."""
     return _diagonal(x, offset=offset)
 
 
@@ -93,17 +93,17 @@ _argsort = constant("argsort")
 
 
 def argsort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:
-    """Return the integers that sort `x` along `axis`; equal elements keep their order, ascending and descending.
+    """Return the integers that sort `x` along `axis`; equal elements stay in their order, ascending and descending.
 
     NaN counts as larger than every number: it is last, or with `descending` first.
     """
     x = strip(x)
-    (place,) = normal_axes(axis, x.ndim)
+    (axis,) = normal_axes(axis, x.ndim)
     if not descending:
-        return _argsort(x, axis=place, stable=stable)
+        return _argsort(x, axis=axis, stable=stable)
     xp = namespace_of(x)
-    backwards = xp.argsort(xp.flip(x, axis=place), axis=place, stable=stable)  # −x would overflow, or wrap around
-    return xp.flip(x.shape[place] - 1 - backwards, axis=place)
+    backwards = xp.argsort(xp.flip(x, axis=axis), axis=axis, stable=stable)  # −x would overflow, or wrap around
+    return xp.flip(x.shape[axis] - 1 - backwards, axis=axis)
 
 
 def sort(x: Array, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Array:

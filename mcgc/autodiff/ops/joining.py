@@ -43,11 +43,11 @@ def _cut(x: Array, sizes: tuple[int, ...], axis: int) -> tuple:
 
 
 def _split_rule(out: tuple, x: Array, sizes: tuple[int, ...], axis: int) -> Callable:
-    def pull(*cotangents: Any) -> tuple:
+    def pullback(*cotangents: Any) -> tuple:
         filled = [zeros_like(part) if g is None else g for g, part in zip(cotangents, out, strict=True)]
         return (concat(filled, axis=axis),)
 
-    return pull
+    return pullback
 
 
 _split = JointPrimitive("split", _cut, (_split_rule,))

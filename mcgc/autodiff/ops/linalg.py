@@ -28,11 +28,11 @@ __all__ = [
 
 
 def _solve_rule(out: Array, a: Array, b: Array) -> Callable:
-    def pull(g: Array) -> tuple:
+    def pullback(g: Array) -> tuple:
         b_bar = solve(matrix_transpose(a), g)
         return fit(-b_bar @ matrix_transpose(out), a), fit(b_bar, b)
 
-    return pull
+    return pullback
 
 
 _solve = JointPrimitive("solve", named("linalg.solve"), (_solve_rule,))
@@ -56,7 +56,7 @@ inv = unary(
 
 
 def trace(x: Array, /, *, offset: int = 0) -> Array:
-    """Return Σᵢ xᵢᵢ of matrices of shape (..., n, m), on the diagonal `offset` places above the main one."""
+    """Return Σᵢ xᵢᵢ of matrices of shape (..., n, m), on the diagonal `offset` above the main one."""
     return sum(diagonal(x, offset=offset), axis=-1)
 
 
@@ -89,6 +89,6 @@ def vector_norm(x: Array, /, *, axis: Axis = None, keepdims: bool = False, ord: 
 
 
 def _power(x: Array, exponent: float, at_zero: float) -> Array:
-    """Return x to the power `exponent`, and `at_zero` for x = 0, where the derivative is taken to be 0."""
+    """Return x to the power `exponent`, and `at_zero` for x = 0, where the derivative is 0."""
     zero = strip(x) == 0
     return where(zero, at_zero, where(zero, 1, x) ** exponent)

@@ -1,11 +1,12 @@
-"""What traced arrays have of arrays: operators, attributes and methods, each by its operation, or a sentence.
+"""The operators, attributes and methods of traced arrays. Each is an operation, or an error that says what to use.
 
-What is there is as in the wrapped array, by value and derivative. Comparisons, and methods such as `argmax`, are
-piecewise constant: they give plain arrays. `x += y` makes a new array of the name x, since traced arrays do not change.
+Values and derivatives are those of the wrapped array. Comparisons, and methods such as `argmax`, are piecewise
+constant: they give plain arrays. Traced arrays do not change, so `x += y` makes a new array of the name x.
 """
 
 import operator
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from mcgc.autodiff.engine import Traced, strip
@@ -107,6 +108,13 @@ def _matrix_transpose(self: Traced) -> Any:
     return shapes.matrix_transpose(self)
 
 
+def _namespace(self: Traced, api_version: str | None = None) -> ModuleType:
+    """Return the array API namespace of traced arrays."""
+    from mcgc.autodiff import ops  # which imports this file
+
+    return ops
+
+
 def _lengths(given: tuple) -> Any:
     """Return the lengths or axes of a method that takes them one by one or as a tuple."""
     return given[0] if len(given) == 1 else given
@@ -137,6 +145,7 @@ def install() -> None:
         "__cupy_override_elementwise_kernel__": numpy_protocol.cupy_kernel,
         "__hash__": None,
         "__array__": _array,
+        "__array_namespace__": _namespace,
         "__bool__": _bool,
         "__contains__": lambda self, value: strip(value) in strip(self),
         "__copy__": lambda self: self,

@@ -14,7 +14,7 @@ from mcgc.autodiff.engine import strip
 from mcgc.autodiff.ops.elementwise import exp, part_of_length
 from mcgc.autodiff.ops.joining import concat
 from mcgc.autodiff.ops.rows import constant, countable, inexact, named, real, unary
-from mcgc.autodiff.ops.shapes import astype, kept, normal_axes, ones_like, permute_dims, reshape, sum
+from mcgc.autodiff.ops.shapes import astype, normal_axes, ones_like, permute_dims, reshape, sum, with_axes
 from mcgc.errors import InputError
 
 Axis = int | Sequence[int] | None
@@ -42,7 +42,7 @@ def reduction(
     """
 
     def row(out: Array, x: Array, axis: tuple[int, ...], keepdims: bool) -> Callable:
-        spread = lambda reduced: kept(reduced, x.shape, axis, keepdims)
+        spread = lambda reduced: with_axes(reduced, x.shape, axis, keepdims)
         return lambda g: rule(spread(g), spread(out), x, axis)
 
     operation = unary(name, row, forward)
@@ -183,7 +183,7 @@ def prod(x: Array, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = 
         pairs = factors[: n // 2, ...] * factors[n // 2 : n - n % 2, ...]
         factors = concat([pairs, factors[n - 1 :, ...]]) if n % 2 else pairs
     product = factors[0, ...] if n else ones_like(sum(factors, axis=0))
-    return kept(product, x.shape, gone, False) if keepdims else product
+    return with_axes(product, x.shape, gone, False) if keepdims else product
 
 
 any = constant("any")

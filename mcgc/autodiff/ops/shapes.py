@@ -58,7 +58,7 @@ def normal_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     return normal
 
 
-def kept(reduced: Array, shape: Sequence[int], axis: Any, keepdims: bool) -> Array:
+def with_axes(reduced: Array, shape: Sequence[int], axis: Any, keepdims: bool) -> Array:
     """Return the result of reducing an array of `shape` over `axis` with the axes of length 1 that keepdims gives."""
     if keepdims:
         return reduced
@@ -116,8 +116,8 @@ def reshape(x: Array, shape: Sequence[int], /) -> Array:
 
 def expand_dims(x: Array, /, *, axis: int) -> Array:
     """Insert an axis of length 1 at `axis`."""
-    (place,) = normal_axes(axis, x.ndim + 1)
-    return reshape(x, (*x.shape[:place], 1, *x.shape[place:]))
+    (axis,) = normal_axes(axis, x.ndim + 1)
+    return reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
 def squeeze(x: Array, /, axis: int | Sequence[int]) -> Array:
@@ -150,7 +150,7 @@ def _summed(x: Array, axis: Any, keepdims: bool) -> Array:
 _sum = unary(
     "sum",
     # a fresh array: its owner could not write to a broadcast view
-    lambda out, x, axis, keepdims: lambda g: kept(g, x.shape, axis, keepdims) + zeros_like(x),
+    lambda out, x, axis, keepdims: lambda g: with_axes(g, x.shape, axis, keepdims) + zeros_like(x),
     _summed,
 )
 
@@ -158,8 +158,8 @@ _sum = unary(
 def sum(x: Array, /, *, axis: int | Sequence[int] | None = None, dtype: Any = None, keepdims: bool = False) -> Array:
     """Return Σ x over `axis` (all axes by default), in `dtype` if given.
 
-    Otherwise floats keep their dtype. Integers are summed as the default integer, or the unsigned one, if theirs is
-    smaller, and booleans as the default integer.
+    Otherwise floats stay in their dtype. Booleans and small integers are summed as the default integer, small unsigned
+    integers as the default unsigned one.
     """
     if dtype is not None:
         return astype(sum(astype(x, dtype), axis=axis, keepdims=keepdims), dtype)
@@ -184,8 +184,8 @@ def cumulative_sum(x: Array, /, *, axis: int | None = None, dtype: Any = None) -
         raise TraceError(f"cumulative_sum of an array of {x.ndim} axes needs to be told along which: give axis")
     if dtype is not None:
         return astype(cumulative_sum(astype(x, dtype), axis=axis), dtype)
-    (place,) = normal_axes(-1 if axis is None else axis, x.ndim)
-    return _cumulative_sum(x, axis=place)
+    (axis,) = normal_axes(-1 if axis is None else axis, x.ndim)
+    return _cumulative_sum(x, axis=axis)
 
 
 # ---- reordering ----
@@ -208,7 +208,7 @@ def transpose(x: Array, axes: Sequence[int] | None = None, /) -> Array:
 
 
 def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[int], /) -> Array:
-    """Move the axes `source` of `x` to the places `destination`; the others keep their order."""
+    """Move the axes `source` of `x` to the positions `destination`; the others stay in their order."""
     to = dict(zip(normal_axes(destination, x.ndim), normal_axes(source, x.ndim), strict=True))
     others = iter(i for i in range(x.ndim) if i not in to.values())
     return permute_dims(x, [to[i] if i in to else next(others) for i in range(x.ndim)])
@@ -239,7 +239,7 @@ _roll: Primitive = unary(
 
 
 def roll(x: Array, /, shift: int | Sequence[int], *, axis: int | Sequence[int] | None = None) -> Array:
-    """Move elements by `shift` places along `axis`, around the end; without an axis, as if `x` were flat."""
+    """Move elements by `shift` positions along `axis`, around the end; without an axis, as if `x` were flat."""
     if axis is None:
         return reshape(roll(reshape(x, (-1,)), shift, axis=0), x.shape)
     axes = normal_axes(axis, x.ndim)

@@ -7,7 +7,7 @@ import pytest
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import checkpoint, flatten, fused, grad, hessian, hvp, jacobian, ops, primitive, value_and_grad, vjp
-from mcgc.autodiff.transforms import Body
+from mcgc.kernels import Body
 
 X, Y = np.array([[0.5, -1.0, 2.0], [1.5, 0.2, 0.3]]), np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 

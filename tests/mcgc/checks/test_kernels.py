@@ -1,12 +1,12 @@
-"""Every kernel agrees with its meaning here, and one that does not is found out."""
+"""Every kernel agrees with its reference here, and one that does not is found out."""
 
 import math
 
 import numpy as np
 import pytest
 
-from mcgc.checks import kernels as agreement
-from mcgc.checks.kernels import CASES, EVERYWHERE, agreements
+from mcgc.checks import kernels as checks
+from mcgc.checks.kernels import CASES, ON_EVERY_DEVICE, compare_kernels
 from mcgc.kernels import cpu, cpu_dense, cpu_losses, cpu_matmul
 from mcgc.ode import _compiled
 
@@ -27,10 +27,10 @@ def only(monkeypatch):
     """Give a function that leaves one kernel to compare, with a body made from the right one."""
 
     def choose(name, wrong):
-        monkeypatch.setattr(agreement, "CASES", {name: CASES[name]})
+        monkeypatch.setattr(checks, "CASES", {name: CASES[name]})
         module, function = BODIES[name]
         monkeypatch.setattr(module, function, wrong(getattr(module, function)))
-        return list(agreements())
+        return list(compare_kernels())
 
     return choose
 
@@ -59,7 +59,7 @@ def altered(factor):
 
 
 def test_all_kernels_agree_in_both_dtypes():
-    found = list(agreements())
+    found = list(compare_kernels())
     assert [(a.kernel, a.dtype) for a in found] == [(name, dtype) for name in CASES for dtype in ("float32", "float64")]
     assert all(a.agrees and a.device == "cpu" and a.error is None and a.seconds > 0 for a in found), found
 
@@ -95,7 +95,7 @@ def test_another_dtype_or_shape_is_no_agreement(only):
         return lambda *args: tuple(np.asarray(x, np.float64) for x in function(*args))
 
     single, double = only("adam", widened)
-    assert single.error == "TypeError: float64 of shape (10001,), where float32 of shape (10001,) is meant"
+    assert single.error == "TypeError: float64 of shape (10001,), where float32 of shape (10001,) was expected"
     assert double.agrees
 
 
@@ -116,6 +116,6 @@ def test_a_solution_that_is_not_compiled_is_not_compared_with_itself(only, monke
 
 
 def test_another_device_is_compared_with_the_host(away):
-    found = list(agreements(away))
-    assert [a.kernel for a in found] == [name for name in EVERYWHERE for _ in range(2)]
+    found = list(compare_kernels(away))
+    assert [a.kernel for a in found] == [name for name in ON_EVERY_DEVICE for _ in range(2)]
     assert all(a.agrees and a.device == away.name for a in found), found

@@ -92,20 +92,20 @@ def test_a_schedule_waits_for_the_end_of_the_warmup():
 LAMS = [*np.geomspace(1.0, 1e-3, 30), 0.0]
 
 
-def by_scipy(surface):
+def by_scipy(known):
     def minimise(theta, lam):
-        g = value_and_grad(lambda x: surface.smoothed(x, float(lam)))
+        g = value_and_grad(lambda x: known.smoothed(x, float(lam)))
         found = optimize.minimize(g, theta, jac=True, method="BFGS")
         return found.x, found.fun
 
     return minimise
 
 
-def by_adam(surface):
+def by_adam(known):
     optimizer = adam(0.02)
 
     def minimise(theta, lam):
-        g = value_and_grad(lambda x: surface.smoothed(x, float(lam)))
+        g = value_and_grad(lambda x: known.smoothed(x, float(lam)))
         state = optimizer.init(theta)
         for _ in range(100):
             theta, state = optimizer.step(g(theta)[1], state, theta)

@@ -32,12 +32,12 @@ def slope(x, scale=2.0):
 
 @pytest.mark.parametrize("name", ["rastrigin", "levy", "ackley", "styblinski-tang"])
 def test_the_global_minimum_is_found_from_3_3_in_nine_of_ten_seeds(name):
-    surface = test_functions.get(name)
-    assert surface.start == (3.0, 3.0)
-    found = [minimize(surface.function, surface.start, seed=seed, batched=True) for seed in range(10)]
-    assert sum(result.fun - surface.value < 1e-6 for result in found) >= 9
-    local = optimize.minimize(surface.function, surface.start, method="BFGS")
-    assert local.fun - surface.value > 1  # which a local search alone does not do
+    known = test_functions.get(name)
+    assert known.start == (3.0, 3.0)
+    found = [minimize(known.function, known.start, seed=seed, batched=True) for seed in range(10)]
+    assert sum(result.fun - known.value < 1e-6 for result in found) >= 9
+    local = optimize.minimize(known.function, known.start, method="BFGS")
+    assert local.fun - known.value > 1  # which a local search alone does not do
 
 
 WAYS = {
@@ -83,9 +83,9 @@ def test_evaluations_are_counted_as_they_are_made():
 
 
 def test_values_alone_find_the_minimum_of_a_function_with_others():
-    surface = test_functions.get("styblinski-tang")
-    found = minimize(surface.function, surface.start, jac="none", batched=True, num_samples=16)
-    assert found.fun == pytest.approx(surface.value, abs=1e-6)
+    known = test_functions.get("styblinski-tang")
+    found = minimize(known.function, known.start, jac="none", batched=True, num_samples=16)
+    assert found.fun == pytest.approx(known.value, abs=1e-6)
 
 
 def test_learned_lambda_stays_under_its_bound_and_can_fall_faster():

@@ -38,7 +38,7 @@ def test_a_view_or_a_memoryview_keeps_its_array_in_use():
         array = buffers.empty(SIZE + 10, F4)
         place, held = address(array), hold(array)
         del array
-        others = [buffers.empty(SIZE + 10, F4) for _ in range(2 * buffers.KEPT)]
+        others = [buffers.empty(SIZE + 10, F4) for _ in range(2 * buffers.PER_SIZE)]
         assert place not in {address(other) for other in others}
         assert len({address(other) for other in others}) == len(others)
         del held
@@ -55,18 +55,18 @@ def test_sizes_dtypes_and_threads_do_not_share_arrays():
 
 def test_what_is_kept_is_bounded():
     buffers._mine.__dict__.clear()
-    for size in range(1, 10 * buffers.KEPT):
-        arrays = [buffers.empty(size, F4) for _ in range(2 * buffers.KEPT)]
+    for size in range(1, 10 * buffers.PER_SIZE):
+        arrays = [buffers.empty(size, F4) for _ in range(2 * buffers.PER_SIZE)]
     shelves = buffers._mine.shelves
-    assert len(shelves) <= buffers.KEPT
-    assert all(len(shelf) <= buffers.KEPT for shelf in shelves.values())
-    assert len(arrays) == 2 * buffers.KEPT
+    assert len(shelves) <= buffers.PER_SIZE
+    assert all(len(shelf) <= buffers.PER_SIZE for shelf in shelves.values())
+    assert len(arrays) == 2 * buffers.PER_SIZE
     assert buffers.empty(0, F4).shape == (0,)
 
 
 def test_the_memory_that_is_kept_is_bounded(monkeypatch):
     buffers._mine.__dict__.clear()
-    monkeypatch.setattr(buffers, "MOST", 4000)
+    monkeypatch.setattr(buffers, "MAX_BYTES", 4000)
     arrays = [buffers.empty(300, F4) for _ in range(5)]
     assert [len(shelf) for shelf in buffers._mine.shelves.values()] == [3]
     arrays += [buffers.empty(500, F4), buffers.empty(1001, F4)]

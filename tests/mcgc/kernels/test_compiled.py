@@ -49,7 +49,7 @@ def test_without_a_place_for_them_kernels_are_compiled_each_time_and_one_line_sa
         lines, place, said = run(tree)
         assert (lines, place) == (["compiling", *RESULT], "None")
         (line,) = said
-        assert "compiled kernels are not kept" in line
+        assert "compiled kernels are not cached" in line
         assert "NUMBA_CACHE_DIR" in line
 
 
@@ -73,7 +73,7 @@ def test_a_place_that_is_lost_while_the_process_runs_costs_a_line_and_no_result(
     lines, _, said = run(tree, lose, NUMBA_CACHE_DIR=str(mine))
     assert lines == ["compiling", *RESULT]
     assert len(said) == 1
-    assert "compiled kernels are not kept" in said[0]
+    assert "compiled kernels are not cached" in said[0]
 
 
 def test_a_damaged_cache_is_replaced(tree, tmp_path):

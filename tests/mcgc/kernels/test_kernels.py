@@ -2,16 +2,16 @@
 
 import math
 import warnings
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from numba import njit
 from scipy import stats
 
-import mcgc.kernels
+from mcgc import kernels
 from mcgc.arrays import to_device, to_host
-from mcgc.kernels import cpu, kernels_for, reference
+from mcgc.kernels import Kernel, _dispatch, cpu, platform, reference
 from mcgc.random import TILE, Key, bits, normal
 
 SIZES = [0, 1, 2, 63, 64, 65, 255, 256, 257, 1000, 100_003]
@@ -32,21 +32,29 @@ def parameters(n, dtype, seed=0):
 
 
 def test_numpy_arrays_get_the_compiled_bodies_and_others_the_meaning(strict):
-    assert kernels_for(np.zeros(3, np.float32)) is cpu
-    assert kernels_for(np.float64(1)) is cpu
-    assert kernels_for(to_device([1.0], strict)) is reference
+    for name in ("perturb", "noise_dot", "adam"):
+        kernel, body = getattr(kernels, name), getattr(cpu, name)
+        assert kernel.meaning is getattr(reference, name)
+        for array in (np.zeros(3, np.float32), np.float64(1)):
+            assert kernel.body(array, array) is body
+        for array in (to_device([1.0], strict), np.zeros(3, np.int64)):
+            assert kernel.body(array, array) is None
 
 
 def test_cupy_arrays_of_floats_get_the_cuda_bodies_where_numba_cuda_is_installed(monkeypatch):
     arrays = {name: SimpleNamespace(dtype=np.dtype(name)) for name in ("float32", "float64", "int64")}
-    cuda = ModuleType("mcgc.kernels.cuda")
-    monkeypatch.setattr(mcgc.kernels, "is_cupy", lambda array: array in arrays.values())
-    monkeypatch.setattr(mcgc.kernels, "cuda", cuda, raising=False)
-    for installed, body in ((True, cuda), (False, reference)):
-        monkeypatch.setattr(mcgc.kernels, "_has_numba_cuda", lambda installed=installed: installed)
-        monkeypatch.setattr(mcgc.kernels, "_found", {})
-        assert kernels_for(arrays["float32"]) is kernels_for(arrays["float64"]) is body
-        assert kernels_for(arrays["int64"]) is reference
+    monkeypatch.setattr(_dispatch, "is_cupy", lambda array: array in arrays.values())
+    for installed, expected in ((True, "cuda"), (False, None)):
+        monkeypatch.setattr(_dispatch, "_has_numba_cuda", lambda installed=installed: installed)
+        assert platform(arrays["float32"]) == platform(arrays["float64"]) == expected
+        assert platform(arrays["int64"]) is None
+
+
+def test_a_kernel_runs_its_meaning_where_its_body_does_not_fit():
+    kernel = Kernel(lambda x, n: (x, n), lambda x, n: n > 0, cpu="mcgc.kernels.reference:noise_dot")
+    assert kernel.body(np.zeros(1), 1) is reference.noise_dot
+    assert kernel.body(np.zeros(1), 0) is None
+    assert kernel(np.float64(2), 0) == (2, 0)
 
 
 def test_compiled_words_are_the_same_integers():
@@ -168,7 +176,6 @@ def test_no_warning_escapes_from_extreme_gradients():
 def test_members_have_noise_of_their_own_keys_in_one_call(device, dtype):
     keys, theta = (Key(1), Key(2), Key(3)), parameters((3, 300), dtype)
     there, scale = to_device(theta, device), to_device([0.1, 0.2, 0.3], device, dtype)
-    kernels = kernels_for(there)
     moved, sqnorm = kernels.perturb(there, scale, keys)
     dots = kernels.noise_dot(there, keys)
     assert (moved.shape, sqnorm.shape, dots.shape) == ((3, 300), (3,), (3,))

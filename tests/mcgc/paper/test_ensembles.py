@@ -1,4 +1,4 @@
-"""The studies of two ensembles: settings of both arms, and what differs from them."""
+"""The studies of two ensembles: settings of both groups, and what differs from them."""
 
 import pytest
 
@@ -11,11 +11,11 @@ from mcgc.train import problems, validate
     ("name", "problem", "members"),
     [("figure-5", "mnist", 10), ("figure-6", "lotka-volterra", 5), ("figure-7", "lorenz", 5)],
 )
-def test_the_arms_are_the_recipe_and_differ_in_continuation_alone(name, problem, members):
-    arms, recipe = ensembles.get(name).settings(), problems.get(problem)
-    assert arms["with"] == validate(recipe.recipe._replace(members=members), recipe.options)
-    assert arms["without"] == arms["with"]._replace(continuation=False)
-    assert tuple(arms) == ensembles.ARMS
+def test_the_groups_are_the_recipe_and_differ_in_continuation_alone(name, problem, members):
+    groups, recipe = ensembles.get(name).settings(), problems.get(problem)
+    assert groups["with"] == validate(recipe.recipe._replace(members=members), recipe.options)
+    assert groups["without"] == groups["with"]._replace(continuation=False)
+    assert tuple(groups) == ensembles.GROUPS
 
 
 def test_what_is_changed_is_told_with_both_values():

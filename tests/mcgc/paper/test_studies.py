@@ -131,11 +131,11 @@ def test_the_good_saddle_is_left_at_once_since_it_is_one_before_lambda_falls(sad
 
 def test_all_paths_of_figure_4_end_in_a_minimum(saddles):
     for (name, _), path in saddles.items():
-        surface = test_functions.get(name)
-        ends = [math.dist(path.theta[-1], minimizer) for minimizer in surface.minimizers]
+        tested = test_functions.get(name)
+        ends = [math.dist(path.theta[-1], minimizer) for minimizer in tested.minimizers]
         assert min(ends) < 1e-6
         assert path.lam[-1] == 0
-        assert path.value == pytest.approx(surface.value, rel=1e-12)
+        assert path.value == pytest.approx(tested.value, rel=1e-12)
 
 
 def test_a_path_that_never_does_it_has_no_number():
@@ -145,17 +145,17 @@ def test_a_path_that_never_does_it_has_no_number():
     assert studies.escapes(path)["leaves"] is None
 
 
-@pytest.mark.parametrize("name", studies.TESTED)
+@pytest.mark.parametrize("name", studies.FUNCTIONS)
 def test_continuation_reaches_what_adam_alone_does_not(name):
-    found = studies.test_function(name, 1)
+    found = studies.appendix_d(name, 1)
     numbers = found.numbers()
     assert numbers["reached"]["without"] == 0
-    assert numbers["reached"]["with"] == sum(abs(path.value - found.surface.value) < 1e-6 for path in found.continued)
+    assert numbers["reached"]["with"] == sum(abs(path.value - found.function.value) < 1e-6 for path in found.continued)
     assert numbers["reached"]["with"] >= 1
     for path in (*found.continued, found.plain):
-        np.testing.assert_array_equal(path.theta[0], found.surface.start)
-        assert path.value == pytest.approx(float(found.surface.function(path.theta[-1])), abs=1e-12)
+        np.testing.assert_array_equal(path.theta[0], found.function.start)
+        assert path.value == pytest.approx(float(found.function.function(path.theta[-1])), abs=1e-12)
         assert len(path.theta) == len(path.lam)
     assert found.continued[0].lam[0] == 3.0
     assert (found.plain.lam == 0).all()
-    assert found.plain.value > found.surface.value + 1
+    assert found.plain.value > found.function.value + 1

@@ -1,4 +1,4 @@
-"""Surfaces: values and minima against formulas written out, and smoothed forms against quadrature and noise."""
+"""Test functions: values and minima against formulas written out, and smoothed forms against quadrature and noise."""
 
 import math
 from itertools import pairwise
@@ -62,25 +62,25 @@ def test_functions_are_their_formulas_in_any_dimension(name):
 @pytest.mark.parametrize("name", test_functions.names())
 def test_minima_are_flat_and_nothing_around_or_elsewhere_lies_lower(name):
     for dimension in dimensions(name):
-        surface, rng = test_functions.get(name, dimension), np.random.default_rng(2)
-        for minimizer in surface.minimizers:
-            value, slope = value_and_grad(surface.function)(np.array(minimizer))
-            assert value == pytest.approx(surface.value, abs=1e-12 * max(1, abs(surface.value)))
+        known, rng = test_functions.get(name, dimension), np.random.default_rng(2)
+        for minimizer in known.minimizers:
+            value, slope = value_and_grad(known.function)(np.array(minimizer))
+            assert value == pytest.approx(known.value, abs=1e-12 * max(1, abs(known.value)))
             np.testing.assert_allclose(slope, np.zeros(dimension), atol=1e-9)
             near = np.array(minimizer) + 0.1 * rng.normal(size=(500, dimension))
-            far = rng.uniform(*surface.domain, size=(2000, dimension))
-            assert surface.function(np.concatenate([near, far])).min() > surface.value - 1e-12
+            far = rng.uniform(*known.domain, size=(2000, dimension))
+            assert known.function(np.concatenate([near, far])).min() > known.value - 1e-12
 
 
 @pytest.mark.parametrize("name", test_functions.names())
 def test_functions_are_differentiable_and_keep_dtype_and_device(name, device):
-    surface = test_functions.get(name)
-    check_grads(surface.function, np.array(surface.start) - 0.3)
+    known = test_functions.get(name)
+    check_grads(known.function, np.array(known.start) - 0.3)
     for dtype, tolerance in (("float32", 1e-4), ("float64", 1e-12)):
-        points = to_device([surface.start] * 2, device, dtype)
-        value, slope = value_and_grad(lambda x: surface.function(x)[0])(points)
+        points = to_device([known.start] * 2, device, dtype)
+        value, slope = value_and_grad(lambda x: known.function(x)[0])(points)
         assert value.dtype == slope.dtype == getattr(device.namespace, dtype)
-        np.testing.assert_allclose(to_host(value), PLAIN[name](np.array(surface.start)), rtol=tolerance)
+        np.testing.assert_allclose(to_host(value), PLAIN[name](np.array(known.start)), rtol=tolerance)
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.01, 0.5, 3.0])
@@ -88,27 +88,27 @@ def test_functions_are_differentiable_and_keep_dtype_and_device(name, device):
 def test_smoothed_forms_are_what_quadrature_finds(name, lam):
     # at λ = 3 a ripple of Rastrigin's needs more nodes than a product of three rules can have
     for dimension in (1,) if name == "quartic" else (2,) if lam == 3 else (2, 3):
-        surface = test_functions.get(name, dimension)
+        known = test_functions.get(name, dimension)
         points = np.random.default_rng(3).uniform(-2, 2, size=(2, dimension))
         order = 80 if dimension < 3 else 50
-        found = smoothed(surface.function, points, lam, order)
-        np.testing.assert_allclose(surface.smoothed(points, lam), found, rtol=1e-8)
+        found = smoothed(known.function, points, lam, order)
+        np.testing.assert_allclose(known.smoothed(points, lam), found, rtol=1e-8)
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_smoothed_forms_are_the_mean_over_the_noise(name):
-    surface = test_functions.get(name, None if name == "quartic" else 4)
-    theta, lam = np.array(surface.start) / 2, 0.4
-    noise = np.random.default_rng(4).normal(size=(100_000, surface.dimension))
-    values = surface.function(theta + math.sqrt(lam) * noise)
-    z = (values.mean() - surface.smoothed(theta, lam)) / (values.std() / math.sqrt(len(values)))
+    known = test_functions.get(name, None if name == "quartic" else 4)
+    theta, lam = np.array(known.start) / 2, 0.4
+    noise = np.random.default_rng(4).normal(size=(100_000, known.dimension))
+    values = known.function(theta + math.sqrt(lam) * noise)
+    z = (values.mean() - known.smoothed(theta, lam)) / (values.std() / math.sqrt(len(values)))
     assert abs(z) < 4
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_smoothed_forms_are_differentiable_in_both_arguments(name):
-    surface = test_functions.get(name)
-    check_grads(surface.smoothed, np.array(surface.start) / 2, np.asarray(0.3))
+    known = test_functions.get(name)
+    check_grads(known.smoothed, np.array(known.start) / 2, np.asarray(0.3))
 
 
 @pytest.mark.parametrize("name", ["good-saddle", "bad-saddle"])
@@ -136,6 +136,6 @@ def test_smoothed_saddles_are_convex_then_split_and_only_then_has_the_trace_anot
         ("levy", 1.5, "whole number"),
     ],
 )
-def test_surfaces_that_are_not_there_are_one_sentence(name, dimension, words):
+def test_names_and_dimensions_that_there_are_not_are_one_sentence(name, dimension, words):
     with pytest.raises(InputError, match=words):
         test_functions.get(name, dimension)
