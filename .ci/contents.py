@@ -1,4 +1,8 @@
-"""Checks that a wheel has the three packages whole, a `py.typed` in each, the licence, and nothing else."""
+"""Checks that a wheel has the three packages whole, a `py.typed` in each, the licence, and nothing else.
+
+`python .ci/contents.py WHEEL`; with `--installed` after it, also that this environment imports the packages from its
+own and not from a checkout.
+"""
 
 import sys
 from pathlib import Path
@@ -32,4 +36,5 @@ def check_installed():
 
 if __name__ == "__main__":
     check(sys.argv[1])
-    check_installed()
+    if "--installed" in sys.argv:
+        check_installed()
