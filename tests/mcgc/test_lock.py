@@ -1,6 +1,5 @@
 """The lock of an output: one process at a time, let go of however it ends, and named by host and process id."""
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -13,6 +12,16 @@ from mcgc._lock import locked
 from mcgc.errors import OutputError
 
 HOLD = "import sys, time; from mcgc._lock import locked\nwith locked(sys.argv[1], print): print(); time.sleep(600)"
+FORK = """
+import os, sys, time
+from mcgc._lock import locked
+with locked(sys.argv[1], print):
+    child = os.fork()
+    if not child:
+        time.sleep(600)
+        os._exit(0)
+print(child)
+"""
 
 
 @pytest.fixture
@@ -55,19 +64,17 @@ def test_the_lock_of_a_dead_process_is_taken_over_and_that_is_said(path, tmp_pat
     assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork")
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
 def test_a_child_that_was_forked_does_not_keep_the_lock(path):
-    with locked(path, pytest.fail):
-        child = os.fork()
-        if not child:
-            signal.pause()
-    try:
-        with locked(path, pytest.fail):
-            pass
-    finally:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+    with subprocess.Popen([sys.executable, "-c", FORK, path], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        assert process.wait() == 0
+        try:
+            os.kill(child, 0)  # it is there
+            with locked(path, pytest.fail):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_holder_on_another_host_is_not_taken_over(path, tmp_path):
