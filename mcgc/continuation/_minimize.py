@@ -58,7 +58,7 @@ def minimize(
         Further arguments of `fun` and `jac`.
     jac : None, "engine", True, function, False or "none"
         Where ∇f comes from. None or "engine": mcgc differentiates a `fun` of mcgc.ops or NumPy. True: `fun` returns
-        (f, ∇f). A function: jac(x, *args). False or "none": from values alone; the local search then takes finite
+        (f, ∇f). A function: `jac(x, *args)`. False or "none": from values alone; the local search then takes finite
         differences.
     callback : function, optional
         `callback(x)` is called after each step of the continuation, or with the keyword `intermediate_result` if its

@@ -108,7 +108,8 @@ def solve(
         The name of a row of `TABLEAUX`, or a `Tableau` of your own.
     rtol, atol
         Positive tolerances, each a number, or one for each state. A step is accepted where the root mean square of its
-        error estimate over atol + rtol max(|y|, |y_new|) is at most 1. Each trajectory has a step size of its own.
+        error estimate over `atol + rtol * max(abs(y), abs(y_new))` is at most 1. Each trajectory has a step size of its
+        own.
     step_size
         The size of equal steps, in units of t, instead of tolerances. They are at most that long. A solver without an
         error estimate (euler, midpoint, heun, rk4) needs it.
