@@ -52,7 +52,7 @@ def test_a_last_epoch_more_than_twice_as_bad_as_the_best_is_one_line(capsys):
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "member 0" not in said
-    assert "member 1 ended with a train loss of 4.5, where epoch 4 had 2; member 2 ended with" in said
+    assert "member 1 ended with a train loss of 4.5, but epoch 4 had 2; member 2 ended with" in said
     warn(RESULT | {"train_loss": [8.0, 0.5]})
     assert capsys.readouterr().err == ""
 
