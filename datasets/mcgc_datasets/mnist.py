@@ -69,11 +69,10 @@ def mnist_bytes(images: np.ndarray, labels: np.ndarray, test_images: np.ndarray,
     Examples
     --------
     >>> import numpy as np
-    >>> from pathlib import Path
+    >>> from mcgc import files
     >>> from mcgc_datasets import mnist_bytes, read_mnist
     >>> images, labels = np.zeros((2, 28, 28), np.uint8), np.asarray([3, 5], np.uint8)
-    >>> Path("digits.h5").write_bytes(mnist_bytes(images, labels, images, labels)) > 0
-    True
+    >>> files.write("digits.h5", mnist_bytes(images, labels, images, labels))
     >>> read_mnist("digits.h5").labels
     array([3, 5], dtype=uint8)
     """
