@@ -10,12 +10,12 @@ from mcgc.errors import OutputError
 
 
 @contextmanager
-def locked(path: str, say: Callable[[str], None]) -> Iterator[None]:
+def locked(path: str, message: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of the output `path`, and name this process as its holder.
 
     The lock is on the file `.<name>.lock`. The system lets go of it when the process ends, however it ends. The file
-    `.<name>.holder` has host and process id. One that is left of a dead process of this host is taken over, and `say`
-    is told. Both files are removed at the end.
+    `.<name>.holder` has host and process id. One that is left of a dead process of this host is taken over, and
+    `message` is called with a sentence. Both files are removed at the end.
 
     Raises `OutputError` if another process holds the lock, if the holder was on another host and has left its file, or
     if the lock cannot be made there.
@@ -36,7 +36,7 @@ def locked(path: str, say: Callable[[str], None]) -> Iterator[None]:
             host, pid = left
             if host != here:  # where a lock here says nothing
                 raise _refusal(path, holder)
-            say(f"taking over {path}: process {pid}, which was writing it, is gone")
+            message(f"taking over {path}: process {pid}, which was writing it, is gone")
         files.write(holder, f"{here} {os.getpid()}\n".encode())
         try:
             yield

@@ -68,9 +68,8 @@ def _get(url: str, name: str, digest: str, timeout: float) -> bytes:
     from pooch import HTTPDownloader
 
     content = io.BytesIO()
-    plain = {
-        "Accept-Encoding": "identity"
-    }  # else the compression by the server would be undone together with that of the file
+    # else the compression by the server would be undone together with that of the file
+    plain = {"Accept-Encoding": "identity"}
     HTTPDownloader(progressbar=_Limits(name), chunk_size=2**16, timeout=timeout, headers=plain)(url, content, None)
     if hashlib.sha256(content.getbuffer()).hexdigest() != digest:
         raise DatasetError(f"{name} is not the published file")

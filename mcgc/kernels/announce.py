@@ -5,9 +5,12 @@ from collections.abc import Callable
 _waiting: list[Callable[[], None]] = []
 
 
-def when_compiling(say: Callable[[], None]) -> None:
-    """Call `say()` when the first of the CPU kernels is about to be compiled; never, if Numba's cache has them all."""
-    _waiting[:] = [say]
+def when_compiling(announce: Callable[[], None]) -> None:
+    """Call `announce()` when the first of the CPU kernels is about to be compiled.
+
+    It is never called if Numba's cache has all kernels.
+    """
+    _waiting[:] = [announce]
 
 
 def compiling() -> None:
