@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 from mcgc._integers import whole
 from mcgc.arrays import HOST, Device, is_array, namespace_of
@@ -46,7 +46,8 @@ def strategy_for(device: Device) -> "Strategy":
     return Serial() if device == HOST else Stacked()
 
 
-class Serial(NamedTuple):
+@dataclass(frozen=True)
+class Serial:
     """Members are advanced one after another."""
 
     @contextmanager
@@ -57,7 +58,8 @@ class Serial(NamedTuple):
         ]
 
 
-class Stacked(NamedTuple):
+@dataclass(frozen=True)
+class Stacked:
     """Members are one more axis of all arrays, and ten models one launch, if the problem is `stacked`.
 
     A member's numbers are those that it has alone, to rounding. Members are stacked whose states agree in shapes and
