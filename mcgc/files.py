@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from mcgc.errors import OutputError
 
+IN_MEMORY = "built in memory"  # the source of data that came from no file
 _OLD = 3600.0  # seconds after which a partial file is taken to be left of a process that was killed
 
 

@@ -90,10 +90,11 @@ def _recall(problem: Any, run: "RunFile", path: str) -> list[dict[str, Any]]:
     from mcgc import train
     from mcgc.arrays import HOST, to_host
     from mcgc.paper.comparison import recall
+    from mcgc.train._run import dataset_of
     from mcgc_cli.options import settings_of
 
     data = load(problem, path)
-    if data.sha256 != run.dataset.get("sha256"):
+    if dataset_of(data)["sha256"] != run.dataset.get("sha256"):
         raise InputError(f"{path} is not the dataset of the run: give the one that it was trained on with --data")
     task = train.bind(settings_of(problem, {"members": 1}, run), data, HOST, problem)
     found = []

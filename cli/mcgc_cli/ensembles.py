@@ -94,7 +94,7 @@ def _columns(runs: Mapping[str, train.Run]) -> dict[str, Any]:
 
 def _results(study: Ensembles, settings: Settings, runs: Mapping[str, train.Run], device: Device) -> dict[str, Any]:
     arms = {
-        arm: {"file": f"{arm}.h5", "versions": runs[arm].contents.versions, **summary(epochs)}
+        arm: {"file": f"{arm}.h5", "versions": runs[arm].header.versions, **summary(epochs)}
         for arm, epochs in _columns(runs).items()
     }
     return {
@@ -102,7 +102,7 @@ def _results(study: Ensembles, settings: Settings, runs: Mapping[str, train.Run]
         "problem": study.problem,
         "seconds": sum(arm["seconds"] for arm in arms.values()),
         "device": device.name,
-        "dataset": runs["with"].contents.dataset,
+        "dataset": runs["with"].header.dataset,
         "changed": {
             field: {"study": old, "here": new} for field, (old, new) in study.changes("with", settings).items()
         },

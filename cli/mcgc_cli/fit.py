@@ -103,28 +103,31 @@ def fit(
         raise click.UsageError("--resume uses the settings of its file: leave out --recipe")
     message = (lambda sentence: None) if quiet else tell
 
-    def task_of(problem: str | None, dataset: str | None, device: str | None, old: Any = None) -> Any:
-        """Return the task of the options, and of the run file `old` if there is one."""
-        if old is not None:
-            problem, dataset, device = resumed(old, problem, dataset, device)
-        known = problems.get(str(problem))
-        settings = settings_of(known, given, old, known.recipe_of(recipe)._replace(problem=_absolute(str(problem))))
+    def task_of(known: Any, settings: Any, dataset: str | None, device: str | None, done: int = 0) -> Any:
+        """Return the task of a problem and its settings; `done` epochs are done."""
         used, sentence = device_of(device, workers, known, settings.members)
         data = load(known, dataset)
-        if old is None or old.epoch < settings.epochs:
+        if done < settings.epochs:
             message(sentence)
-        return bind(settings, data, used)
+        return bind(settings, data, used, known)
+
+    def task_of_file(old: Any) -> Any:
+        """Return the task of the run file `old` and the options."""
+        name, own_dataset, own_device = resumed(old, problem, dataset, device)
+        known = problems.get(name)
+        return task_of(known, settings_of(known, given, old), own_dataset, own_device, old.epoch)
 
     how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "message": message}
     if resume is not None:
-        run = Run.resume(resume, lambda old: task_of(problem, dataset, device, old), allow_changed=allow_changed, **how)
+        run = Run.resume(resume, task_of_file, allow_changed=allow_changed, **how)
     elif problem is None:
         raise click.UsageError("Missing option '--problem'.")
     else:
         known = problems.get(problem)
-        seed = given["seed"] if given["seed"] is not None else known.recipe_of(recipe).seed
-        path = free_path(f"{known.name}-seed{seed}.h5") if output is None else output
-        run = Run.create(path, lambda: task_of(problem, dataset, device), overwrite=force, **how)
+        start = known.recipe_of(recipe)._replace(problem=_absolute(problem))
+        settings = settings_of(known, given, recipe=start)
+        path = free_path(f"{known.name}-seed{settings.seed}.h5") if output is None else output
+        run = Run.create(path, lambda: task_of(known, settings, dataset, device), overwrite=force, **how)
     with run:
         if run.finished:
             message(f"{run.path} is finished with all {run.epoch} epochs: give --epochs to add some")

@@ -238,9 +238,10 @@ def resumed(
 
     Raises `InputError` if the given problem differs, or the file does not name its problem.
     """
-    from mcgc_datasets.registry import IN_MEMORY, cached
+    from mcgc_datasets.registry import cached
 
     from mcgc.errors import InputError
+    from mcgc.files import IN_MEMORY
 
     own, source = run.settings.get("problem"), run.dataset.get("source")
     if not isinstance(own, str) or not isinstance(source, str):

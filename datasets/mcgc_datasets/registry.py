@@ -57,8 +57,6 @@ _ENTRIES = {
     "lorenz": _series("lorenz", lorenz.build),
 }
 
-IN_MEMORY = "built in memory"
-
 
 def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any:
     """Return the dataset of a problem, from a file or from the cache.
@@ -100,7 +98,7 @@ def load(problem: "str | Problem", path: str | os.PathLike | None = None) -> Any
     try:
         return _store(entry, arrays, cached(name))
     except OutputError:
-        return entry.kind(*arrays, IN_MEMORY, hashlib.sha256(entry.encode(*arrays)).hexdigest())
+        return entry.kind(*arrays, files.IN_MEMORY, hashlib.sha256(entry.encode(*arrays)).hexdigest())
 
 
 def _comes_with_mcgc(problem: "Problem") -> bool:

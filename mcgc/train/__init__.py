@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from mcgc.train._predict import predict
     from mcgc.train._run import ChangedRunError, Run, SaveError, free_path
 else:
-    _LATER = dict.fromkeys(("ChangedRunError", "Run", "SaveError", "free_path"), "mcgc.train._run")
-    _LATER["predict"] = "mcgc.train._predict"
+    _LATER = dict.fromkeys(("ChangedRunError", "Run", "SaveError", "free_path"), "_run")
+    _LATER |= {"predict": "_predict", "run_file": "run_file"}
 
     def __getattr__(name):
         """Return what reads or writes files, imported now: the names of problems are wanted without HDF5."""
-        if name == "run_file":
-            return import_module("mcgc.train.run_file")
-        if name in _LATER:
-            return getattr(import_module(_LATER[name]), name)
-        raise AttributeError(f"mcgc.train has no {name!r}")
+        if name not in _LATER:
+            raise AttributeError(f"mcgc.train has no {name!r}")
+        module = import_module(f"mcgc.train.{_LATER[name]}")
+        return module if name == _LATER[name] else getattr(module, name)
 
 
 __all__ = [

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 from mcgc import losses, nets
 from mcgc.arrays import Array, Device, as_floats, namespace_of, to_device
 from mcgc.errors import InputError, unknown
-from mcgc.random import Key
-from mcgc.train._problem import Problem
+from mcgc.train._problem import Problem, init_of
 from mcgc.train.settings import Settings
 
 
@@ -37,9 +36,6 @@ def classifier(recipe: Settings, sizes: Sequence[int], activation: str = "relu",
         count = data.images.shape[0]
         return Images(to_device(data.images.reshape(count, -1), device), to_device(data.labels, device))
 
-    def init(key: Key, dtype: str, device: Device) -> Array:
-        return nets.init(key, sizes, dtype, device)
-
     def logits(theta: Array, pixels: Array) -> Array:
         x = namespace_of(pixels).astype(pixels, theta.dtype)
         x /= 255
@@ -60,7 +56,7 @@ def classifier(recipe: Settings, sizes: Sequence[int], activation: str = "relu",
         summary,
         recipe,
         examples,
-        init,
+        init_of(sizes),
         objective,
         options=("loss",),
         shuffled=True,
@@ -95,9 +91,6 @@ def regressor(recipe: Settings, sizes: Sequence[int], activation: str = "relu", 
                 raise InputError(f"{name} must have the shape (rows, {width}), got {tuple(array.shape)}")
         return found
 
-    def init(key: Key, dtype: str, device: Device) -> Array:
-        return nets.init(key, sizes, dtype, device)
-
     def objective(settings: Settings) -> Callable:
         loss = _loss(settings, known)
 
@@ -111,7 +104,7 @@ def regressor(recipe: Settings, sizes: Sequence[int], activation: str = "relu", 
         summary,
         recipe if recipe.loss else recipe._replace(loss="mse"),
         examples,
-        init,
+        init_of(sizes),
         objective,
         options=("loss",),
         shuffled=True,

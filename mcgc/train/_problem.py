@@ -1,9 +1,10 @@
 """What a run needs to know of a problem."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from mcgc import nets
 from mcgc.arrays import Array, Device
 from mcgc.errors import InputError, similar
 from mcgc.ode import Stats
@@ -120,3 +121,8 @@ class Problem(NamedTuple):
             listed = f"choose one of {', '.join(recipes)}{similar(name, recipes)}"
             raise InputError(f"unknown recipe {name!r} of {self.name}: {listed}")
         return recipes[name]
+
+
+def init_of(sizes: Sequence[int]) -> Callable[[Key, str, Device], Array]:
+    """Return the `init` of a problem whose model is a dense net of these sizes."""
+    return lambda key, dtype, device: nets.init(key, sizes, dtype, device)

@@ -21,7 +21,7 @@ from mcgc.train._members import Record
 from mcgc.train._resume import differences, pack, records, unpack
 from mcgc.train._strategies import Strategy
 from mcgc.train._task import Task
-from mcgc.train.run_file import IN_MEMORY, RunFile, columns
+from mcgc.train.run_file import RunFile, columns
 
 SECONDS = 2.0  # between two saves, at least
 
@@ -52,6 +52,8 @@ class Run:
         What is trained.
     records : list of Record
         The records of the epochs so far.
+    header : RunFile
+        What the file says beside epochs and states: settings, versions, dataset, device, changes, scaling and model.
 
     Examples
     --------
@@ -73,8 +75,8 @@ class Run:
     def __init__(self, path: str, task: Task, overwrite: bool, checkpoint_every: int, stack: ExitStack) -> None:
         self.path, self.task, self.records = path, task, list[Record]()
         self._overwrite, self._every, self._stack = overwrite, checkpoint_every, stack
-        self._contents = _contents(task)
-        self._states: list[Any] = []  # after the last epoch and the one before: members, or leaves by name
+        self.header = _header(task)
+        self._states: list[Any] = []  # after the last epoch, members; after the one before, members or leaves by name
         self._saved, self._when = 0, -SECONDS
 
     @classmethod
@@ -168,13 +170,6 @@ class Run:
         """Whether all epochs are done."""
         return self.epoch == self.task.settings.epochs
 
-    @property
-    def contents(self) -> RunFile:
-        """What the file holds once everything is saved."""
-        states = [state if isinstance(state, dict) else pack(state) for state in self._states]
-        held = columns(self.records) if self.records else {}
-        return self._contents._replace(finished=self.finished, epochs=held, states=states)
-
     def epochs(self, strategy: Strategy | None = None, hooks: Sequence[Hook] = ()) -> Iterator[Record]:
         """Train to the last epoch: yield the record of each, after it was saved if that was due.
 
@@ -192,7 +187,7 @@ class Run:
         SolveError, OutOfMemoryError, WorkerError
             If training fails. The epochs so far are saved first, as they are for any other exception.
         """
-        members = unpack(self._states[0], self.task) if self._states else None
+        members = self._states[0] if self._states else None
         try:
             for record, after in epochs(self.task, members, self.epoch, strategy, hooks):
                 self.records.append(record)
@@ -212,8 +207,10 @@ class Run:
         if not self._overwrite:
             self.path = free_path(self.path)  # a file made meanwhile must not cost a long run
         before, self._saved = self._saved, self.epoch  # what cannot be written is not tried again
+        states = [state if isinstance(state, dict) else pack(state) for state in self._states]
+        contents = self.header._replace(finished=self.finished, epochs=columns(self.records), states=states)
         try:
-            run_file.save(self.path, self.contents, self._overwrite)
+            run_file.save(self.path, contents, self._overwrite)
         except OutputError as error:
             kept = f"; the epochs up to {before} are still there" if before else ""
             raise SaveError(f"{error}{kept}") from error
@@ -236,15 +233,15 @@ class Run:
         """Go on from what `old` holds, if that is the same run."""
         if old.epoch > self.task.settings.epochs:
             raise InputError(f"{self.path} has {old.epoch} epochs already: give --epochs that many or more")
-        changes = differences(old, self._contents)
+        changes = differences(old, self.header)
         if changes and not allow_changed:
             raise ChangedRunError(self.path, changes, "undo that, or add --allow-changed")
         notes = [f"after epoch {old.epoch}, the {change}" for change in changes]
-        self._contents = self._contents._replace(changes=[*old.changes, *notes])
-        if old.epoch == self.task.settings.epochs:  # nothing is computed: the versions are those that computed it
-            self._contents = self._contents._replace(versions=old.versions)
-        self.records, self._states, self._saved = records(old), list(old.states), old.epoch
-        unpack(self._states[0], self.task)  # so that damage is told before anything else is done
+        self.header = self.header._replace(changes=[*old.changes, *notes])
+        self.records, self._saved = records(old), old.epoch
+        self._states = [unpack(old.states[0], self.task), *old.states[1:]]
+        if self.finished:  # nothing is computed: the versions are those that computed it
+            self.header = self.header._replace(versions=old.versions)
 
 
 def free_path(path: str) -> str:
@@ -254,14 +251,14 @@ def free_path(path: str) -> str:
     return next(name for name in chain([path], numbered) if not os.path.lexists(name))
 
 
-def _contents(task: Task) -> RunFile:
+def _header(task: Task) -> RunFile:
     """Return what the file of a run says before the first epoch."""
     scaling = {} if task.scaling is None else {name: to_host(x).tolist() for name, x in task.scaling._asdict().items()}
     replaced = {name: _name_of(value) for name, value in task.replaced.items()}
     model = {**task.problem.model, **({"replaced": replaced} if replaced else {})}
     settings, versions = task.settings._asdict(), run_file.versions()
     return RunFile(
-        settings, versions, _dataset_of(task.data), task.device.name, False, {}, (), scaling=scaling, model=model
+        settings, versions, dataset_of(task.data), task.device.name, False, {}, (), scaling=scaling, model=model
     )
 
 
@@ -271,12 +268,12 @@ def _name_of(value: Any) -> str:
     return f"{made.__module__}.{made.__qualname__}" if hasattr(made, "__qualname__") else repr(value)
 
 
-def _dataset_of(data: Any) -> dict[str, str]:
+def dataset_of(data: Any) -> dict[str, str]:
     """Return where `data` came from, and its SHA-256, computed from its arrays if it does not say."""
-    source, sha256 = getattr(data, "source", IN_MEMORY), getattr(data, "sha256", None)
+    source, sha256 = getattr(data, "source", files.IN_MEMORY), getattr(data, "sha256", None)
     if sha256 is None:
         found = hashlib.sha256()
         for leaf in flatten(data)[0]:
             found.update(f"{leaf.dtype} {leaf.shape}".encode() + to_host(leaf).tobytes() if is_array(leaf) else b"")
         sha256 = found.hexdigest()
-    return {"source": source if source == IN_MEMORY else os.path.abspath(source), "sha256": sha256}
+    return {"source": source if source == files.IN_MEMORY else os.path.abspath(source), "sha256": sha256}

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mcgc import losses, nets
+from mcgc import losses
 from mcgc.arrays import Array, Device, namespace_of, to_device
 from mcgc.autodiff import ops, stop_gradient
 from mcgc.ode import DenseField, Solution, Stats, solve, solve_members
-from mcgc.random import Key
-from mcgc.train._problem import Evaluation, Problem
+from mcgc.train._problem import Evaluation, Problem, init_of
 from mcgc.train._windows import rows_of, take_rows
 from mcgc.train.settings import SERIES, SOLVER, Settings
 
@@ -91,9 +90,6 @@ def neural_ode(
             to_device(data.series, device, dtype),
         )
 
-    def init(key: Key, dtype: str, device: Device) -> Array:
-        return nets.init(key, sizes, dtype, device)
-
     field: Any = DenseField(sizes, activation)
 
     def solved(settings: Settings, theta: Array, batch: Series) -> Solution:
@@ -131,7 +127,7 @@ def neural_ode(
         summary,
         recipe,
         examples,
-        init,
+        init_of(sizes),
         objective,
         options=(*SOLVER, *SERIES),
         stacked=True,

@@ -25,7 +25,6 @@ from mcgc import __version__, files, hdf5
 from mcgc.errors import DatasetError, InputError
 
 FORMAT, VERSION, READ = "mcgc-run", 5, (2, 3, 4, 5)
-IN_MEMORY = "built in memory"  # the source of data that came from no file
 _JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict, "model": dict}
 _SINCE = {"scaling": 4, "model": 5}  # the version that an attribute came with
 _STATES = ("last", "previous")
@@ -160,7 +159,7 @@ def _contents(file: h5py.File, name: str) -> RunFile:
     arrays = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
     epochs, *states = (
         {key.removeprefix(part): hdf5.array(it, it.dtype) for key, it in arrays.items() if key.startswith(part)}
-        for part in ("epochs/", *(f"states/{place}/" for place in _STATES))
+        for part in ("epochs/", *(f"states/{which}/" for which in _STATES))
     )
     if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
         raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
@@ -194,14 +193,14 @@ def _below(file: h5py.File, name: str) -> Iterator[str]:
     """Yield the paths of all that is in `epochs` and `states` and no group; links are left to be refused."""
     ahead, seen = ["epochs", "states"], 0
     while ahead:
-        place = ahead.pop()
-        if isinstance(file.get(place, getlink=True), h5py.HardLink) and isinstance(file[place], h5py.Group):
-            seen += len(file[place])
-            if seen > _MANY or place.count("/") > _DEEP:  # which groups that hold themselves come to
+        path = ahead.pop()
+        if isinstance(file.get(path, getlink=True), h5py.HardLink) and isinstance(file[path], h5py.Group):
+            seen += len(file[path])
+            if seen > _MANY or path.count("/") > _DEEP:  # which groups that hold themselves come to
                 raise DatasetError(f"{name} holds more arrays than a run has: give one that 'mcgc fit' wrote")
-            ahead += [f"{place}/{key}" for key in file[place]]
+            ahead += [f"{path}/{key}" for key in file[path]]
         else:
-            yield place
+            yield path
 
 
 def _image(run: RunFile) -> bytes:
@@ -215,7 +214,7 @@ def _image(run: RunFile) -> bytes:
             encoded = text.encode()
             file.attrs.create(key, encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
         parts = {"epochs": run.epochs} | {
-            f"states/{place}": state for place, state in zip(_STATES, run.states, strict=False)
+            f"states/{which}": state for which, state in zip(_STATES, run.states, strict=False)
         }
         for part, arrays in parts.items():
             for key, array in arrays.items():

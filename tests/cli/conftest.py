@@ -79,9 +79,9 @@ def fake_fit(monkeypatch, data):
     epochs; `after[n]()` is called before epoch n + 1 is.
     """
 
-    def begin(settings, series, device):
+    def begin(settings, series, device, problem=None):
         begin.calls.append(settings)
-        problem = problems.get(settings.problem)._replace(model={})
+        problem = (problem or problems.get(settings.problem))._replace(model={})
         method = lambda: SimpleNamespace(init=lambda theta: member(0).state)
         return Task(problem, settings, device, None, method, train=None, test=None, data=series)
 

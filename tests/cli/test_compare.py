@@ -139,3 +139,39 @@ def test_numbers_are_written_for_a_reader():
     assert summary.number("test_accuracy", 0.5) == "50.00%"
     assert summary.number("train_loss", 0.00012345) == "0.0001234"
     assert summary.number("train_loss", float("nan")) == "-"
+
+
+OWN = """
+from typing import NamedTuple
+
+import numpy as np
+
+from mcgc.train import problems
+
+
+class Labelled(NamedTuple):
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def load(path):
+    labels = np.arange(20, dtype=np.uint8) % 3 + int(path or 0) % 2
+    return Labelled(np.arange(120, dtype=np.uint8).reshape(20, 2, 3), labels)
+
+
+recipe = problems.get("mnist").recipe._replace(problem="own", epochs=1, batch_size=4)
+own = problems.classifier(recipe, (6, 4))._replace(load=load)
+"""
+
+
+def test_the_data_of_a_problem_of_your_own_need_no_hash(mcgc, tmp_path):
+    (tmp_path / "mine.py").write_text(OWN)
+    done = mcgc("fit", "--problem", "mine.py:own", "--quiet", "--device", "cpu", "-o", "own.h5")
+    assert done.exit_code == 0, done.stderr
+    done = mcgc("compare", "own.h5", "--data", "0", "--json")
+    assert done.exit_code == 0, done.stderr
+    (found,) = json.loads(done.stdout)["recall"]["own.h5"]
+    assert len(found["recall"]) == 4
+    other = mcgc("compare", "own.h5", "--data", "1")
+    assert other.exit_code == 2
+    assert "1 is not the dataset of the run" in other.stderr

@@ -51,6 +51,15 @@ def test_a_resumed_run_has_the_bits_of_one_that_never_stopped(tmp_path, strategy
     same(tmp_path / "parts.h5", tmp_path / "whole.h5")
 
 
+def test_a_run_that_was_left_goes_on_without_its_file(tmp_path):
+    whole = finish(train.Run.create(tmp_path / "whole.h5", task()))
+    with train.Run.create(tmp_path / "parts.h5", task()) as run:
+        next(iter(run.epochs()))
+        assert [record.epoch for record in run.epochs()] == [2, 3]
+    assert [record.train_loss for record in run.records] == [record.train_loss for record in whole]
+    same(tmp_path / "parts.h5", tmp_path / "whole.h5")
+
+
 SCRIPT = """
 from mcgc_datasets import load
 from mcgc import train
