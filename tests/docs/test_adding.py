@@ -38,8 +38,9 @@ assert len(records) == 2 and np.isfinite(records[-1].train_loss).all()
 
 
 def run(code, directory):
-    """Run `code` in a process of its own, in `directory`, without compiled kernels."""
-    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    """Run `code` in a process of its own, in `directory`, whose modules come first, without compiled kernels."""
+    path = os.pathsep.join(filter(None, (str(directory), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": path}  # also under PYTHONSAFEPATH
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=directory, env=environment, capture_output=True, text=True, timeout=120
     )
