@@ -40,6 +40,7 @@ LAYERS = (
         Package("optim", "optimisers, schedules", 6.2, 8.9),
         Package("devices", "the CPU or a GPU", 9.3, 12),
     ),
+    (Package("_jit", "functions as compiled programs", 3.2, 8.8),),
     (Package("autodiff", "derivatives of every order", 2.2, 9.8),),
     (Package("kernels", "compiled loops, with definitions", 3.2, 8.8),),
     (Package("ground", "the base of all packages", 0, 12),),

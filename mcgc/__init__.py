@@ -8,6 +8,7 @@ modules, in three groups. After `import mcgc` each of them is imported when it i
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mcgc._jit import jit
 from mcgc._version import __version__
 from mcgc.autodiff import (
     check_grads,
@@ -86,6 +87,7 @@ __all__ = [
     "hessian",
     "hvp",
     "jacobian",
+    "jit",
     "minimize",
     "ops",
     "primitive",

@@ -10,7 +10,7 @@ import pytest
 import mcgc
 
 HERE = Path(mcgc.__file__).parent
-PACKAGES = {path.parent.name for path in HERE.glob("*/__init__.py")}
+PACKAGES = {path.parent.name for path in HERE.glob("[!_]*/__init__.py")}
 MODULES = sorted({path.stem for path in HERE.glob("[!_]*.py")} | PACKAGES)
 WHOLE = {"autodiff", "kernels"}  # packages that have one page
 PARTS = {f"{name}.{path.stem}" for name in PACKAGES - WHOLE for path in (HERE / name).glob("[!_]*.py")}
