@@ -1,13 +1,13 @@
 """The scalar program under construction: nodes, each one operation on numbers, made once for equal operands.
 
 A node has a dtype: float32, float64, int64 or bool. Its operands have the dtype that the operation is done in. What is
-known when the program is built is computed then: constants fold, x + 0 and x · 1 are x, x² is a product. A product by
-the constant 0 is 0 even where the other factor is not finite, as is the cotangent of what has no influence.
+known when the program is built is computed then: constants fold, x + 0 and x · 1 are x, x² is a product. The constant
+0 times or divided by x is 0 even where x is not finite or 0, as is the cotangent of what has no influence.
 """
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class Graph:
             found = simpler(self, dtype, *args)
             if found is not None:
                 return found
-        if op in _COMMUTATIVE and args[0].number > args[1].number:
+        if op in COMMUTATIVE and args[0].number > args[1].number:
             args = args[::-1]
         self.operations += 1
         return self._node((op, dtype, *(arg.number for arg in args)), op, args, dtype)
@@ -114,9 +114,22 @@ class building:
         _current.graph = self.before
 
 
+def ordered(nodes: Iterable[Node]) -> list[Node]:
+    """Return `nodes` and all that they are computed from, operands first."""
+    needed: set[Node] = set()
+    ahead = list(nodes)
+    while ahead:
+        node = ahead.pop()
+        if node not in needed:
+            needed.add(node)
+            if node.op != "input":
+                ahead.extend(node.args)
+    return sorted(needed, key=lambda node: node.number)
+
+
 # ---- what is known when the program is built ----
 
-_COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "and", "or"}
+COMMUTATIVE = {"add", "multiply", "equal", "not_equal", "and", "or"}
 
 
 def is_value(x: Node, value: float) -> bool:
@@ -159,7 +172,7 @@ def _multiply(g: Graph, dtype: np.dtype, x: Node, y: Node) -> Node | None:
 
 
 def _divide(g: Graph, dtype: np.dtype, x: Node, y: Node) -> Node | None:
-    if is_value(y, 1):
+    if is_value(y, 1) or (is_value(x, 0) and dtype in FLOATS):
         return x
     if y.value is not None and dtype in FLOATS and abs(math.frexp(y.value)[0]) == 0.5 and 1 / y.value:
         return g.apply("multiply", dtype, x, g.constant(1 / y.value, dtype))  # by a power of two: the same bits

@@ -38,11 +38,11 @@ class Jitted:
         self, function: Callable[..., Any], static: tuple[int, ...], rows: tuple[int, ...] | None, threads: int
     ):
         update_wrapper(self, function)
-        self._function, self._static, self._rows, self._threads = function, static, rows, threads
+        self.function, self._static, self._rows, self.threads = function, static, rows, threads
         self._found: dict[tuple, _Compiled] = {}
 
     def __repr__(self) -> str:
-        return f"<mcgc.jit of {getattr(self._function, '__name__', self._function)!r}>"
+        return f"<mcgc.jit of {getattr(self.function, '__name__', self.function)!r}>"
 
     def __call__(self, *args: Any) -> Any:
         """Return the value. It is recorded, with its compiled derivative, if an argument is traced."""
@@ -51,7 +51,7 @@ class Jitted:
         if level:
             return self._recorded(leaves, structure, static)
         if self._eager(leaves):
-            return self._by_rows(*args) if self._rows is not None else self._function(*args)
+            return self._by_rows(*args) if self._rows is not None else self.function(*args)
         return self._run("value", leaves, structure, static)
 
     def vjp(self, *args: Any) -> tuple:
@@ -96,14 +96,16 @@ class Jitted:
             return self._vjp_program(leaves, structure, static).source
         return self._program(of, [argument(x) for x in leaves], structure, static).source
 
-    def rows(self, argnums: int | Sequence[int] = 0, threads: int = 1) -> "Jitted":
+    def rows(self, argnums: int | Sequence[int] = 0, threads: int | None = None) -> "Jitted":
         """Return the function of many rows: the arguments `argnums` have a leading axis of rows, others are shared.
 
         Each row is computed by itself, by `threads` threads. The result, and every derivative, has the axis of rows.
         The pullback of `vjp` adds up what the rows give to an argument that they share.
         """
         which = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        return Jitted(self._function, self._static, which, whole(threads, "threads"))
+        return Jitted(
+            self.function, self._static, which, self.threads if threads is None else whole(threads, "threads")
+        )
 
     # ---- arguments ----
 
@@ -129,9 +131,9 @@ class Jitted:
 
     def _with_static(self, static: tuple) -> Callable[..., Any]:
         if not static:
-            return self._function
+            return self.function
         given = dict(zip(self._static, static, strict=True))
-        return lambda *args: self._function(*(given.get(i, arg) for i, arg in enumerate(args)))
+        return lambda *args: self.function(*(given.get(i, arg) for i, arg in enumerate(args)))
 
     def _by_row(self, structure: Structure) -> tuple[bool, ...]:
         """Tell of each leaf of the arguments whether it has rows."""
@@ -226,7 +228,7 @@ class Jitted:
         count = self._count([flatten(args[i])[0][0] for i in self._rows])
         take = lambda x, r: unflatten(flatten(x)[1], [leaf[r, ...] for leaf in flatten(x)[0]])
         found = [
-            flatten(self._function(*(take(x, r) if i in self._rows else x for i, x in enumerate(args))))
+            flatten(self.function(*(take(x, r) if i in self._rows else x for i, x in enumerate(args))))
             for r in range(count)
         ]
         columns = zip(*(leaves for leaves, _ in found), strict=True)
@@ -250,11 +252,11 @@ class Jitted:
         head = () if self._rows is None else (count,)
         out = [np.empty((*head, *leaf.shape), leaf.dtype) for leaf in program.outputs]
         flat = [x.reshape(-1) for x in (*held, *out)]
-        if self._threads > 1 and count > 1:
+        if self.threads > 1 and count > 1:
             from concurrent.futures import ThreadPoolExecutor
 
-            ends = [count * i // self._threads for i in range(self._threads + 1)]
-            with ThreadPoolExecutor(self._threads) as pool:
+            ends = [count * i // self.threads for i in range(self.threads + 1)]
+            with ThreadPoolExecutor(self.threads) as pool:
                 for done in [pool.submit(compiled.loop, a, b, *flat) for a, b in pairwise(ends)]:
                     done.result()
         else:
@@ -281,12 +283,12 @@ class _Lazy:
 
     def __init__(self, source: str, name: str):
         self._source, self._name = source, name
-        self._function: Callable | None = None
+        self.function: Callable | None = None
 
     def __call__(self, *args: Any) -> Any:
-        if self._function is None:
-            self._function = getattr(load(self._source), self._name)
-        return self._function(*args)
+        if self.function is None:
+            self.function = getattr(load(self._source), self._name)
+        return self.function(*args)
 
 
 def _count(structure: Structure) -> int:
@@ -294,7 +296,7 @@ def _count(structure: Structure) -> int:
     return 1 if structure.kind is None else sum(map(_count, structure.children))
 
 
-def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = ()) -> Jitted:
+def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (), threads: int = 1) -> Jitted:
     """Return `function`, compiled to one program of operations on numbers for each signature of its arguments.
 
     The function runs once on symbolic arrays. What it does to them is written down as straight-line code, one line for
@@ -310,6 +312,9 @@ def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (
     static_argnums : int or sequence of int
         The arguments that are no arrays, such as names and numbers that decide what is computed. They are hashable.
         There is a program for each of their values.
+    threads : int
+        How many threads share the rows of `rows`, or the trajectories of `mcgc.ode.solve`. The bits of the results do
+        not depend on it.
 
     Returns
     -------
@@ -328,8 +333,8 @@ def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (
     Notes
     -----
     The program grows with the number of elements. It is for fields of equations and for functions of up to about a
-    hundred numbers; dense nets have kernels of their own. A product by a constant 0 is 0, even where the other factor
-    is not finite. Everything else is computed as NumPy does, up to rounding.
+    hundred numbers; dense nets have kernels of their own. The constant 0 times or divided by x is 0, even where x is
+    not finite or 0. Everything else is computed as NumPy does, up to rounding.
 
     What the function reads from elsewhere, such as a global variable, is read once, when it is traced.
 
@@ -345,4 +350,4 @@ def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (
     if not callable(function):
         raise InputError(f"jit takes a function, got {function!r}")
     static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    return Jitted(function, static, None, 1)
+    return Jitted(function, static, None, whole(threads, "threads"))

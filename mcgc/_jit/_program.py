@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mcgc._jit._graph import BOOL, INT, Node
+from mcgc._jit._graph import BOOL, INT, Node, ordered
 
 _OPERATIONS = {
     "add": "{} + {}",
@@ -66,15 +66,7 @@ class Program(NamedTuple):
 
     def order(self) -> list[Node]:
         """Return the nodes that the results need, operands first."""
-        needed: set[Node] = set()
-        ahead = [node for result in self.results for node in result]
-        while ahead:
-            node = ahead.pop()
-            if node not in needed:
-                needed.add(node)
-                if node.op != "input":
-                    ahead.extend(node.args)
-        return sorted(needed, key=lambda node: node.number)
+        return ordered(node for result in self.results for node in result)
 
     def source(
         self, name: str, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None, add: bool = False

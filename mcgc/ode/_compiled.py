@@ -19,14 +19,13 @@ import numpy as np
 from mcgc.errors import InputError
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_dense import add_weights, as_array, backward_rows, check, forward_rows, lengths, turn
-from mcgc.ode import _control as control
+from mcgc.ode import _scalar
 from mcgc.ode._integrate import SNAP, Method, Status, timeline
 from mcgc.ode._tableaux import Tableau
 
 STORE = 2**20  # bytes of the values that are kept for the way back, and as many again for their cotangents
 
-_SAFETY, _SHRINK, _GROW = control.SAFETY, control.SHRINK, control.GROW
-_INTEGRAL, _PROPORTIONAL = control.INTEGRAL, control.PROPORTIONAL
+_adapt, _growth = compiled(_scalar.adapt), compiled(_scalar.growth)
 _TOO_MANY, _TOO_SMALL, _NOT_FINITE = map(int, (Status.TOO_MANY_STEPS, Status.STEP_TOO_SMALL, Status.NOT_FINITE))
 
 
@@ -212,23 +211,8 @@ def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, in
     for i in range(batch):
         h0 = np.float64(found[i])
         steepest = max(_norm(k1[i], y[i], rtol, atol), _norm(k2[i] - k1[i], y[i], rtol, atol) / h0)
-        growth = np.floor((0.01 / max(steepest, 1e-15)) ** (1 / order) * 1024 / h0) / 1024
-        found[i] = min(kind(min(max(growth, 1 / 1024), 100)) * found[i], length[i])
+        found[i] = min(kind(_growth(steepest, h0, order)) * found[i], length[i])
     return found
-
-
-@compiled
-def _adapt(norm, last, was_rejected, order):
-    """Compute `control.adapt` for one trajectory: accepted, factor, last error."""
-    finite = np.isfinite(norm)
-    norm = min(max(norm, 1e-10), 1e10) if finite else 1e10
-    accepted = finite and norm <= 1
-    factor = _SAFETY * norm ** (-_INTEGRAL / order)
-    if accepted:
-        factor *= last ** (_PROPORTIONAL / order)
-        last = min(max(norm, 1e-4), 1.0)
-    highest = 1.0 if was_rejected and accepted else _GROW
-    return accepted, min(max(np.floor(1024 * factor) / 1024, _SHRINK), highest), last
 
 
 @compiled

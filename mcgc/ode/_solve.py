@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mcgc._integers import whole
+from mcgc._jit import Jitted
 from mcgc._shapes import Float, Int
 from mcgc.arrays import Array, Device, as_floats, as_number, device_of, namespace_of, quietly, to_device, to_host
 from mcgc.autodiff import ops
@@ -16,6 +17,7 @@ from mcgc.kernels import Body
 from mcgc.ode._adjoint import backsolve, checkpointed, direct, pull_back
 from mcgc.ode._events import Event, Occurrences, System
 from mcgc.ode._integrate import Method, Stats, march
+from mcgc.ode._jitted import solve_jitted
 from mcgc.ode._step import Rate
 from mcgc.ode._tableaux import TABLEAUX, Tableau
 
@@ -188,6 +190,7 @@ def solve(
         y0 = y0[None, :]
     _check_arrays(y0, ts)
     rtol, atol = (_tolerance(name, value, strip(y0)) for name, value in (("rtol", rtol), ("atol", atol)))
+    jitted, f = (f, f.function) if isinstance(f, Jitted) else (None, f)
     method = Method(tableau, rtol, atol, step_size, max_steps, max_step, throw)
     ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
     leaves, structure = flatten(params)
@@ -214,10 +217,15 @@ def solve(
 
     stored = checkpoints if traced and adjoint == "checkpointed" else 0
     by_steps = lambda: march(method, checked_field(), plain[1], plain[0], stored, events=events)
-    able = adjoint == "checkpointed" and 1 not in traced and not single and not events
     with quietly():
-        solved = None
-        if able and isinstance(f, WholeSolver):
+        solved: Any = None
+        if adjoint != "checkpointed" or events:
+            pass
+        elif jitted:
+            solved = solve_jitted(
+                jitted, method, plain[0], plain[1], plain[2:], structure, single, stored > 0, 1 in traced
+            )
+        elif isinstance(f, WholeSolver) and 1 not in traced and not single:
             solved = f.solve_whole(method, plain[0], plain[1], unflatten(structure, plain[2:]), stored > 0)
         plan: Any = solved or by_steps()
 

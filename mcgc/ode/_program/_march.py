@@ -1,0 +1,161 @@
+"""The way forward: the field, the controller, a step, and the march of one trajectory."""
+
+import inspect
+
+from mcgc.ode import _scalar as scalar
+from mcgc.ode._program._text import Text, inset
+
+
+def functions(text: Text) -> list[str]:
+    """Return the source of `march` and of what it calls."""
+    field = text.programs.value.source("field", ["=t", "y", "p"], ["out"])
+    return [
+        *(inspect.getsource(scalar.adapt), inspect.getsource(scalar.growth), field),
+        *(_step(text), _extra(text), _first_size(text), _march(text)),
+    ]
+
+
+def _step(text: Text) -> str:
+    stages = [text.stage(s) for s in range(1, text.last + 1)]
+    return f"""def step(t, h, p, at_p, k, z):
+    {inset(stages, 1)}
+"""
+
+
+def _extra(text: Text) -> str:
+    stages = [text.stage(s) for s in range(text.last + 1, text.stages)]
+    return f"""def extra(t, h, p, at_p, k, z):
+    {inset(stages, 1)}
+"""
+
+
+def _first_size(text: Text) -> str:
+    n = text.n
+    return f"""def first_size(t0, turn, end, p, at_p, rtol, atol, k, z):
+    size, slope, bend = 0.0, 0.0, 0.0
+    for d in range({n}):
+        scale = atol[d] + rtol[d] * abs(float64(z[d]))
+        size += (float64(z[d]) / scale) * (float64(z[d]) / scale)
+        slope += (float64(k[d]) / scale) * (float64(k[d]) / scale)
+    size, slope = math.sqrt(size / {n}), math.sqrt(slope / {n})
+    h = min(kind(1e-6 if size < 1e-5 or slope < 1e-5 else 0.01 * size / slope), kind(end))
+    for d in range({n}):
+        z[{n} + d] = z[d] + h * turn * k[d]
+    field(kind(t0 + h * turn), z, {n}, p, at_p, k, {n})
+    for d in range({n}):
+        ratio = float64(k[{n} + d] - k[d]) / (atol[d] + rtol[d] * abs(float64(z[d])))
+        bend += ratio * ratio
+    steepest = max(slope, math.sqrt(bend / {n}) / float64(h))
+    return min(kind(growth(steepest, float64(h), {text.tableau.order})) * h, kind(end))
+"""
+
+
+def _norm(text: Text) -> str:
+    """Return the lines that compute `control.error_norm` as `norm`."""
+    n, new = text.n, text.last * text.n
+    lines = []
+    for name, weights in zip(("norm", "second"), text.tableau.error, strict=False):
+        lines.append(f"""total = 0.0
+for d in range({n}):
+    scale = float64(max(abs(z[d]), abs(z[{new} + d])))
+    ratio = float64(size * ({text.combined(weights)})) / (atol[d] + rtol[d] * scale)
+    total += ratio * ratio
+{name} = math.sqrt(total / {n})
+""")
+    if len(lines) > 1:
+        lines.append("norm = norm * norm / math.sqrt(norm * norm + 0.01 * second * second + 1e-30)\n")
+    return "".join(lines)
+
+
+def _adaptive(text: Text) -> str:
+    """Return the lines that judge a step by its error, or nothing for a method without an estimate."""
+    if not text.tableau.error:
+        return "good = False\n"
+    return f"""{_norm(text)}finite = math.isfinite(norm)
+good, factor, error = adapt(norm, error, was_rejected, {text.tableau.order})
+was_rejected = not good
+"""
+
+
+def _march(text: Text) -> str:
+    n, new = text.n, text.last * text.n
+    first = "first_size(t0, turn, end, p, at_p, rtol, atol, k, z)" if text.tableau.error else "kind(0)"
+    return f"""def march(
+    r, times, t0, sign, elapsed, y0, p, at_p, rtol, atol, step_size, max_steps, max_step, smallest, room, k, z, ys,
+    counts, log_t, log_h, log_y, log_k,
+):
+    first, base, turn = r * times, r * room, kind(sign)
+    end = elapsed[first + times - 1]
+    for d in range({n}):
+        z[d] = y0[r * {n} + d]
+        ys[first * {n} + d] = z[d]
+    field(kind(t0), z, 0, p, at_p, k, 0)
+    if step_size > 0:
+        size = kind(end / math.ceil(end / min(step_size, max_step) - SNAP))
+    else:
+        size = min({first}, kind(max_step))
+    now, error, was_rejected = 0.0, 1e-4, False
+    accepted, rejected, reached, holding, status = 0, 0, 1, 0, TOO_MANY_STEPS
+    for _ in range(max_steps):
+        size = min(size, kind(end - now))
+        t, h, factor, finite = t0 + sign * now, size * turn, 1.0, True
+        step(t, h, p, at_p, k, z)
+        if step_size > 0:
+            for d in range({n}):
+                finite = finite and math.isfinite(z[{new} + d])
+            good = finite
+        else:
+            {inset(_adaptive(text), 3)}
+        if good:
+            after = now + size
+            if abs(end - after) < kind(SNAP) * size:
+                after = end
+            if accepted < room:
+                log_t[base + accepted], log_h[base + accepted] = now, h
+                for d in range({n}):
+                    log_y[(base + accepted) * {n} + d], log_k[(base + accepted) * {n} + d] = z[d], k[d]
+            accepted += 1
+            if reached < times and elapsed[first + reached] <= after:
+                holding += 1
+                extra(t, h, p, at_p, k, z)
+                while reached < times and elapsed[first + reached] <= after:
+                    part = kind((elapsed[first + reached] - now) / size)
+                    for d in range({n}):
+                        {inset(text.dense_output(), 6)}
+                        ys[(first + reached) * {n} + d] = z[d] + change
+                    reached += 1
+            now = after
+            for d in range({n}):
+                z[d], k[d] = z[{new} + d], k[{new} + d]
+        else:
+            rejected += 1
+        if not now < end:
+            status = SUCCESS
+            break
+        following = size * kind(factor)
+        if not step_size > 0:
+            following = min(following, kind(max_step))
+        if not following > smallest or (step_size > 0 and not good):
+            status = STEP_TOO_SMALL if finite else NOT_FINITE
+            break
+        size = following
+    counts[r * 4], counts[r * 4 + 1], counts[r * 4 + 2] = accepted, rejected, status
+    evaluations = {text.last} * (accepted + rejected) + {text.tableau.extra} * holding
+    counts[r * 4 + 3] = evaluations + (1 if step_size > 0 else 2)
+"""
+
+
+def loop(text: Text) -> str:
+    """Return `forward`, the march of the trajectories from `begin` to `end`."""
+    size = text.stages * text.n
+    return f"""def forward(
+    begin, end, times, t0, sign, elapsed, y0, p, step_p, rtol, atol, step_size, max_steps, max_step, smallest, room, ys,
+    counts, log_t, log_h, log_y, log_k,
+):
+    k, z = np.empty({size}, kind), np.empty({size}, kind)
+    for r in range(begin, end):
+        march(
+            r, times, t0[r], sign[r], elapsed, y0, p, r * step_p, rtol, atol, step_size, max_steps, max_step,
+            smallest[r], room, k, z, ys, counts, log_t, log_h, log_y, log_k,
+        )
+"""
