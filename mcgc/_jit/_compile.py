@@ -12,21 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from mcgc import files
+from mcgc._jit._target import CPU, CUDA, Target
 from mcgc._version import __version__
 from mcgc.errors import OutputError
-
-HEADER = '''"""Written by mcgc.jit."""
-
-import math
-from math import inf, nan
-
-import numpy as np
-from numpy import float32, float64, int64
-
-from mcgc.kernels.compiled import compiled
-
-'''
-DECORATOR = '@compiled(nogil=True, error_model="numpy")\n'
 
 _loaded: dict[str, ModuleType] = {}
 
@@ -38,13 +26,22 @@ class _Loader(SourceFileLoader):
         """Do nothing."""
 
 
-def load(source: str) -> ModuleType:
+def load(source: str, target: Target = CPU) -> ModuleType:
     """Return the module of `source`, whose functions Numba compiles when they are first called."""
-    text = HEADER + source
+    text = target.header + source
     name = "mcgc.jit_" + sha256(f"{__version__}\n{text}".encode()).hexdigest()[:20]
     if name not in _loaded:
         _loaded[name] = _from_file(name, text) or _from_memory(name, text)
     return _loaded[name]
+
+
+def loops(source: str, target: Target) -> Any:
+    """Return what has the loops of `source` by their names, to be called as `name(begin, end, ...)`."""
+    if target is CUDA:
+        from mcgc._jit._cuda import Module
+
+        return Module(source)
+    return load(source, target)
 
 
 def directory() -> Path:

@@ -3,32 +3,20 @@
 from collections.abc import Callable, Sequence
 from functools import update_wrapper
 from itertools import pairwise
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from mcgc._integers import whole
-from mcgc._jit._compile import DECORATOR, load
 from mcgc._jit._graph import FLOATS
-from mcgc._jit._program import Program
+from mcgc._jit._rows import Compiled, compiled, target_of
+from mcgc._jit._target import CPU, Target
 from mcgc._jit._trace import OF, Argument, argument, trace
-from mcgc.arrays import is_array, is_host
+from mcgc.arrays import namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import newest_level
 from mcgc.autodiff.extend import fused
 from mcgc.autodiff.pytree import LEAF, Structure, flatten, unflatten
 from mcgc.errors import InputError, TraceError
 from mcgc.kernels import Body
-
-
-class _Compiled(NamedTuple):
-    """A program with its loop over rows, and which of its arguments have rows."""
-
-    program: Program
-    structure: Structure
-    source: str
-    loop: Callable
-    by_row: tuple[bool, ...]
 
 
 class Jitted:
@@ -39,7 +27,7 @@ class Jitted:
     ):
         update_wrapper(self, function)
         self.function, self._static, self._rows, self.threads = function, static, rows, threads
-        self._found: dict[tuple, _Compiled] = {}
+        self._found: dict[tuple, Compiled] = {}
 
     def __repr__(self) -> str:
         return f"<mcgc.jit of {getattr(self.function, '__name__', self.function)!r}>"
@@ -50,7 +38,7 @@ class Jitted:
         level = newest_level(leaves)
         if level:
             return self._recorded(leaves, structure, static)
-        if self._eager(leaves):
+        if target_of(leaves) is None:
             return self._by_rows(*args) if self._rows is not None else self.function(*args)
         return self._run("value", leaves, structure, static)
 
@@ -94,7 +82,7 @@ class Jitted:
         leaves, structure, static = self._leaves(args)
         if of == "vjp":
             return self._vjp_program(leaves, structure, static).source
-        return self._program(of, [argument(x) for x in leaves], structure, static).source
+        return self._program(of, [argument(x) for x in leaves], structure, static, CPU).source
 
     def rows(self, argnums: int | Sequence[int] = 0, threads: int | None = None) -> "Jitted":
         """Return the function of many rows: the arguments `argnums` have a leading axis of rows, others are shared.
@@ -122,13 +110,6 @@ class Jitted:
         leaves, structure = flatten(tuple(None if i in self._static else arg for i, arg in enumerate(args)))
         return leaves, structure, static
 
-    def _eager(self, leaves: Sequence[Any]) -> bool:
-        """Tell whether there is no compiler for these arguments: they are on another device, or Numba is off."""
-        from numba import config
-
-        elsewhere = any(is_array(x) and not is_host(x) for x in leaves)
-        return elsewhere or bool(config.DISABLE_JIT)
-
     def _with_static(self, static: tuple) -> Callable[..., Any]:
         if not static:
             return self.function
@@ -145,33 +126,36 @@ class Jitted:
 
     # ---- programs ----
 
-    def _program(self, of: str, arguments: Sequence[Argument], structure: Structure, static: tuple) -> _Compiled:
-        key = (of, tuple(arguments), structure, static)
+    def _program(
+        self, of: str, arguments: Sequence[Argument], structure: Structure, static: tuple, target: Target
+    ) -> Compiled:
+        key = (of, tuple(arguments), structure, static, target)
         found = self._found.get(key)
         if found is None:
             by_row = self._by_row(structure)
             single = [x._replace(shape=x.shape[1:]) if row else x for x, row in zip(arguments, by_row, strict=True)]
             function = OF[of](self._with_static(static))
-            found = self._found[key] = _compiled(*trace(function, structure, single), by_row)
+            found = self._found[key] = compiled(*trace(function, structure, single), by_row, target)
         return found
 
     def _run(self, of: str, leaves: Sequence[Any], structure: Structure, static: tuple) -> Any:
-        program = self._program(of, [argument(x) for x in leaves], structure, static)
+        target = target_of(leaves) or CPU
+        program = self._program(of, [argument(x) for x in leaves], structure, static, target)
         return unflatten(program.structure, self._loop(program, leaves))
 
-    def _vjp_program(self, leaves: Sequence[Any], structure: Structure, static: tuple) -> _Compiled:
+    def _vjp_program(self, leaves: Sequence[Any], structure: Structure, static: tuple) -> Compiled:
         """Return the program of the pullback, whose arguments are (arguments, cotangents of the float results)."""
-        arguments = [argument(x) for x in leaves]
-        key = ("vjp", tuple(arguments), structure, static)
+        arguments, target = [argument(x) for x in leaves], target_of(leaves) or CPU
+        key = ("vjp", tuple(arguments), structure, static, target)
         if key not in self._found:
             by_row = self._by_row(structure)
             single = [x._replace(shape=x.shape[1:]) if row else x for x, row in zip(arguments, by_row, strict=True)]
-            value = self._program("value", arguments, structure, static)
+            value = self._program("value", arguments, structure, static, target)
             given = [Argument(*leaf) for leaf in value.program.outputs if leaf.dtype in FLOATS]
             of_rows = (self._rows is not None,) * len(given)
             joint = Structure(tuple, (), (structure, Structure(list, (), (LEAF,) * len(given))))
             recorded = trace(OF["vjp"](self._with_static(static)), joint, [*single, *given])
-            self._found[key] = _compiled(*recorded, (*by_row, *of_rows))
+            self._found[key] = compiled(*recorded, (*by_row, *of_rows), target)
         return self._found[key]
 
     def _bars(
@@ -179,8 +163,9 @@ class Jitted:
     ) -> list:
         """Return the cotangents of the leaves, None for one that is not floating-point."""
         program = self._vjp_program(leaves, structure, static)
+        xp = namespace_of(*out)
         cotangents = [
-            np.zeros_like(y) if g is None else np.asarray(g, y.dtype)
+            xp.zeros_like(y) if g is None else xp.asarray(g, dtype=y.dtype)
             for g, y in zip(given, out, strict=True)
             if y.dtype in FLOATS
         ]
@@ -218,7 +203,7 @@ class Jitted:
             return self._bars(values, structure, static, out, cotangents)
 
         body = Body(forward, pullback)
-        found = fused(definition, lambda *values: None if self._eager(values) else body)(*leaves)
+        found = fused(definition, lambda *values: body if target_of(values) else None)(*leaves)
         assert out_structure is not None
         return unflatten(out_structure, list(found))
 
@@ -242,53 +227,27 @@ class Jitted:
             raise InputError("arguments with rows must be arrays with the same number of rows in front")
         return counts.pop()
 
-    def _loop(self, compiled: _Compiled, leaves: Sequence[Any]) -> list:
+    def _loop(self, made: Compiled, leaves: Sequence[Any]) -> list:
         """Return the results of the program, which have an axis of rows if the arguments have."""
-        program, by_row = compiled.program, compiled.by_row
-        held = [np.ascontiguousarray(x, leaf.dtype) for x, leaf in zip(leaves, program.inputs, strict=True)]
+        program, by_row = made.program, made.by_row
+        xp = namespace_of(*leaves)
+        held = [xp.ascontiguousarray(x, leaf.dtype) for x, leaf in zip(leaves, program.inputs, strict=True)]
         count = 1
         if self._rows is not None:
             count = self._count([x for x, row in zip(held, by_row, strict=True) if row])
         head = () if self._rows is None else (count,)
-        out = [np.empty((*head, *leaf.shape), leaf.dtype) for leaf in program.outputs]
+        out = [xp.empty((*head, *leaf.shape), dtype=leaf.dtype) for leaf in program.outputs]
         flat = [x.reshape(-1) for x in (*held, *out)]
         if self.threads > 1 and count > 1:
             from concurrent.futures import ThreadPoolExecutor
 
             ends = [count * i // self.threads for i in range(self.threads + 1)]
             with ThreadPoolExecutor(self.threads) as pool:
-                for done in [pool.submit(compiled.loop, a, b, *flat) for a, b in pairwise(ends)]:
+                for done in [pool.submit(made.loop, a, b, *flat) for a, b in pairwise(ends)]:
                     done.result()
         else:
-            compiled.loop(0, count, *flat)
+            made.loop(0, count, *flat)
         return out
-
-
-def _compiled(program: Program, structure: Structure, by_row: tuple[bool, ...]) -> _Compiled:
-    """Return the program with its loop over rows."""
-    names = [f"x{i}" for i in range(len(program.inputs))], [f"y{i}" for i in range(len(program.outputs))]
-    source = program.source("point", *names)
-    steps = [leaf.size if row else 0 for leaf, row in zip(program.inputs, by_row, strict=True)]
-    steps += [leaf.size for leaf in program.outputs]
-    places = [f"{name}, r * {step}" for name, step in zip((*names[0], *names[1]), steps, strict=True)]
-    loop = (
-        f"def rows(begin, end, {', '.join((*names[0], *names[1]))}):\n"
-        f"    for r in range(begin, end):\n        point({', '.join(places)})\n"
-    )
-    return _Compiled(program, structure, source, _Lazy(f"{DECORATOR}{source}\n\n{DECORATOR}{loop}", "rows"), by_row)
-
-
-class _Lazy:
-    """A function of a generated module, which is loaded when it is first called."""
-
-    def __init__(self, source: str, name: str):
-        self._source, self._name = source, name
-        self.function: Callable | None = None
-
-    def __call__(self, *args: Any) -> Any:
-        if self.function is None:
-            self.function = getattr(load(self._source), self._name)
-        return self.function(*args)
 
 
 def _count(structure: Structure) -> int:

@@ -17,7 +17,7 @@ _OPERATIONS = {
     "subtract": "{} - {}",
     "multiply": "{} * {}",
     "divide": "{} / {}",
-    "log2": "np.log2({})",
+    "log2": "log2({})",
     "power": "{} ** {}",
     "remainder": "{} % {}",
     "floor_divide": "{} // {}",
@@ -42,7 +42,7 @@ _FUNCTIONS = (
     *("hypot", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
 )
 _WIDENED = ("power", "remainder", "floor_divide", "log2")  # which Numba may compute in float64
-_ROUNDED = {"floor": "np.floor({})", "ceil": "np.ceil({})", "trunc": "np.trunc({})", "round": "np.rint({})"}
+_ROUNDED = {"floor": "floor({})", "ceil": "ceil({})", "trunc": "trunc({})", "round": "rint({})"}
 
 
 class Leaf(NamedTuple):

@@ -34,7 +34,7 @@ def argument(x: Any) -> Argument:
         return Argument((), FLOATS[1], True)
     if kind is int or kind is bool:
         return Argument((), np.dtype(kind), True)
-    if arrays.is_host(x) and x.dtype in DTYPES:
+    if (arrays.is_host(x) or arrays.is_cupy(x)) and x.dtype in DTYPES:
         return Argument(x.shape, x.dtype)
     described = f"an array of {x.dtype}" if arrays.is_host(x) else f"a {kind.__name__}"
     raise TraceError(

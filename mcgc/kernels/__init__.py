@@ -5,10 +5,20 @@ those for CuPy arrays by numba-cuda. `Kernel` chooses the body for an array.
 """
 
 from mcgc.kernels import reference
-from mcgc.kernels._dispatch import Body, Kernel, platform
+from mcgc.kernels._dispatch import Body, Kernel, compiler, platform
 from mcgc.kernels.announce import when_compiling
 
-__all__ = ["Body", "Kernel", "adam", "cache_directory", "noise_dot", "perturb", "platform", "when_compiling"]
+__all__ = [
+    "Body",
+    "Kernel",
+    "adam",
+    "cache_directory",
+    "compiler",
+    "noise_dot",
+    "perturb",
+    "platform",
+    "when_compiling",
+]
 
 perturb = Kernel(reference.perturb, cpu="mcgc.kernels.cpu:perturb", cuda="mcgc.kernels.cuda:perturb")
 noise_dot = Kernel(reference.noise_dot, cpu="mcgc.kernels.cpu:noise_dot", cuda="mcgc.kernels.cuda:noise_dot")

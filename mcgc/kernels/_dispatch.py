@@ -85,10 +85,16 @@ class Kernel:
 def platform(array: Array) -> str | None:
     """Return "cpu" or "cuda" where there are compiled bodies for arrays like `array`, else None.
 
-    Bodies take float32 and float64. Those for NumPy arrays need Numba's compiler, those for CuPy arrays numba-cuda.
+    Bodies take float32 and float64.
     """
-    if array.dtype not in ("float32", "float64"):
-        return None
+    return compiler(array) if array.dtype in ("float32", "float64") else None
+
+
+def compiler(array: Array) -> str | None:
+    """Return "cpu" or "cuda" where there is a compiler of loops over arrays like `array`, else None.
+
+    For NumPy arrays it is Numba's, for CuPy arrays numba-cuda.
+    """
     if is_host(array):
         from numba import config
 

@@ -1,16 +1,20 @@
-"""Whole solutions of jitted fields on the CPU, and their derivatives, in one compiled call each."""
+"""Whole solutions of jitted fields, and their derivatives, in one call each, compiled for the device of the arrays.
+
+A thread of a GPU solves a trajectory. The host reads once, when all are solved: whether the log had room, and how it
+went.
+"""
 
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mcgc._jit import DECORATOR, FieldPrograms, Jitted, argument, field_programs, load
-from mcgc.arrays import is_host
+from mcgc._jit import TARGETS, FieldPrograms, Jitted, Target, argument, field_programs, loops
+from mcgc.arrays import Array, is_array, is_host, namespace_of, to_host
+from mcgc.autodiff import ops
 from mcgc.autodiff.pytree import Structure, unflatten
 from mcgc.kernels import platform
 from mcgc.ode._integrate import Method, Stats, Status, timeline
@@ -21,9 +25,9 @@ ROOM = 32  # steps of a trajectory that the first log has room for
 
 
 class Compiled(NamedTuple):
-    """A field with a method: the compiled functions, and the programs that they are made of."""
+    """A field with a method: the compiled loops over trajectories, and the programs that they are made of."""
 
-    module: ModuleType
+    loops: Any
     programs: FieldPrograms
     room: list[int]  # what the largest log so far had
 
@@ -34,10 +38,10 @@ class Solved(NamedTuple):
     `vjp` maps the cotangent of `ys` to those of y0, ts (None unless asked for) and the leaves of params.
     """
 
-    ys: np.ndarray
+    ys: Array
     stats: Stats
-    status: np.ndarray
-    vjp: Callable[[np.ndarray], list]
+    status: Array
+    vjp: Callable[[Array], list]
 
 
 _compiled: WeakKeyDictionary[Jitted, dict[tuple, Compiled]] = WeakKeyDictionary()
@@ -57,60 +61,65 @@ def solve_jitted(
     """Return the solution of `mcgc.ode._integrate.march`, or None where there is no compiled one.
 
     y0 is (batch, states), ts (batch, times) in float64; `leaves` and `structure` are those of params. There is no
-    compiled solution on other devices, where a float array of params has another dtype than y0, where times are not in
-    order, and, with `method.throw`, where a trajectory fails.
+    compiled solution on devices without a compiler, where a float array of params has another dtype than y0 or lies
+    elsewhere, where times are not in order, and, with `method.throw`, where a trajectory fails.
     """
-    if platform(y0) != "cpu" or not all(_fits(leaf, y0.dtype) for leaf in leaves):
+    xp, target = namespace_of(y0), TARGETS.get(platform(y0) or "")
+    if target is None or namespace_of(ts) is not xp or not all(_fits(leaf, y0) for leaf in leaves):
         return None
     start, sign, elapsed = timeline(ts, y0.dtype)
-    if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
-        return None
-    compiled = _of(field, method.tableau, leaves, structure, y0, single)
+    compiled = _of(field, method.tableau, leaves, structure, y0, single, target)
     batch, n = y0.shape
     end = elapsed[:, -1]
     p, step_p = _packed(leaves, compiled.programs, y0)
     problem = (
-        *(ts.shape[1], start.ravel(), sign.ravel(), np.ascontiguousarray(elapsed).ravel()),
-        *(np.ascontiguousarray(y0).ravel(), p, step_p),
+        *(ts.shape[1], start.ravel(), sign.ravel(), xp.ascontiguousarray(elapsed).ravel()),
+        *(xp.ascontiguousarray(y0).ravel(), p, step_p),
     )
     limits = (
-        *(_of_each(method.rtol, n), _of_each(method.atol, n), float(method.step_size or 0)),
-        *(method.max_steps, float(method.max_step), 16 * np.finfo(np.float64).eps * (np.abs(start[:, 0]) + end)),
+        *(_of_each(method.rtol, y0), _of_each(method.atol, y0), float(method.step_size or 0)),
+        *(method.max_steps, float(method.max_step), 16 * np.finfo(np.float64).eps * (xp.abs(start[:, 0]) + end)),
     )
-    ys, counts = np.empty((*ts.shape, n), y0.dtype), np.empty((batch, 4), np.int64)
+    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=1) & xp.isfinite(end)
+    ys, counts = xp.empty((*ts.shape, n), dtype=y0.dtype), xp.empty((batch, 4), dtype=xp.int64)
     room = compiled.room[0] if with_vjp else 0
     while True:
-        log = np.empty(batch * room), *(np.empty(batch * room * k, y0.dtype) for k in (1, n, n))
-        _split(field.threads, batch, compiled.module.forward, *problem, *limits, room, ys.ravel(), counts.ravel(), *log)
-        most = int(counts[:, 0].max())
+        log = [
+            xp.empty(batch * room, dtype=xp.float64),
+            *(xp.empty(batch * room * k, dtype=y0.dtype) for k in (1, n, n)),
+        ]
+        _split(field.threads, batch, compiled.loops.forward, *problem, *limits, room, ys.ravel(), counts.ravel(), *log)
+        read = to_host(xp.concat([counts, xp.astype(ordered[:, None], xp.int64)], axis=1))
+        most = int(read[:, 0].max())
         if not with_vjp or most <= room:
             break
         room = compiled.room[0] = 1 << most.bit_length()
+    failed = bool((read[:, 2] != Status.SUCCESS).any())
+    if not read[:, 4].all() or (failed and method.throw):
+        return None
     status = counts[:, 2]
-    if (status != Status.SUCCESS).any():
-        if method.throw:
-            return None
-        ys[status != Status.SUCCESS] = np.nan
-    stats = Stats(counts[:, 0], counts[:, 1], int(counts[:, 3].max()))
+    if failed:
+        ys = ops.where((status == int(Status.SUCCESS))[:, None, None], ys, xp.nan)
+    stats = Stats(counts[:, 0], counts[:, 1], int(read[:, 3].max()))
     taken = *problem, room
 
-    def vjp(cotangent: np.ndarray) -> list:
-        y_bar, ts_bar = np.zeros_like(y0), np.zeros(ts.shape)
-        p_bar = np.zeros((batch, p.size if step_p == 0 else step_p), y0.dtype)
-        flat = np.ascontiguousarray(cotangent, y0.dtype).ravel()
+    def vjp(cotangent: Array) -> list:
+        y_bar, ts_bar = xp.zeros(y0.shape, dtype=y0.dtype), xp.zeros(ts.shape, dtype=xp.float64)
+        p_bar = xp.zeros((batch, p.size if step_p == 0 else step_p), dtype=y0.dtype)
+        flat = xp.ascontiguousarray(cotangent, y0.dtype).ravel()
         bars = y_bar.ravel(), p_bar.ravel(), ts_bar.ravel()
-        _split(field.threads, batch, compiled.module.backward, *taken, of_ts, flat, counts.ravel(), *log, *bars)
+        _split(field.threads, batch, compiled.loops.backward, *taken, of_ts, flat, counts.ravel(), *log, *bars)
         of_leaves = _unpacked(p_bar, leaves, compiled.programs.by_row)
         return [y_bar, ts_bar if of_ts else None, *of_leaves]
 
     return Solved(ys, stats, status, vjp)
 
 
-def _fits(leaf: Any, dtype: np.dtype) -> bool:
+def _fits(leaf: Any, y0: Array) -> bool:
     """Tell whether the compiled solution takes this leaf of params."""
-    if not is_host(leaf):
+    if not is_array(leaf):
         return type(leaf) in (float, int, bool)
-    return leaf.dtype == dtype or leaf.dtype.kind in "iub"
+    return _is_constant(leaf) or (leaf.dtype == y0.dtype and namespace_of(leaf) is namespace_of(y0))
 
 
 def _is_constant(leaf: Any) -> bool:
@@ -119,15 +128,21 @@ def _is_constant(leaf: Any) -> bool:
 
 
 def _of(
-    field: Jitted, tableau: Tableau, leaves: Sequence[Any], structure: Structure, y0: np.ndarray, single: bool
+    field: Jitted,
+    tableau: Tableau,
+    leaves: Sequence[Any],
+    structure: Structure,
+    y0: Array,
+    single: bool,
+    target: Target,
 ) -> Compiled:
-    """Return the compiled functions for arguments like these."""
+    """Return the compiled loops for arguments like these."""
     varied = [i for i, leaf in enumerate(leaves) if not _is_constant(leaf)]
     arguments = tuple(argument(leaves[i])._replace(dtype=y0.dtype) for i in varied)
     constants = tuple((i, np.asarray(leaf)) for i, leaf in enumerate(leaves) if _is_constant(leaf))
     known = tuple((i, x.dtype, x.shape, x.tobytes()) for i, x in constants)
     batch = None if single else len(y0)
-    key = (tableau, y0.dtype, y0.shape[1], batch, structure, arguments, known)
+    key = (tableau, y0.dtype, y0.shape[1], batch, structure, arguments, known, target)
     of_field = _compiled.setdefault(field, {})
     found = of_field.get(key)
     if found is None:
@@ -142,29 +157,26 @@ def _of(
         programs = field_programs(function, listed, arguments, y0.dtype, y0.shape[1], batch)
         rows = iter(programs.by_row)
         programs = programs._replace(by_row=tuple(next(rows) if i in varied else False for i in range(len(leaves))))
-        found = of_field[key] = Compiled(load(whole(programs, tableau, DECORATOR)), programs, [ROOM])
+        found = of_field[key] = Compiled(loops(whole(programs, tableau, target), target), programs, [ROOM])
     return found
 
 
 _LEAF = Structure(None)
 
 
-def _packed(leaves: Sequence[Any], programs: FieldPrograms, y0: np.ndarray) -> tuple[np.ndarray, int]:
+def _packed(leaves: Sequence[Any], programs: FieldPrograms, y0: Array) -> tuple[Array, int]:
     """Return the numbers of params one after the other, and how many each trajectory has: 0 if all share them."""
+    xp, batch = namespace_of(y0), len(y0)
     varied = [(leaf, row) for leaf, row in zip(leaves, programs.by_row, strict=True) if not _is_constant(leaf)]
-    if not any(row for _, row in varied):
-        parts = [np.ravel(leaf) for leaf, _ in varied]
-        return np.concatenate([np.empty(0, y0.dtype), *parts], dtype=y0.dtype, casting="same_kind"), 0
-    batch = len(y0)
-    parts = [
-        np.reshape(leaf, (batch, -1)) if row else np.broadcast_to(np.ravel(leaf), (batch, np.size(leaf)))
-        for leaf, row in varied
-    ]
-    joined = np.concatenate(parts, axis=1, dtype=y0.dtype, casting="same_kind")
-    return joined.ravel(), joined.shape[1]
+    parts = [xp.reshape(xp.asarray(leaf, dtype=y0.dtype), (batch if row else 1, -1)) for leaf, row in varied]
+    if any(row for _, row in varied):
+        parts = [xp.broadcast_to(part, (batch, part.shape[1])) for part in parts]
+        joined = xp.concat(parts, axis=1)
+        return joined.ravel(), joined.shape[1]
+    return xp.concat([xp.empty((1, 0), dtype=y0.dtype), *parts], axis=1).ravel(), 0
 
 
-def _unpacked(p_bar: np.ndarray, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
+def _unpacked(p_bar: Array, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
     """Return the cotangents of the leaves: those of a shared one are added up over the trajectories, in order."""
     bars: list = []
     at = 0
@@ -172,19 +184,22 @@ def _unpacked(p_bar: np.ndarray, leaves: Sequence[Any], by_row: Sequence[bool]) 
         if _is_constant(leaf):
             bars.append(None)
             continue
-        size = np.size(leaf) // (len(p_bar) if row else 1)
+        shape = getattr(leaf, "shape", ())
+        size = math.prod(shape[1:] if row else shape)
         part = p_bar[:, at : at + size]
-        bars.append(np.reshape(part if row else part.sum(axis=0), np.shape(leaf)))
+        bars.append((part if row else part.sum(axis=0)).reshape(shape))
         at += size
     return bars
 
 
-def _of_each(tolerance: Any, states: int) -> np.ndarray:
-    return np.full(states, tolerance, np.float64)
+def _of_each(tolerance: Any, y0: Array) -> Array:
+    """Return a tolerance as an array of one for each state."""
+    xp = namespace_of(y0)
+    return xp.zeros(y0.shape[1], dtype=xp.float64) + tolerance
 
 
 def _split(threads: int, batch: int, function: Callable, *args: Any) -> None:
-    """Call `function(begin, end, *args)` for all trajectories, by as many threads as asked for."""
+    """Call `function(begin, end, *args)` for all trajectories, by as many threads of the host as asked for."""
     parts = min(threads, batch)
     if parts == 1:
         function(0, batch, *args)

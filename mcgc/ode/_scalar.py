@@ -6,7 +6,7 @@ The source is plain Python: it is compiled for the march of dense nets, and writ
 # mypy: disable-error-code="name-defined"
 import math
 
-import numpy as np
+from numpy import floor
 
 from mcgc.ode._control import GROW, INTEGRAL, PROPORTIONAL, SAFETY, SHRINK
 
@@ -26,4 +26,4 @@ def adapt(norm, last, was_rejected, order):
 
 def growth(steepest, h0, order):
     """Return by how much a first step is larger than the trial step h0, from the steepest slope that was found."""
-    return min(max(np.floor((0.01 / max(steepest, 1e-15)) ** (1 / order) * 1024 / h0) / 1024, 1 / 1024), 100.0)
+    return min(max(floor((0.01 / max(steepest, 1e-15)) ** (1 / order) * 1024 / h0) / 1024, 1 / 1024), 100.0)

@@ -138,7 +138,7 @@ def _weight(x: Any, y: Any, out: Array) -> Array:
     """Return eˣ / (eˣ + eʸ); equal infinities have ½ each, as equal numbers."""
     infinite = (strip(x) == strip(out)) & namespace_of(strip(out)).isinf(strip(out))
     both = infinite & (strip(x) == strip(y))
-    return exp(where(infinite, where(both, -math.log(2), 0.0), x) - where(infinite, 0, out))
+    return exp(where(both, -math.log(2), where(infinite, 0, x) - where(infinite, 0, out)))
 
 
 def _share(x: Any, y: Any, out: Array, wins: Callable) -> Array:

@@ -8,7 +8,7 @@ Arrays: z has the state and the point of each stage, k the stages, one after the
 trajectory has in an array of the batch begins at `at_…`. The log has room for a number of steps a trajectory.
 """
 
-from mcgc._jit import FieldPrograms
+from mcgc._jit import FieldPrograms, Target
 from mcgc.ode._program import _march, _pull_back, _tangents
 from mcgc.ode._program._text import Text
 from mcgc.ode._tableaux import Tableau
@@ -21,8 +21,9 @@ def functions(text: Text) -> list[str]:
     return [*_march.functions(text), *_pull_back.functions(text), *_tangents.functions(text)]
 
 
-def whole(programs: FieldPrograms, tableau: Tableau, decorator: str) -> str:
+def whole(programs: FieldPrograms, tableau: Tableau, target: Target) -> str:
     """Return the source of `forward`, `backward` and `sensitivities`, loops over the trajectories of a batch."""
     text = Text(programs, tableau)
-    loops = [_march.loop(text), _pull_back.loop(text), _tangents.loop(text)]
-    return "\n\n".join([text.constants(), *(decorator + part for part in (*functions(text), *loops))])
+    of_one = [target.function + part for part in functions(text)]
+    loops = [target.loop + file.loop(text, target) for file in (_march, _pull_back, _tangents)]
+    return "\n\n".join([text.constants(), *of_one, *loops])

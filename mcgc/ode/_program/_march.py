@@ -2,6 +2,7 @@
 
 import inspect
 
+from mcgc._jit import Target
 from mcgc.ode import _scalar as scalar
 from mcgc.ode._program._text import Text, inset
 
@@ -145,15 +146,15 @@ def _march(text: Text) -> str:
 """
 
 
-def loop(text: Text) -> str:
+def loop(text: Text, target: Target) -> str:
     """Return `forward`, the march of the trajectories from `begin` to `end`."""
     size = text.stages * text.n
     return f"""def forward(
     begin, end, times, t0, sign, elapsed, y0, p, step_p, rtol, atol, step_size, max_steps, max_step, smallest, room, ys,
     counts, log_t, log_h, log_y, log_k,
 ):
-    k, z = np.empty({size}, kind), np.empty({size}, kind)
-    for r in range(begin, end):
+    {text.scratch(target, k=size, z=size)}
+    for r in {target.rows}:
         march(
             r, times, t0[r], sign[r], elapsed, y0, p, r * step_p, rtol, atol, step_size, max_steps, max_step,
             smallest[r], room, k, z, ys, counts, log_t, log_h, log_y, log_k,

@@ -6,6 +6,7 @@ The stages of a step are computed again from its state. xb gathers the cotangent
 that of the state after it, kb has those of the stages, whose first is that of the field before the step.
 """
 
+from mcgc._jit import Target
 from mcgc.ode._program._text import Text, inset
 
 
@@ -109,16 +110,15 @@ def _pull_back(text: Text) -> str:
 """
 
 
-def loop(text: Text) -> str:
+def loop(text: Text, target: Target) -> str:
     """Return `backward`, the way back of the trajectories from `begin` to `end` that succeeded."""
     n, size = text.n, text.stages * text.n
     return f"""def backward(
     begin, end, times, t0, sign, elapsed, y0, p, step_p, room, of_ts, cotangent, counts, log_t, log_h, log_y, log_k,
     y_bar, p_bar, ts_bar,
 ):
-    k, z, kb = np.empty({size}, kind), np.empty({size}, kind), np.empty({size}, kind)
-    yb, xb, zb, tb = np.empty({n}, kind), np.empty({n}, kind), np.empty({n}, kind), np.empty(1, kind)
-    for r in range(begin, end):
+    {text.scratch(target, k=size, z=size, kb=size, yb=n, xb=n, zb=n, tb=1)}
+    for r in {target.rows}:
         if counts[r * 4 + 2] == SUCCESS:
             pull_back(
                 r, times, t0[r], sign[r], elapsed, y0, p, r * step_p, room, of_ts, k, z, kb, yb, xb, zb, tb, cotangent,

@@ -4,6 +4,7 @@ Those of a state or of a stage are a row-major matrix (n, n + m): dz has that of
 state, dk those of the stages.
 """
 
+from mcgc._jit import Target
 from mcgc.ode._program._text import Text, inset
 
 
@@ -73,17 +74,15 @@ def _tangents(text: Text) -> str:
 """
 
 
-def loop(text: Text) -> str:
+def loop(text: Text, target: Target) -> str:
     """Return `sensitivities`, the tangents of the trajectories from `begin` to `end` that succeeded."""
     n, m, size = text.n, text.m, text.stages * text.n
     q = n + m
     return f"""def sensitivities(
     begin, end, times, t0, sign, elapsed, y0, p, step_p, room, counts, log_t, log_h, log_y, log_k, out,
 ):
-    k, z = np.empty({size}, kind), np.empty({size}, kind)
-    dk, dz = np.empty({size * q}, kind), np.empty({3 * n * q}, kind)
-    of_y, of_p = np.empty({n * n}, kind), np.empty({n * m}, kind)
-    for r in range(begin, end):
+    {text.scratch(target, k=size, z=size, dk=size * q, dz=3 * n * q, of_y=n * n, of_p=n * m)}
+    for r in {target.rows}:
         if counts[r * 4 + 2] == SUCCESS:
             tangents(
                 r, times, t0[r], sign[r], elapsed, y0, p, r * step_p, room, k, z, dk, dz, of_y, of_p, counts, log_t,

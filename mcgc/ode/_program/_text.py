@@ -5,7 +5,7 @@ from textwrap import indent
 
 import numpy as np
 
-from mcgc._jit import FieldPrograms
+from mcgc._jit import FieldPrograms, Target
 from mcgc.ode import _control as control
 from mcgc.ode._integrate import SNAP, Status
 from mcgc.ode._tableaux import Row, Tableau
@@ -30,6 +30,10 @@ class Text:
         values = {name: getattr(control, name) for name in names} | {"SNAP": SNAP}
         values |= {status.name: int(status) for status in Status}
         return "".join([f"kind = {self.dtype}\n", *(f"{name} = {value!r}\n" for name, value in values.items())])
+
+    def scratch(self, target: Target, **sizes: int) -> str:
+        """Return the lines that make arrays for the work on one trajectory."""
+        return inset([f"{name} = {target.empty}({max(size, 1)}, kind)\n" for name, size in sizes.items()], 1)
 
     def number(self, x: float) -> str:
         """Return a number in the dtype of the states."""
