@@ -19,10 +19,8 @@ UNKNOWN = {"getitem, mask", "sort", "sort, descending", "take_along_axis"}  # th
 def run(program: Program, args):
     """Return the results of the program, computed by Python with NumPy's numbers."""
     names = {"math": _Math, "inf": math.inf, "nan": math.nan}
-    names |= {
-        name: getattr(np, name) for name in ("ceil", "floor", "log2", "rint", "trunc", "float32", "float64", "int64")
-    }
-    names |= {"float32": np.float32, "float64": np.float64, "int64": np.int64}
+    numpys = ("ceil", "floor", "log2", "rint", "trunc", "float32", "float64", "int64")
+    names |= {name: getattr(np, name) for name in numpys}
     exec(program.source("point"), names)
     out = [np.empty(leaf.size, leaf.dtype) for leaf in program.outputs]
     with np.errstate(all="ignore"):

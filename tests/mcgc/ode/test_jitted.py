@@ -180,6 +180,12 @@ def test_times_and_tolerances_mean_the_same(ts, how, interpreted):
     assert interpreted[0] is not None
 
 
+def test_the_order_of_the_states_in_memory_changes_nothing(interpreted):
+    system = SYSTEMS["lotka-volterra"]
+    assert_same(both(system._replace(y0=np.asfortranarray(system.y0)), np.linspace(0, 3, 5)))
+    assert interpreted[0] is not None
+
+
 def test_a_single_trajectory_has_no_axis_of_the_batch(interpreted):
     field = lambda t, y, p: ops.stack([y[1], -p * y[0] + ops.sin(t)])
     assert_same(both(System(field, np.array([1.0, 0.0]), 2.5), np.linspace(0, 4, 9), True))
