@@ -80,14 +80,19 @@ def _kernel(loop: Any, kinds: tuple[str, ...], processor: str) -> Any:
 def to_ptx(loop: Any, kinds: tuple[str, ...], processor: tuple[int, int]) -> str:
     """Return the PTX of the kernel, which has the name of the loop, for arguments of these types."""
     from numba import cuda
-    from numba.cuda import types
 
-    of = lambda name: getattr(types, "boolean" if name == "bool" else name)
-    signature = [types.CPointer(of(name[:-1])) if name[-1] == "*" else of(name) for name in kinds]
-    ptx, _ = cuda.compile(loop, types.void(*signature), cc=processor, device=False, abi="numba", output="ptx")
+    ptx, _ = cuda.compile(loop, signature(kinds), cc=processor, device=False, abi="numba", output="ptx")
     entry = re.search(r"\.entry (\S+)\(", ptx)
     assert entry is not None
     return ptx.replace(entry[1], loop.__name__)
+
+
+def signature(kinds: tuple[str, ...]) -> Any:
+    """Return the signature of a kernel with arguments of these types."""
+    from numba.cuda import types
+
+    of = lambda name: getattr(types, "boolean" if name == "bool" else name)
+    return types.void(*(types.CPointer(of(name[:-1])) if name[-1] == "*" else of(name) for name in kinds))
 
 
 def machine_code(ptx: str, processor: str) -> bytes:

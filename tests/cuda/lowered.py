@@ -7,7 +7,6 @@ are threads, which wait for each other where it says so, and the device's functi
 import ctypes
 import ctypes.util
 import itertools
-import re
 import threading
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
+from hosted import for_the_host
 from numba.cuda import compiler, dispatcher, types
 from numba.cuda.typing.typeof import typeof
 
@@ -46,17 +46,6 @@ for name, function in CALLS.items():
     symbol(f"host.{name}", function)
 for name in MATH:
     symbol(f"__nv_{name}", getattr(ctypes.CDLL(ctypes.util.find_library("m")), name))
-
-
-def for_the_host(text):
-    """Return a module of numba-cuda with the host's names, one kind of memory, and pointers without types."""
-    text = re.sub(r"^target .*$", "", text, flags=re.M)
-    text = re.sub(r"llvm\.nvvm\.(?:read\.ptx\.)?(sreg\.\w+\.x|barrier0)", r"host.\1", text)
-    text = text.replace("addrspacecast", "bitcast").replace(" addrspace(3)", "")
-    pointer = r"(?:\{[^{}()=]*\}|\[[^\[\]()=]*\]|[if]\d+|float|double|ptr)\*+"
-    while re.search(pointer, text):
-        text = re.sub(pointer, "ptr", text)
-    return text
 
 
 @pytest.fixture

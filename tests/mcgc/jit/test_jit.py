@@ -1,29 +1,17 @@
 """Compiled programs: calls, derivatives, rows, static arguments, errors, and the cache."""
 
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from everything import everything
 
 import mcgc
 from mcgc import ops
 from mcgc._jit import _compile
 from mcgc.errors import InputError, TraceError
-
-
-def everything(x, p):
-    """Use every operation on numbers that programs have, so that one compilation tests them all."""
-    y = ops.abs(x) + 0.5
-    parts = [
-        *(ops.sqrt(y), ops.exp(x), ops.expm1(x), ops.log(y), ops.log1p(y), ops.log2(y), ops.log10(y)),
-        *(ops.sin(x), ops.cos(x), ops.tan(x), ops.asin(x / 4), ops.acos(x / 4), ops.atan(x), ops.atan2(x, y)),
-        *(ops.sinh(x), ops.cosh(x), ops.tanh(x), ops.asinh(x), ops.acosh(y + 1), ops.atanh(x / 4), ops.hypot(x, y)),
-        *(y**x, x % y, x // y, ops.floor(x), ops.ceil(x), ops.trunc(x), ops.round(x), ops.sign(x)),
-        *(ops.maximum(x, p[0]), ops.minimum(x, p[1]), ops.where((x > 0) & ~(x > 1) | (x == p[0]), x, y)),
-        *(ops.logaddexp(x, y), ops.sigmoid(x), ops.softplus(x), ops.erf(x), ops.astype(x > 0, x.dtype)),
-    ]
-    return ops.sum(ops.stack(parts) * p[2], axis=0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -38,6 +26,14 @@ def test_compiled_values_and_derivatives_are_those_of_the_engine(dtype):
     for bar, right in zip(pullback(cotangent), expected_pullback(cotangent), strict=True):
         assert bar.dtype == dtype
         np.testing.assert_allclose(bar, right, **tolerance)
+
+
+@pytest.mark.parametrize("of", ["value", "vjp"])
+def test_a_program_of_float32_has_no_float64(of):
+    x, p = np.ones(2, np.float32), np.ones(3, np.float32)
+    text = mcgc.jit(everything).source(x, p, of=of)
+    assert "float64" not in text
+    assert not re.search(r"(?<!float32\()(?<!float32\(\()-?\b\d+\.\d", text)
 
 
 def rosenbrock(x):
