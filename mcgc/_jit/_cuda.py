@@ -54,7 +54,9 @@ def _number(x: Any) -> Any:
 
 def kind(x: Any) -> str:
     """Return the type of an argument: the name of its dtype, with a star where it is an address."""
-    return f"{x.dtype}*" if hasattr(x, "shape") and not isinstance(x, np.generic) else str(x.dtype)
+    if isinstance(x, np.generic):
+        return str(x.dtype)
+    return "uint8*" if x.dtype == bool else f"{x.dtype}*"  # numba-cuda cannot load a truth value
 
 
 @cache
@@ -91,8 +93,8 @@ def signature(kinds: tuple[str, ...]) -> Any:
     """Return the signature of a kernel with arguments of these types."""
     from numba.cuda import types
 
-    of = lambda name: getattr(types, "boolean" if name == "bool" else name)
-    return types.void(*(types.CPointer(of(name[:-1])) if name[-1] == "*" else of(name) for name in kinds))
+    of = lambda name: types.CPointer(getattr(types, name[:-1])) if name[-1] == "*" else getattr(types, name)
+    return types.void(*map(of, kinds))
 
 
 def machine_code(ptx: str, processor: str) -> bytes:

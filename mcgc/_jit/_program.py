@@ -92,6 +92,7 @@ class Program(NamedTuple):
                 leaf, index = node.args
                 array = inputs[leaf]
                 code = array[1:] if array[0] == "=" else f"{array}[at_{array}{f' + {index}' if index else ''}]"
+                code += " != 0" if node.dtype == BOOL else ""  # for CUDA it is a byte
             else:
                 code = _code(node, [names[arg] for arg in node.args])
             names[node] = f"v{len(names)}"

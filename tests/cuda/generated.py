@@ -125,7 +125,7 @@ def test_a_log_that_is_too_short_is_enlarged_and_the_march_repeated(device, monk
 def test_a_solution_reads_once(device, monkeypatch):
     reads, read = [], _jitted.to_host
     monkeypatch.setattr(_jitted, "to_host", lambda array: reads.append(array.shape) or read(array))
-    device(solution, mcgc.jit(pendulum), "float32", solver="bosh3")
+    device(solution, mcgc.jit(pendulum), "float32", solver="bosh3", rtol=1e-2, atol=1e-2)
     assert reads == [(5, 5)]
 
 

@@ -50,6 +50,14 @@ def test_the_compiler_s_code_gives_the_numbers_of_the_meaning():
     assert passed(without_toolkit(), "lowered.py") == 4
 
 
+def test_kernels_of_generated_programs_give_the_numbers_of_the_cpu():
+    assert passed(without_toolkit(), "generated.py") > 12
+
+
+def test_kernels_of_generated_programs_compile_for_four_processors():
+    assert passed(without_toolkit(), "generated_compiled.py") > 20
+
+
 def driver():
     """Return the version of the machine's NVIDIA driver, 0 where there is none."""
     found = run(os.environ, "-c", "import cupy; print(cupy.cuda.runtime.driverGetVersion())")
