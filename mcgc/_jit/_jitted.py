@@ -179,7 +179,7 @@ class Jitted:
                 bars.append(None)
                 continue
             bar = next(found)
-            bars.append(bar.sum(axis=0) if self._rows is not None and not by_row else bar)
+            bars.append(namespace_of(bar).sum(bar, axis=0) if self._rows is not None and not by_row else bar)
         return bars
 
     def _recorded(self, leaves: list, structure: Structure, static: tuple) -> Any:

@@ -73,8 +73,8 @@ def solve_jitted(
     end = elapsed[:, -1]
     p, step_p = _packed(leaves, compiled.programs, y0)
     problem = (
-        *(ts.shape[1], start.ravel(), sign.ravel(), xp.ascontiguousarray(elapsed).ravel()),
-        *(xp.ascontiguousarray(y0).ravel(), p, step_p),
+        *(ts.shape[1], _flat(start), _flat(sign), _flat(elapsed)),
+        *(_flat(y0), p, step_p),
     )
     limits = (
         *(_of_each(method.rtol, y0), _of_each(method.atol, y0), float(method.step_size or 0)),
@@ -88,7 +88,7 @@ def solve_jitted(
             xp.empty(batch * room, dtype=xp.float64),
             *(xp.empty(batch * room * k, dtype=y0.dtype) for k in (1, n, n)),
         ]
-        _split(field.threads, batch, compiled.loops.forward, *problem, *limits, room, ys.ravel(), counts.ravel(), *log)
+        _split(field.threads, batch, compiled.loops.forward, *problem, *limits, room, _flat(ys), _flat(counts), *log)
         read = to_host(xp.concat([counts, xp.astype(ordered[:, None], xp.int64)], axis=1))
         most = int(read[:, 0].max())
         if not with_vjp or most <= room:
@@ -106,9 +106,9 @@ def solve_jitted(
     def vjp(cotangent: Array) -> list:
         y_bar, ts_bar = xp.zeros(y0.shape, dtype=y0.dtype), xp.zeros(ts.shape, dtype=xp.float64)
         p_bar = xp.zeros((batch, p.size if step_p == 0 else step_p), dtype=y0.dtype)
-        flat = xp.ascontiguousarray(cotangent, y0.dtype).ravel()
-        bars = y_bar.ravel(), p_bar.ravel(), ts_bar.ravel()
-        _split(field.threads, batch, compiled.loops.backward, *taken, of_ts, flat, counts.ravel(), *log, *bars)
+        given = _flat(cotangent, y0.dtype)
+        bars = _flat(y_bar), _flat(p_bar), _flat(ts_bar)
+        _split(field.threads, batch, compiled.loops.backward, *taken, of_ts, given, _flat(counts), *log, *bars)
         of_leaves = _unpacked(p_bar, leaves, compiled.programs.by_row)
         return [y_bar, ts_bar if of_ts else None, *of_leaves]
 
@@ -172,14 +172,14 @@ def _packed(leaves: Sequence[Any], programs: FieldPrograms, y0: Array) -> tuple[
     if any(row for _, row in varied):
         parts = [xp.broadcast_to(part, (batch, part.shape[1])) for part in parts]
         joined = xp.concat(parts, axis=1)
-        return joined.ravel(), joined.shape[1]
-    return xp.concat([xp.empty((1, 0), dtype=y0.dtype), *parts], axis=1).ravel(), 0
+        return _flat(joined), joined.shape[1]
+    return xp.concat([xp.empty((1, 0), dtype=y0.dtype), *parts], axis=1).reshape(-1), 0
 
 
 def _unpacked(p_bar: Array, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
     """Return the cotangents of the leaves: those of a shared one are added up over the trajectories, in order."""
+    xp, at = namespace_of(p_bar), 0
     bars: list = []
-    at = 0
     for leaf, row in zip(leaves, by_row, strict=True):
         if _is_constant(leaf):
             bars.append(None)
@@ -187,9 +187,14 @@ def _unpacked(p_bar: Array, leaves: Sequence[Any], by_row: Sequence[bool]) -> li
         shape = getattr(leaf, "shape", ())
         size = math.prod(shape[1:] if row else shape)
         part = p_bar[:, at : at + size]
-        bars.append((part if row else part.sum(axis=0)).reshape(shape))
+        bars.append((part if row else xp.sum(part, axis=0)).reshape(shape))
         at += size
     return bars
+
+
+def _flat(array: Array, dtype: Any = None) -> Array:
+    """Return the elements one after the other in memory."""
+    return namespace_of(array).ascontiguousarray(array, dtype).reshape(-1)
 
 
 def _of_each(tolerance: Any, y0: Array) -> Array:

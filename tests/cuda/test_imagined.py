@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 from small import IMAGES, decays, net, ode
 
-from mcgc import arrays, nets
+from mcgc import arrays, jit, nets
 from mcgc.arrays import Device
 from mcgc.autodiff import Traced, tree_map, vjp
 from mcgc.continuation import ESTIMATORS, continuation, descent
-from mcgc.kernels import platform, reference
+from mcgc.kernels import _dispatch, platform, reference
+from mcgc.ode import solve
 from mcgc.optim import adam
 from mcgc.random import Key
 
@@ -93,6 +94,8 @@ def seen(monkeypatch):
         read = np.ones(self.shape, self.dtype)
         if self.shape == (5,):  # of a solver step: the last one, of which all is well, and all times are reached
             read[:] = [0, 0, 1, 1, len(SERIES.times)]
+        if self.shape[1:] == (5,):  # of whole solutions: one good step each, and times in order
+            read[:, 1:3] = 0
         return read
 
     def define(name, function, reflected=False):
@@ -206,3 +209,54 @@ def test_ten_members_are_as_many_operations_as_two(seen, problem):
         step(problem, IMAGES if problem is NET else SERIES, seen.device, members, "antithetic")
         counts.append(len(seen.computed))
     assert counts[0] == counts[1] > 100
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Give the list of the kernels of generated programs that were launched: a name, a count of rows, the arguments."""
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    from mcgc._jit import _cuda
+
+    found = []
+    launch = lambda loop, begin, end, *arguments: found.append((loop.__name__, end, arguments))
+    monkeypatch.setattr(_cuda, "launch", launch)
+    return found
+
+
+def of_device(array):
+    return isinstance(array, cupy.ndarray)
+
+
+def test_a_jitted_function_of_cupy_arrays_is_a_kernel_and_so_is_its_pullback(seen, launched):
+    rows, x = jit(lambda x, p, n: x * p * n).rows(0), phantom((7, 3), "float32")
+    y, pullback = vjp(lambda x, p: rows(x, p, 2), x, phantom((3,), "float32"))
+    bars = pullback(y)
+    assert [(name, count) for name, count, _ in launched] == [("rows", 7), ("rows", 7)]
+    assert all(map(of_device, [x for *_, arguments in launched for x in arguments]))
+    assert all(map(of_device, [y, *bars]))
+    assert [(bar.shape, bar.dtype) for bar in bars] == [((7, 3), "float32"), ((3,), "float32")]
+    assert seen.reads == []
+
+
+def test_a_jitted_function_of_cupy_arrays_runs_itself_without_numba_cuda(seen, launched, monkeypatch):
+    monkeypatch.setattr(_dispatch, "_has_numba_cuda", lambda: False)
+    assert jit(lambda x: x * 2)(phantom((7, 3), "float32")).shape == (7, 3)
+    assert launched == []
+    assert "mul" in seen.computed
+
+
+def test_a_solution_of_a_jitted_field_is_two_kernels_and_one_read(seen, launched):
+    field = jit(lambda t, y, p: p["shared"] * y * p["own"])
+    params = {"shared": phantom((), "float32"), "own": phantom((4, 2), "float32")}
+
+    def states(y0, params):
+        return solve(field, y0, phantom((3,), "float64"), params).ys
+
+    ys, pullback = vjp(states, phantom((4, 2), "float32"), params)
+    y_bar, bars = pullback(ys)
+    assert [(name, count) for name, count, _ in launched] == [("forward", 4), ("backward", 4)]
+    assert seen.reads == [(4, 5)]
+    assert all(of_device(x) for *_, arguments in launched for x in arguments if hasattr(x, "shape"))
+    for bar, like in ((ys, (4, 3, 2)), (y_bar, (4, 2)), (bars["shared"], ()), (bars["own"], (4, 2))):
+        assert of_device(bar)
+        assert (bar.shape, bar.dtype) == (like, "float32")
