@@ -1,9 +1,9 @@
 """`jit`: a function written with operations, as one compiled program of operations on numbers."""
 
-from mcgc._jit._compile import loops
 from mcgc._jit._field import FieldPrograms, field_programs
 from mcgc._jit._jitted import Jitted, jit
 from mcgc._jit._program import Program
+from mcgc._jit._rows import loops
 from mcgc._jit._target import TARGETS, Target
 from mcgc._jit._trace import Argument, argument
 

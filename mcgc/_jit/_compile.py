@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from mcgc import files
-from mcgc._jit._target import CPU, CUDA, Target
+from mcgc._jit._target import CPU, Target
 from mcgc._version import __version__
 from mcgc.errors import OutputError
 
@@ -33,15 +33,6 @@ def load(source: str, target: Target = CPU) -> ModuleType:
     if name not in _loaded:
         _loaded[name] = _from_file(name, text) or _from_memory(name, text)
     return _loaded[name]
-
-
-def loops(source: str, target: Target) -> Any:
-    """Return what has the loops of `source` by their names, to be called as `name(begin, end, ...)`."""
-    if target is CUDA:
-        from mcgc._jit._cuda import Module
-
-        return Module(source)
-    return load(source, target)
 
 
 def directory() -> Path:

@@ -281,7 +281,8 @@ def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (
         It is called like the function, on NumPy arrays of float32, float64, int64 or bool and on numbers. `mcgc.grad`
         and its kin differentiate it to every order. Its methods `vjp`, `value_and_grad`, `grad`, `jacobian` and `hvp`
         do the same without the engine, and faster. `rows` makes the function of many rows, `source` shows a program.
-        On arrays of other libraries the function itself runs.
+        On CuPy arrays a program is a CUDA kernel, with one thread for each row, if numba-cuda is installed. On arrays
+        of other libraries the function itself runs.
 
     Raises
     ------
@@ -295,7 +296,8 @@ def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (
     hundred numbers; dense nets have kernels of their own. The constant 0 times or divided by x is 0, even where x is
     not finite or 0. Everything else is computed as NumPy does, up to rounding.
 
-    What the function reads from elsewhere, such as a global variable, is read once, when it is traced.
+    What the function reads from elsewhere, such as a global variable, is read once, when it is traced. An array on a
+    GPU must be an argument.
 
     Examples
     --------

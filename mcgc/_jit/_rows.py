@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mcgc._jit._compile import loops
+from mcgc._jit._compile import load
 from mcgc._jit._program import Program
-from mcgc._jit._target import TARGETS, Target
+from mcgc._jit._target import CUDA, TARGETS, Target
 from mcgc.arrays import is_array
 from mcgc.autodiff.pytree import Structure
 from mcgc.kernels import compiler
@@ -27,6 +27,15 @@ def target_of(leaves: Sequence[Any]) -> Target | None:
     """Return the target of a program for these arguments, None if there is no compiler for them."""
     found = {compiler(x) for x in leaves if is_array(x)} or {compiler(np.float64())}
     return TARGETS.get(found.pop() or "") if len(found) == 1 else None
+
+
+def loops(source: str, target: Target) -> Any:
+    """Return what has the loops of `source` by their names, to be called as `name(begin, end, ...)`."""
+    if target is CUDA:
+        from mcgc._jit._cuda import Module
+
+        return Module(source)
+    return load(source, target)
 
 
 def compiled(program: Program, structure: Structure, by_row: tuple[bool, ...], target: Target) -> Compiled:
