@@ -1,7 +1,7 @@
 """Whole solutions of jitted fields on the CPU, and their derivatives, in one compiled call each."""
 
-import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mcgc._jit import DECORATOR, FieldPrograms, Jitted, argument, field_programs, load
+from mcgc._jit import DECORATOR, Argument, FieldPrograms, Jitted, field_programs, load
 from mcgc.arrays import is_host
 from mcgc.autodiff.pytree import Structure, unflatten
 from mcgc.kernels import platform
@@ -25,6 +25,7 @@ class Compiled(NamedTuple):
 
     module: ModuleType
     programs: FieldPrograms
+    tableau: Tableau  # held, so that no other has its id
     room: list[int]  # what the largest log so far had
 
 
@@ -60,62 +61,81 @@ def solve_jitted(
     compiled solution on other devices, where a float array of params has another dtype than y0, where times are not in
     order, and, with `method.throw`, where a trajectory fails.
     """
-    if platform(y0) != "cpu" or not all(_fits(leaf, y0.dtype) for leaf in leaves):
+    dtype = y0.dtype
+    if platform(y0) != "cpu" or not all(_fits(leaf, dtype) for leaf in leaves):
         return None
-    start, sign, elapsed = timeline(ts, y0.dtype)
-    if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
+    times = _times(ts[0].tobytes() if ts.strides[0] == 0 else ts.tobytes(), ts.shape)
+    if times is None:
         return None
     compiled = _of(field, method.tableau, leaves, structure, y0, single)
-    batch, n = y0.shape
-    end = elapsed[:, -1]
+    (batch, n), forward, threads = y0.shape, compiled.module.forward, field.threads
     p, step_p = _packed(leaves, compiled.programs, y0)
-    problem = (
-        *(ts.shape[1], start.ravel(), sign.ravel(), np.ascontiguousarray(elapsed).ravel()),
-        *(np.ascontiguousarray(y0).ravel(), p, step_p),
-    )
+    problem = ts.shape[1], times.start, times.sign, times.elapsed, y0.ravel(), p, step_p
     limits = (
         *(_of_each(method.rtol, n), _of_each(method.atol, n), float(method.step_size or 0)),
-        *(method.max_steps, float(method.max_step), 16 * np.finfo(np.float64).eps * (np.abs(start[:, 0]) + end)),
+        *(method.max_steps, float(method.max_step), times.smallest),
     )
-    ys, counts = np.empty((*ts.shape, n), y0.dtype), np.empty((batch, 4), np.int64)
+    ys, counts = np.empty((*ts.shape, n), dtype), np.empty((batch, 4), np.int64)
+    flat_ys, flat_counts = ys.ravel(), counts.ravel()
     room = compiled.room[0] if with_vjp else 0
     while True:
-        log = np.empty(batch * room), *(np.empty(batch * room * k, y0.dtype) for k in (1, n, n))
-        _split(field.threads, batch, compiled.module.forward, *problem, *limits, room, ys.ravel(), counts.ravel(), *log)
-        most = int(counts[:, 0].max())
+        entries = batch * room
+        log = np.empty(entries), np.empty(entries, dtype), np.empty(entries * n, dtype), np.empty(entries * n, dtype)
+        found = _split(threads, batch, forward, *problem, *limits, room, flat_ys, flat_counts, *log)
+        most, failed, evaluations = found[0] if len(found) == 1 else map(max, *found)
         if not with_vjp or most <= room:
             break
-        room = compiled.room[0] = 1 << most.bit_length()
+        room = compiled.room[0] = 1 << int(most).bit_length()
     status = counts[:, 2]
-    if (status != Status.SUCCESS).any():
+    if failed:
         if method.throw:
             return None
         ys[status != Status.SUCCESS] = np.nan
-    stats = Stats(counts[:, 0], counts[:, 1], int(counts[:, 3].max()))
-    taken = *problem, room
 
     def vjp(cotangent: np.ndarray) -> list:
-        y_bar, ts_bar = np.zeros_like(y0), np.zeros(ts.shape)
-        p_bar = np.zeros((batch, p.size if step_p == 0 else step_p), y0.dtype)
-        flat = np.ascontiguousarray(cotangent, y0.dtype).ravel()
+        y_bar, ts_bar = np.zeros(y0.shape, dtype), np.zeros(ts.shape)
+        p_bar = np.zeros((batch, step_p or p.size), dtype)
+        given = np.ascontiguousarray(cotangent, dtype).ravel(), flat_counts
         bars = y_bar.ravel(), p_bar.ravel(), ts_bar.ravel()
-        _split(field.threads, batch, compiled.module.backward, *taken, of_ts, flat, counts.ravel(), *log, *bars)
-        of_leaves = _unpacked(p_bar, leaves, compiled.programs.by_row)
-        return [y_bar, ts_bar if of_ts else None, *of_leaves]
+        _split(threads, batch, compiled.module.backward, *problem, room, of_ts, *given, *log, *bars)
+        return [y_bar, ts_bar if of_ts else None, *_unpacked(p_bar, leaves, compiled.programs.by_row)]
 
-    return Solved(ys, stats, status, vjp)
+    return Solved(ys, Stats(counts[:, 0], counts[:, 1], evaluations), status, vjp)
+
+
+class Times(NamedTuple):
+    """The requested times of each trajectory: their start, direction and elapsed times, and the smallest step."""
+
+    start: np.ndarray
+    sign: np.ndarray
+    elapsed: np.ndarray
+    smallest: np.ndarray
+
+
+@lru_cache(maxsize=16)
+def _times(raw: bytes, shape: tuple[int, int]) -> Times | None:
+    """Return what a march must know of the times `raw`, of all trajectories or of each; None if not in order.
+
+    It is found again by these bytes: most users solve for the same times again and again.
+    """
+    ts = np.broadcast_to(np.frombuffer(raw).reshape(-1, shape[1]), shape)
+    start, sign, elapsed = timeline(ts, ts.dtype)
+    if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
+        return None
+    smallest = 16 * np.finfo(np.float64).eps * (np.abs(start[:, 0]) + elapsed[:, -1])
+    return Times(start.ravel(), sign.ravel(), elapsed.ravel(), smallest)
 
 
 def _fits(leaf: Any, dtype: np.dtype) -> bool:
     """Tell whether the compiled solution takes this leaf of params."""
-    if not is_host(leaf):
-        return type(leaf) in (float, int, bool)
-    return leaf.dtype == dtype or leaf.dtype.kind in "iub"
+    if type(leaf) is np.ndarray:
+        return leaf.dtype == dtype or leaf.dtype.kind in "iub"
+    return type(leaf) in (float, int, bool) or (is_host(leaf) and _fits(np.asarray(leaf), dtype))
 
 
 def _is_constant(leaf: Any) -> bool:
     """Tell whether a leaf has no derivative: the program is made for its value."""
-    return type(leaf) in (int, bool) or (is_host(leaf) and leaf.dtype.kind in "iub")
+    return type(leaf) is not float and (type(leaf) in (int, bool) or leaf.dtype.kind in "iub")
 
 
 def _of(
@@ -123,11 +143,13 @@ def _of(
 ) -> Compiled:
     """Return the compiled functions for arguments like these."""
     varied = [i for i, leaf in enumerate(leaves) if not _is_constant(leaf)]
-    arguments = tuple(argument(leaves[i])._replace(dtype=y0.dtype) for i in varied)
-    constants = tuple((i, np.asarray(leaf)) for i, leaf in enumerate(leaves) if _is_constant(leaf))
-    known = tuple((i, x.dtype, x.shape, x.tobytes()) for i, x in constants)
+    arguments = tuple([Argument(np.shape(leaves[i]), y0.dtype) for i in varied])
+    known: tuple = ()
+    if len(varied) < len(leaves):
+        constants = [(i, np.asarray(leaf)) for i, leaf in enumerate(leaves) if _is_constant(leaf)]
+        known = tuple([(i, x.dtype, x.shape, x.tobytes()) for i, x in constants])
     batch = None if single else len(y0)
-    key = (tableau, y0.dtype, y0.shape[1], batch, structure, arguments, known)
+    key = (id(tableau), y0.dtype, y0.shape[1], batch, structure, arguments, known)
     of_field = _compiled.setdefault(field, {})
     found = of_field.get(key)
     if found is None:
@@ -142,7 +164,7 @@ def _of(
         programs = field_programs(function, listed, arguments, y0.dtype, y0.shape[1], batch)
         rows = iter(programs.by_row)
         programs = programs._replace(by_row=tuple(next(rows) if i in varied else False for i in range(len(leaves))))
-        found = of_field[key] = Compiled(load(whole(programs, tableau, DECORATOR)), programs, [ROOM])
+        found = of_field[key] = Compiled(load(whole(programs, tableau, DECORATOR)), programs, tableau, [ROOM])
     return found
 
 
@@ -152,6 +174,8 @@ _LEAF = Structure(None)
 def _packed(leaves: Sequence[Any], programs: FieldPrograms, y0: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the numbers of params one after the other, and how many each trajectory has: 0 if all share them."""
     varied = [(leaf, row) for leaf, row in zip(leaves, programs.by_row, strict=True) if not _is_constant(leaf)]
+    if len(varied) == 1 and not varied[0][1]:
+        return np.ascontiguousarray(varied[0][0], y0.dtype).ravel(), 0
     if not any(row for _, row in varied):
         parts = [np.ravel(leaf) for leaf, _ in varied]
         return np.concatenate([np.empty(0, y0.dtype), *parts], dtype=y0.dtype, casting="same_kind"), 0
@@ -180,18 +204,21 @@ def _unpacked(p_bar: np.ndarray, leaves: Sequence[Any], by_row: Sequence[bool]) 
 
 
 def _of_each(tolerance: Any, states: int) -> np.ndarray:
-    return np.full(states, tolerance, np.float64)
+    return _filled(tolerance, states) if type(tolerance) is float else np.full(states, tolerance, np.float64)
 
 
-def _split(threads: int, batch: int, function: Callable, *args: Any) -> None:
-    """Call `function(begin, end, *args)` for all trajectories, by as many threads as asked for."""
+@lru_cache
+def _filled(tolerance: float, states: int) -> np.ndarray:
+    return np.full(states, tolerance)
+
+
+def _split(threads: int, batch: int, function: Callable, *args: Any) -> list:
+    """Call `function(begin, end, *args)` for all trajectories, by as many threads as asked for; return the results."""
     parts = min(threads, batch)
     if parts == 1:
-        function(0, batch, *args)
-        return
+        return [function(0, batch, *args)]
     from concurrent.futures import ThreadPoolExecutor
 
-    ends = [math.ceil(batch * i / parts) for i in range(parts + 1)]
+    ends = [batch * i // parts for i in range(parts + 1)]
     with ThreadPoolExecutor(parts) as pool:
-        for done in [pool.submit(function, a, b, *args) for a, b in pairwise(ends)]:
-            done.result()
+        return [done.result() for done in [pool.submit(function, a, b, *args) for a, b in pairwise(ends)]]

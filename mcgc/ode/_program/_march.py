@@ -146,16 +146,23 @@ def _march(text: Text) -> str:
 
 
 def loop(text: Text) -> str:
-    """Return `forward`, the march of the trajectories from `begin` to `end`."""
+    """Return `forward`, the march of the trajectories from `begin` to `end`.
+
+    It returns the largest number of steps of one, the largest status, and the largest number of evaluations.
+    """
     size = text.stages * text.n
     return f"""def forward(
     begin, end, times, t0, sign, elapsed, y0, p, step_p, rtol, atol, step_size, max_steps, max_step, smallest, room, ys,
     counts, log_t, log_h, log_y, log_k,
 ):
     k, z = np.empty({size}, kind), np.empty({size}, kind)
+    most, failed, evaluations = 0, 0, 0
     for r in range(begin, end):
         march(
             r, times, t0[r], sign[r], elapsed, y0, p, r * step_p, rtol, atol, step_size, max_steps, max_step,
             smallest[r], room, k, z, ys, counts, log_t, log_h, log_y, log_k,
         )
+        most, failed = max(most, counts[r * 4]), max(failed, counts[r * 4 + 2])
+        evaluations = max(evaluations, counts[r * 4 + 3])
+    return most, failed, evaluations
 """
