@@ -1,5 +1,6 @@
 """Whole solutions of jitted fields on the CPU, and their derivatives, in one compiled call each."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -32,13 +33,22 @@ class Compiled(NamedTuple):
 class Solved(NamedTuple):
     """A solution by one call, and its derivatives.
 
-    `vjp` maps the cotangent of `ys` to those of y0, ts (None unless asked for) and the leaves of params.
+    `pull_back` maps the cotangent of `ys` to those of y0, of ts (zeros unless asked for), and of the numbers of params,
+    (batch, numbers) each. `tangents` returns the derivatives of `ys` by y0 and these numbers, (batch, times, states,
+    states + numbers). `by_leaf` parts an array whose last axis are these numbers into one for each leaf.
     """
 
     ys: np.ndarray
     stats: Stats
     status: np.ndarray
-    vjp: Callable[[np.ndarray], list]
+    pull_back: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+    tangents: Callable[[], np.ndarray]
+    by_leaf: Callable[[np.ndarray], list]
+
+    def vjp(self, cotangent: np.ndarray) -> list:
+        """Return the cotangents of y0, ts and the leaves of params; those of a shared leaf are added up, in order."""
+        y_bar, ts_bar, p_bar = self.pull_back(cotangent)
+        return [y_bar, ts_bar, *self.by_leaf(p_bar)]
 
 
 _compiled: WeakKeyDictionary[Jitted, dict[tuple, Compiled]] = WeakKeyDictionary()
@@ -92,15 +102,21 @@ def solve_jitted(
             return None
         ys[status != Status.SUCCESS] = np.nan
 
-    def vjp(cotangent: np.ndarray) -> list:
+    def pull_back(cotangent: np.ndarray) -> tuple:
         y_bar, ts_bar = np.zeros(y0.shape, dtype), np.zeros(ts.shape)
         p_bar = np.zeros((batch, step_p or p.size), dtype)
         given = np.ascontiguousarray(cotangent, dtype).ravel(), flat_counts
         bars = y_bar.ravel(), p_bar.ravel(), ts_bar.ravel()
         _split(threads, batch, compiled.module.backward, *problem, room, of_ts, *given, *log, *bars)
-        return [y_bar, ts_bar if of_ts else None, *_unpacked(p_bar, leaves, compiled.programs.by_row)]
+        return y_bar, ts_bar, p_bar
 
-    return Solved(ys, Stats(counts[:, 0], counts[:, 1], evaluations), status, vjp)
+    def tangents() -> np.ndarray:
+        out = np.zeros((*ys.shape, n + (step_p or p.size)), dtype)
+        _split(threads, batch, compiled.module.sensitivities, *problem, room, flat_counts, *log, out.ravel())
+        return out
+
+    by_leaf = lambda x: _by_leaf(x, leaves, compiled.programs.by_row)
+    return Solved(ys, Stats(counts[:, 0], counts[:, 1], evaluations), status, pull_back, tangents, by_leaf)
 
 
 class Times(NamedTuple):
@@ -188,19 +204,26 @@ def _packed(leaves: Sequence[Any], programs: FieldPrograms, y0: np.ndarray) -> t
     return joined.ravel(), joined.shape[1]
 
 
-def _unpacked(p_bar: np.ndarray, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
-    """Return the cotangents of the leaves: those of a shared one are added up over the trajectories, in order."""
-    bars: list = []
+def _by_leaf(x: np.ndarray, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
+    """Part `x`, (batch, ..., numbers of params), by the leaves of params: None for a constant.
+
+    The part of a leaf has the shape of one row of it, or of the leaf if it is shared. Its rows are added up if there
+    are no axes between.
+    """
+    parts: list = []
     at = 0
     for leaf, row in zip(leaves, by_row, strict=True):
         if _is_constant(leaf):
-            bars.append(None)
+            parts.append(None)
             continue
-        size = np.size(leaf) // (len(p_bar) if row else 1)
-        part = p_bar[:, at : at + size]
-        bars.append(np.reshape(part if row else part.sum(axis=0), np.shape(leaf)))
+        shape = np.shape(leaf)[row:]
+        size = math.prod(shape)
+        part = x[..., at : at + size]
+        if x.ndim == 2 and not row:
+            part = part.sum(axis=0)
+        parts.append(part.reshape((*part.shape[:-1], *shape)))
         at += size
-    return bars
+    return parts
 
 
 def _of_each(tolerance: Any, states: int) -> np.ndarray:
