@@ -78,7 +78,7 @@ def minimize(
     learning_rate_lam : float, optional
         The rate of φ = log λ. With it φ descends too, by Adam, and the geometric path is its upper bound [1]_.
     beta : float
-        The weight of the term that draws λ towards zero, for a learned λ.
+        The weight of the term that draws λ towards zero, for a learned λ, in units of 1/λ₀.
     warmup : int, optional
         The number of steps with λ = λ₀. By default a quarter of `maxiter`.
     estimator : str or Estimator, optional

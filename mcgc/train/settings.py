@@ -24,7 +24,7 @@ class Settings(NamedTuple):
     problem : str
         The name of the problem (`mcgc.train.problems`).
     beta : float
-        The weight β of the term that draws λ towards zero, in units of 1/λ₀ (eq. 12 of the paper).
+        The weight β of the term that draws λ towards zero, in units of 1/λ₀. The β of eq. 12 is β/λ₀.
     log_lam0 : float
         φ₀, the logarithm of λ at the start. √λ₀ is the standard deviation of the noise on each parameter.
     learning_rate, learning_rate_lam : float

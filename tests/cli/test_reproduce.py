@@ -14,6 +14,7 @@ import pytest
 from mcgc_cli import figures
 from mcgc_cli.options import device_of
 from mcgc_datasets import mnist_bytes, write_series
+from running import running
 
 from mcgc import arrays, devices
 from mcgc.paper.ensembles import GROUPS
@@ -60,9 +61,7 @@ def test_the_results_are_the_numbers_of_the_run_files(mcgc, arguments):
 
 def test_a_resumed_study_has_the_same_bits_and_pictures(arguments, contents):
     options = [*arguments, "--epochs", "40", "--workers", "2"]
-    with subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True) as process:
-        while "without continuation" not in (line := process.stderr.readline()):
-            assert line, "the study ended early"
+    with running([*COMMAND, *options], "without continuation") as process:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143
