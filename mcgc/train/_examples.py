@@ -20,11 +20,39 @@ class Images(NamedTuple):
 def classifier(recipe: Settings, sizes: Sequence[int], activation: str = "relu", summary: str = "") -> Problem:
     """Return the problem of naming what images show: logits = net(pixels / 255).
 
-    `sizes` are those of a dense net, from the pixels to the classes. The problem has the name `recipe.problem`. Data
-    have `images` (S, height, width), uint8, and `labels` (S,), whole numbers below the number of classes.
+    Images stay bytes on the device, and only those of a batch become numbers.
 
-    Images stay bytes on the device, and only those of a batch become numbers. The loss "cross-entropy" is that of
-    the logits; "softmax-cross-entropy" takes the softmax of the logits as if it were the logits, as the paper does.
+    Parameters
+    ----------
+    recipe : Settings
+        The recipe. Its `problem` is the name of the problem. Its `loss` is "cross-entropy", which is that of the
+        logits, or "softmax-cross-entropy", which takes the softmax of the logits as if it were the logits, as the paper
+        does.
+    sizes : sequence of int
+        The sizes of the dense net, from the number of pixels to the number of classes.
+    activation : str
+        Its activation, one of `mcgc.nets.ACTIVATIONS`.
+    summary : str
+        What the problem is in a few words.
+
+    Returns
+    -------
+    Problem
+        The problem. Its data have `images` (S, height, width), uint8, and `labels` (S,), integers from 0 to the number
+        of classes less one.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from mcgc import train
+    >>> recipe = train.Settings("stripes", 0.01, -8.0, 0.01, 0.01, epochs=50, batch_size=9, loss="cross-entropy")
+    >>> problem = train.problems.classifier(recipe, (4, 8, 2))
+    >>> images = np.array([[[255, 0], [255, 0]], [[0, 255], [0, 255]]] * 10, np.uint8)
+    >>> data = SimpleNamespace(images=images, labels=np.array([0, 1] * 10, np.uint8))
+    >>> *_, (record, theta) = train.fit(recipe, data, problem=problem)
+    >>> print(record.test_accuracy[0])
+    1.0
     """
     sizes = tuple(sizes)
     known: dict[str, Callable] = {
@@ -77,9 +105,34 @@ class Rows(NamedTuple):
 def regressor(recipe: Settings, sizes: Sequence[int], activation: str = "relu", summary: str = "") -> Problem:
     """Return the problem of predicting numbers from numbers: targets = net(inputs).
 
-    `sizes` are those of a dense net, from the inputs to the targets. The problem has the name `recipe.problem`. Data
-    have `inputs` (S, inputs) and `targets` (S, targets). The loss is "mse" (the default), "mae" or "huber", each a mean
-    over rows and targets (`mcgc.losses`).
+    Parameters
+    ----------
+    recipe : Settings
+        The recipe. Its `problem` is the name of the problem. Its `loss` is "mse" (the default), "mae" or "huber", each
+        a mean over rows and targets (`mcgc.losses`).
+    sizes : sequence of int
+        The sizes of the dense net, from the number of inputs to the number of targets.
+    activation : str
+        Its activation, one of `mcgc.nets.ACTIVATIONS`.
+    summary : str
+        What the problem is in a few words.
+
+    Returns
+    -------
+    Problem
+        The problem. Its data have `inputs` (S, inputs) and `targets` (S, targets).
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from mcgc import train
+    >>> recipe = train.Settings("line", 0.01, -12.0, 0.1, 0.01, epochs=50, batch_size=10)
+    >>> problem = train.problems.regressor(recipe, (1, 1))
+    >>> x = np.linspace(-1, 1, 100)[:, None]
+    >>> *_, (record, theta) = train.fit(problem.recipe, SimpleNamespace(inputs=x, targets=2 * x), problem=problem)
+    >>> print(theta.round(1) + 0.0)
+    [[2. 0.]]
     """
     sizes = tuple(sizes)
     known: dict[str, Callable] = {"mse": losses.mse, "mae": losses.mae, "huber": losses.huber}

@@ -24,8 +24,9 @@ def examples(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_of_a_module_run(name, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     for test in examples(name):
+        (tmp_path / test.name).mkdir()
+        monkeypatch.chdir(tmp_path / test.name)  # an example may write a file
         report = []
         doctest.DocTestRunner(verbose=False).run(test, out=report.append)
         assert not report, "".join(report)
