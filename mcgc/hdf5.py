@@ -9,7 +9,6 @@ import math
 import mmap
 import os
 import stat
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -17,12 +16,12 @@ from typing import Any, TypeVar
 import h5py
 import numpy as np
 
+from mcgc._heaps import check_heaps
 from mcgc.errors import DatasetError, McgcError
 
 MAX_BYTES = 2**30  # what reading a file may take of memory
 MAX_ATTRIBUTE = 2**16
 LOCKED = (errno.EAGAIN, errno.EACCES, errno.EWOULDBLOCK)  # what a system says of a lock that another process holds
-_LONG = struct.Struct("<Q")
 
 # what HDF5 and h5py raise for damaged files
 _DAMAGED = (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError)
@@ -31,11 +30,39 @@ T = TypeVar("T")
 
 
 def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5py.File, str], T]) -> tuple[T, str]:
-    """Return `contents(file, name)` of the HDF5 file at `path`, and the SHA-256 of its bytes.
+    """Read an HDF5 file.
 
-    `name`, the `kind` of file and its path, begins the sentences of the errors; `wanted` ends the one for a file that
-    is not HDF5. Raises `DatasetError` if the file is missing, not a regular file, not HDF5, open for writing in another
-    process, or damaged.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    kind : str
+        What errors call it: their sentences begin with this and the path.
+    wanted : str
+        What to do about a file that is not HDF5. It ends the sentence of that error.
+    contents : function (file, name) → contents
+        Reads from the open file. `name` is how its errors begin.
+
+    Returns
+    -------
+    contents : Any
+        What `contents` returned.
+    sha256 : str
+        The SHA-256 of the bytes of the file.
+
+    Raises
+    ------
+    DatasetError
+        If the file is missing, not a regular file, not HDF5, open for writing in another process, or damaged.
+
+    Examples
+    --------
+    >>> import h5py
+    >>> from mcgc import hdf5
+    >>> with h5py.File("mine.h5", "w") as file:
+    ...     file["x"] = [1.0, 2.0]
+    >>> hdf5.read("mine.h5", "dataset", "give one", lambda file, name: hdf5.array(file["x"], float))[0]
+    array([1., 2.])
     """
     name = f"{kind} {os.fspath(path)!r}"
     check_file(path, name)
@@ -45,7 +72,7 @@ def read(path: str | os.PathLike, kind: str, wanted: str, contents: Callable[[h5
             if not h5py.is_hdf5(path):
                 raise DatasetError(f"{name} is not an HDF5 file: {wanted}")
             with mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as image:
-                _check_heaps(image)
+                check_heaps(image)
         with h5py.File(path, "r") as file:
             return contents(file, name), sha256
     except McgcError:
@@ -68,31 +95,29 @@ def _failure(error: Exception) -> str:
     return f"cannot be read, so it is damaged or cut short ({line(error)}): copy it again"
 
 
-def _check_heaps(image: mmap.mmap) -> None:
-    """Raise `ValueError` if a heap of strings in `image` is damaged so that HDF5 would never get to its end.
-
-    The time is linear in the size of `image`: heaps that do not overlap hold an object in 16 bytes at most.
-
-    A heap is "GCOL", version 1, at 8 its size, and from 16 on objects: an index, at 8 their size, and from 16 on as
-    many bytes, padded to a multiple of 8. The size of object 0, free space, includes its own 16.
-    """
-    start, objects = image.find(b"GCOL\1"), 0
-    while start >= 0:
-        (size,) = _LONG.unpack(image[start + 8 : start + 16].ljust(8, b"\xff"))
-        place, end = start + 16, start + size
-        while size >= 4096 and place + 16 <= end <= len(image):
-            (length,) = _LONG.unpack(image[place + 8 : place + 16])
-            step = length if image[place : place + 2] == bytes(2) else 16 + (length + 7) // 8 * 8
-            if not 0 < step <= end - place:
-                raise ValueError("a heap of strings is damaged")
-            place, objects = place + step, objects + 1
-            if objects > len(image) // 16:
-                raise ValueError("heaps of strings overlap")
-        start = image.find(b"GCOL\1", start + 1)
-
-
 def check_file(path: str | os.PathLike, name: str) -> None:
-    """Raise `DatasetError` unless `path` is a regular file that may be read; sentences begin with `name`."""
+    """Raise an error unless a path is that of a regular file that may be read.
+
+    Parameters
+    ----------
+    path : str or path
+        The path.
+    name : str
+        How the sentence of the error begins.
+
+    Raises
+    ------
+    DatasetError
+        If it is not.
+
+    Examples
+    --------
+    >>> from mcgc import hdf5
+    >>> hdf5.check_file("none.h5", "dataset 'none.h5'")
+    Traceback (most recent call last):
+        ...
+    mcgc.errors.DatasetError: dataset 'none.h5' does not exist: check the path
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -108,14 +133,44 @@ def check_file(path: str | os.PathLike, name: str) -> None:
 
 
 def line(error: BaseException) -> str:
-    """Return the first line of what `error` says."""
+    """Return the first line of what an error says.
+
+    Parameters
+    ----------
+    error : exception
+        The error.
+
+    Returns
+    -------
+    str
+        The line, or the name of the error's type if it says nothing.
+    """
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
 def attribute(file: h5py.File, name: str, key: str) -> Any:
-    """Return the attribute `key`, a number or a string; what is neither, or too long, raises `DatasetError`.
+    """Return an attribute that is a number or a string.
 
-    Strings may be of fixed or variable length, padded by zeros or blanks, and an array of one element is that element.
+    Strings may be of fixed or variable length, padded by zeros or blanks. An array of one element is that element.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The open file.
+    name : str
+        How the sentence of an error begins.
+    key : str
+        The name of the attribute.
+
+    Returns
+    -------
+    int, float, bool or str
+        The value.
+
+    Raises
+    ------
+    DatasetError
+        If there is no such attribute, it is neither, or it is too long.
     """
     if key not in file.attrs:
         raise DatasetError(f"{name} has no attribute {key!r}: give a file made for that")
@@ -131,7 +186,22 @@ def attribute(file: h5py.File, name: str, key: str) -> Any:
 
 
 def check_attributes(file: h5py.File, name: str, expected: Mapping[str, Any]) -> None:
-    """Raise `DatasetError` if an attribute that the file has is not as expected."""
+    """Raise an error if an attribute that a file has is not as expected.
+
+    Parameters
+    ----------
+    file : h5py.File
+        The open file.
+    name : str
+        How the sentence of the error begins.
+    expected : mapping of str to value
+        The values by the names of the attributes. The file may lack any of them.
+
+    Raises
+    ------
+    DatasetError
+        If a value differs.
+    """
     for key, value in expected.items():
         found = attribute(file, name, key) if key in file.attrs else value
         if found != value:
@@ -141,10 +211,33 @@ def check_attributes(file: h5py.File, name: str, expected: Mapping[str, Any]) ->
 def datasets(
     file: h5py.File, name: str, keys: Sequence[str], dtype: str, remedy: str, most: int = MAX_BYTES
 ) -> dict[str, h5py.Dataset]:
-    """Return the datasets `keys`, all of which can be read as `dtype` within `most` bytes.
+    """Return datasets of real numbers that can be read within a bound of memory.
 
-    Raises `DatasetError` if one is missing, not of real numbers, reached through a link or kept in another file, or
-    if together they are too large; `remedy` ends that sentence.
+    Parameters
+    ----------
+    file : h5py.File
+        The open file.
+    name : str
+        How the sentence of an error begins.
+    keys : sequence of str
+        The paths of the datasets in the file.
+    dtype : str
+        The dtype that they will be read as.
+    remedy : str
+        What to do if they are too large. It ends the sentence of that error.
+    most : int
+        The bound in bytes, 1 GiB by default.
+
+    Returns
+    -------
+    dict of str to h5py.Dataset
+        The datasets.
+
+    Raises
+    ------
+    DatasetError
+        If one is missing, not of real numbers, reached through a link or kept in another file, or if together they are
+        too large.
     """
     found = {key: _dataset(file, name, key) for key in keys}
     needed = sum(_bytes_to_read(dataset, np.dtype(dtype).itemsize) for dataset in found.values())
@@ -154,26 +247,96 @@ def datasets(
 
 
 def array(dataset: h5py.Dataset, dtype: Any) -> np.ndarray:
-    """Return the numbers of `dataset`, as `dtype`."""
+    """Return the numbers of a dataset.
+
+    Parameters
+    ----------
+    dataset : h5py.Dataset
+        The dataset.
+    dtype : dtype or str
+        The dtype to read them as.
+
+    Returns
+    -------
+    NumPy array
+        The numbers, in the shape of the dataset.
+    """
     numbers = np.empty(dataset.shape, dtype)
     dataset.read_direct(numbers)
     return numbers
 
 
 def vector(shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return (n,) for the shape of a row or a column of n numbers, such as (1, n) or (n, 1), and others as they are."""
+    """Return the shape of a vector for the shape of a row or a column.
+
+    Parameters
+    ----------
+    shape : tuple of int, or None
+        The shape.
+
+    Returns
+    -------
+    tuple of int, or None
+        (n,) for the shape of n numbers such as (1, n) or (n, 1). Other shapes are returned as they are.
+
+    Examples
+    --------
+    >>> from mcgc.hdf5 import vector
+    >>> vector((1, 3)), vector((3, 1)), vector((2, 3))
+    ((3,), (3,), (2, 3))
+    """
     return (math.prod(shape),) if shape and max(shape) == math.prod(shape) else shape
 
 
 def rows(shape: tuple[int, ...] | None, rest: tuple[int, ...]) -> int:
-    """Return N of an array meant to have the shape (N, *rest), also if its axes are in reverse order."""
+    """Return N of an array that is meant to have the shape (N, *rest), also if its axes are in reverse order.
+
+    Parameters
+    ----------
+    shape : tuple of int, or None
+        The shape that it has.
+    rest : tuple of int
+        The shape of a row.
+
+    Returns
+    -------
+    int
+        N, or 0 for a dataset without a shape.
+
+    Examples
+    --------
+    >>> from mcgc.hdf5 import rows
+    >>> rows((60, 28, 20), (28, 20)), rows((20, 28, 60), (28, 20))
+    (60, 60)
+    """
     if not shape:
         return 0
     return shape[-1] if shape[:-1] == rest[::-1] and shape[1:] != rest else shape[0]
 
 
 def check_shape(name: str, problem: str, key: str, shape: Any, wanted: tuple[int, ...], symbols: str) -> None:
-    """Raise `DatasetError`, with what to do, if the `shape` of the dataset `key` is not the one `wanted`."""
+    """Raise an error, with what to do, if a dataset does not have the shape that is wanted.
+
+    Parameters
+    ----------
+    name : str
+        How the sentence of the error begins.
+    problem : str
+        What needs the shape.
+    key : str
+        The path of the dataset.
+    shape : tuple of int, or None
+        The shape that it has.
+    wanted : tuple of int
+        The shape that is wanted.
+    symbols : str
+        The wanted shape in symbols, such as "(T,)".
+
+    Raises
+    ------
+    DatasetError
+        If the shapes differ.
+    """
     if shape == wanted:
         return
     remedy = "lay it out so"
@@ -183,13 +346,13 @@ def check_shape(name: str, problem: str, key: str, shape: Any, wanted: tuple[int
 
 
 def _dataset(file: h5py.File, name: str, key: str) -> h5py.Dataset:
-    for place in accumulate(key.split("/"), "{}/{}".format):
-        link = file.get(place, getlink=True)
+    for path in accumulate(key.split("/"), "{}/{}".format):
+        link = file.get(path, getlink=True)
         if link is None:
             raise DatasetError(f"{name} has no dataset {key!r}: add it")
         if not isinstance(link, h5py.HardLink):
             raise DatasetError(
-                f"{name}: {place!r} is a link, and links are not followed: store the numbers in this file"
+                f"{name}: {path!r} is a link, and links are not followed: store the numbers in this file"
             )
     dataset = file[key]
     if not isinstance(dataset, h5py.Dataset):

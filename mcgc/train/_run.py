@@ -259,8 +259,9 @@ def free_path(path: str) -> str:
 
     Examples
     --------
+    >>> from mcgc import files
     >>> from mcgc.train import free_path
-    >>> open("mine.h5", "x").close()
+    >>> files.write("mine.h5", b"")
     >>> free_path("mine.h5"), free_path("yours.h5")
     ('mine-2.h5', 'yours.h5')
     """
