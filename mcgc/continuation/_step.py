@@ -169,6 +169,11 @@ def continuation(
     gap : bool
         Whether each step evaluates f(θ) too, for `Info.gap`.
 
+    Returns
+    -------
+    Continuation
+        The method.
+
     Raises
     ------
     InputError
@@ -269,6 +274,11 @@ def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: 
     most : int
         The largest number of samples.
 
+    Returns
+    -------
+    int
+        The number.
+
     Raises
     ------
     InputError
@@ -301,6 +311,11 @@ def descent(
         Whether the objective returns (f, aux).
     gradient : {"engine", "given"}
         As for `estimate`.
+
+    Returns
+    -------
+    Continuation
+        The method.
 
     Raises
     ------

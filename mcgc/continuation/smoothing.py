@@ -125,6 +125,11 @@ def quadratic(
     lam : float or array of shape ()
         λ.
 
+    Returns
+    -------
+    array of shape (...)
+        g at each point.
+
     Raises
     ------
     InputError
@@ -160,6 +165,11 @@ def bump(centre: Real[Array, "d"], theta: Real[Array, "*points d"], lam: Any) ->
     lam : float or array of shape ()
         λ.
 
+    Returns
+    -------
+    array of shape (...)
+        g at each point.
+
     Raises
     ------
     InputError
@@ -193,6 +203,11 @@ def cosine(x: Real[Array, "..."], lam: Any, frequency: Any = 1.0, phase: float =
     frequency, phase : float
         k and c.
 
+    Returns
+    -------
+    array
+        The expected value at each point, of the shape of x.
+
     Examples
     --------
     >>> import math
@@ -216,6 +231,11 @@ def power(x: Real[Array, "..."], lam: Any, n: int) -> Float[Array, "..."]:
         λ.
     n : int
         The exponent, at least 0.
+
+    Returns
+    -------
+    array
+        The expected value at each point, of the shape of x.
 
     Raises
     ------
