@@ -20,7 +20,7 @@ class DatasetError(InputError):
 
 
 class OutputError(InputError):
-    """The place where results should go cannot be written."""
+    """The file or directory for results cannot be written."""
 
 
 class TraceError(McgcError, TypeError):

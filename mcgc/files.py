@@ -163,5 +163,5 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
 
 def _refusal(name: str, error: OSError) -> OutputError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "make room there" if full else "choose a place that exists and may be"
+    remedy = "make room there" if full else "choose a directory that exists and can be written"
     return OutputError(f"output {name!r} cannot be written ({error.strerror}): {remedy}")

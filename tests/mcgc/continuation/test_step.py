@@ -42,12 +42,12 @@ def test_a_step_moves_both_variables_along_their_estimates():
     assert new.steps == 1
 
 
-@pytest.mark.parametrize(("relative", "pull"), [(False, 0.2 * 3 * math.exp(-1.7)), (True, 0.2 * 3 * math.exp(-0.7))])
-def test_beta_adds_its_pull_in_both_forms(relative, pull):
+@pytest.mark.parametrize(("relative", "term"), [(False, 0.2 * 3 * math.exp(-1.7)), (True, 0.2 * 3 * math.exp(-0.7))])
+def test_beta_adds_its_term_in_both_forms(relative, term):
     algorithm = method(beta=0.2, relative=relative)
     state = algorithm.init(THETA)._replace(log_lam=np.float64(-1.7))
     _, info = algorithm.step(state, None, Key(3))
-    assert info.grad_log_lam_total - info.grad_log_lam == pytest.approx(pull, rel=1e-12)
+    assert info.grad_log_lam_total - info.grad_log_lam == pytest.approx(term, rel=1e-12)
 
 
 def test_log_lam_is_held_in_the_warmup_while_theta_moves():
