@@ -177,7 +177,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
         on_traced, *traced = partial_function(on_leaves, indices, leaves, {})
 
-        def rule(out: tuple, *values: Array) -> Callable:
+        def rule(out: tuple, *values: Array) -> Callable[..., Any]:
             again = checkpoint(lambda values, seeds: vjp(on_traced, *values)[1](seeds))  # for higher orders
 
             def pullback(*cotangents: Any) -> tuple:

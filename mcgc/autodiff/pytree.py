@@ -141,7 +141,7 @@ def _put_together(structure: Structure, leaves: Iterator) -> Any:
     return made
 
 
-def tree_map(function: Callable, tree: Any) -> Any:
+def tree_map(function: Callable[..., Any], tree: Any) -> Any:
     """Return the pytree with a function applied to each leaf.
 
     Parameters

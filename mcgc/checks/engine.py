@@ -282,7 +282,7 @@ def _net(layers: Sequence[tuple[Any, Any]], x: Any) -> Any:
     return anp.dot(x, layers[-1][0]) + layers[-1][1]
 
 
-def _solution(field: Callable, y: Any, times: np.ndarray, plan: Plan) -> Any:
+def _solution(field: Callable[..., Any], y: Any, times: np.ndarray, plan: Plan) -> Any:
     """Return the states at all times, (batch, times, states), by the steps of `plan`; dy/dt = field(y)."""
     tableau = plan.method.tableau
     regular = len(tableau.a) - tableau.extra

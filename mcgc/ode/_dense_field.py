@@ -1,7 +1,6 @@
 """Dense nets as the fields of differential equations, which `mcgc.ode.solve` solves in one compiled call on the CPU."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc import nets
@@ -11,7 +10,7 @@ from mcgc.errors import InputError
 from mcgc.kernels import Kernel
 from mcgc.ode._events import Occurrences
 from mcgc.ode._integrate import Method, Stats, march
-from mcgc.ode._solve import Solution, Solved, solve, tableau_of
+from mcgc.ode._solve import Field, Solution, Solved, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
 
 
@@ -97,7 +96,7 @@ def _pair(params: Any) -> tuple[Array, Array]:
 
 
 def solve_members(
-    field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str | Tableau = "dopri5", **how: Any
+    field: Field, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str | Tableau = "dopri5", **how: Any
 ) -> Solution:
     """Solve as `mcgc.ode.solve` does for each member of θ, with all their trajectories in one batch.
 

@@ -9,6 +9,8 @@ from mcgc.errors import InputError, unknown
 from mcgc.train._problem import Problem, init_of
 from mcgc.train.settings import Settings
 
+Loss = Callable[..., Array]  # one of `mcgc.losses`: (prediction, target, members) -> the mean
+
 
 class Images(NamedTuple):
     """Labelled images as examples: `pixels` (batch, pixels) from 0 to 255, and `labels` (batch,), both uint8."""
@@ -55,7 +57,7 @@ def classifier(recipe: Settings, sizes: Sequence[int], activation: str = "relu",
     1.0
     """
     sizes = tuple(sizes)
-    known: dict[str, Callable] = {
+    known: dict[str, Loss] = {
         "cross-entropy": losses.cross_entropy,
         "softmax-cross-entropy": losses.cross_entropy_of_softmax,
     }
@@ -69,7 +71,7 @@ def classifier(recipe: Settings, sizes: Sequence[int], activation: str = "relu",
         x /= 255
         return nets.apply(theta, x, sizes, activation)
 
-    def objective(settings: Settings) -> Callable:
+    def objective(settings: Settings) -> Callable[[Array, Any], tuple[Array, Any]]:
         loss = _loss(settings, known)
         return lambda theta, batch: (loss(logits(theta, batch.pixels), batch.labels, theta.ndim - 1), None)
 
@@ -135,7 +137,7 @@ def regressor(recipe: Settings, sizes: Sequence[int], activation: str = "relu", 
     [[2. 0.]]
     """
     sizes = tuple(sizes)
-    known: dict[str, Callable] = {"mse": losses.mse, "mae": losses.mae, "huber": losses.huber}
+    known: dict[str, Loss] = {"mse": losses.mse, "mae": losses.mae, "huber": losses.huber}
 
     def examples(data: Any, dtype: str, device: Device) -> Rows:
         found = Rows(*(to_device(as_floats(getattr(data, name), name), device, dtype) for name in Rows._fields))
@@ -144,7 +146,7 @@ def regressor(recipe: Settings, sizes: Sequence[int], activation: str = "relu", 
                 raise InputError(f"{name} must have the shape (rows, {width}), got {tuple(array.shape)}")
         return found
 
-    def objective(settings: Settings) -> Callable:
+    def objective(settings: Settings) -> Callable[[Array, Any], tuple[Array, Any]]:
         loss = _loss(settings, known)
 
         def of(theta: Array, batch: Rows) -> tuple[Array, None]:
@@ -166,7 +168,7 @@ def regressor(recipe: Settings, sizes: Sequence[int], activation: str = "relu", 
     )
 
 
-def _loss(settings: Settings, known: Mapping[str, Callable]) -> Callable:
+def _loss(settings: Settings, known: Mapping[str, Loss]) -> Loss:
     """Return the loss that the settings name. Raises `InputError` if the problem does not have it."""
     if settings.loss is None or settings.loss not in known:
         raise InputError(unknown(f"loss of {settings.problem}", settings.loss, known))

@@ -147,7 +147,7 @@ def neural_ode(
         throw = theta.ndim == 1  # one of several members that fails has a loss of NaN, and is advanced alone
         return run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), throw=throw, **how)
 
-    def objective(settings: Settings, scaling: Scaling | None = None) -> Callable:
+    def objective(settings: Settings, scaling: Scaling | None = None) -> Callable[[Array, Any], tuple[Array, Any]]:
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats | Evaluation]:
             members = theta.ndim - 1
             if scaling is None:
@@ -161,7 +161,7 @@ def neural_ode(
 
         return loss
 
-    def predict(settings: Settings, scaling: Scaling | None = None) -> Callable:
+    def predict(settings: Settings, scaling: Scaling | None = None) -> Callable[[Array, Any], Array]:
         def solution(theta: Array, batch: Series) -> Array:
             if scaling is None:
                 return solved(settings, theta, batch).ys

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import HOST, Array, Device
 from mcgc.autodiff import flatten, tree_map
-from mcgc.continuation import SCHEDULES, Continuation, Estimator, continuation, descent
+from mcgc.continuation import SCHEDULES, Continuation, Estimator, Objective, continuation, descent
 from mcgc.errors import InputError
 from mcgc.optim import OPTIMIZERS, Optimizer, adam, chain, clip_by_global_norm, decay_weights, schedules
 from mcgc.optim.schedules import Rate
@@ -53,7 +53,7 @@ class Task(NamedTuple):
     problem: Problem
     settings: Settings
     device: Device
-    objective: Callable
+    objective: Callable[[Array, Any], tuple[Array, Any]]
     method: Callable[..., Continuation]
     train: Any
     test: Any
@@ -228,7 +228,7 @@ def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: i
 
 
 def _method(
-    objective: Callable,
+    objective: Objective,
     settings: Settings,
     steps_per_epoch: int,
     optimizer: Optimizer,
