@@ -120,7 +120,7 @@ def beside(path: str | os.PathLike, ending: str) -> str:
     Returns
     -------
     str
-        The absolute path of `.<name><ending>`, with the name of `path` cut to 200 bytes.
+        The absolute path. Its last part is a dot, the name of `path` cut to 200 bytes, and the ending.
 
     Examples
     --------
