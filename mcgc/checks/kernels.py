@@ -56,6 +56,16 @@ class Comparison(NamedTuple):
 def compare_kernels(device: Device = HOST) -> Iterator[Comparison]:
     """Compare every kernel for arrays on `device` with its reference, in float32 and float64.
 
+    Parameters
+    ----------
+    device : Device
+        The device. The host by default.
+
+    Returns
+    -------
+    iterator of Comparison
+        One for each kernel and dtype.
+
     Examples
     --------
     >>> from mcgc.checks.kernels import compare_kernels
@@ -71,7 +81,34 @@ def compare_kernels(device: Device = HOST) -> Iterator[Comparison]:
 def compare(
     name: str, device: Device, dtype: str, allowed: float, body: Callable[[], Any], expected: Callable[[], Any]
 ) -> Comparison:
-    """Compare the arrays of `body()`, computed on `device`, with those of `expected()`, computed on the host."""
+    """Compare arrays that are computed on a device with those that are computed on the host.
+
+    Parameters
+    ----------
+    name : str
+        What is compared.
+    device : Device
+        The device.
+    dtype : str
+        The dtype.
+    allowed : float
+        The difference that rounding may make, in ulps of the largest element.
+    body, expected : function () → arrays
+        They compute on the device, and on the host.
+
+    Returns
+    -------
+    Comparison
+        The difference. An error that `body` or `expected` raises is part of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.arrays import HOST
+    >>> from mcgc.checks.kernels import compare
+    >>> compare("one", HOST, "float64", 4.0, lambda: [np.ones(2)], lambda: [np.ones(2)]).difference
+    0.0
+    """
     difference, seconds, message, began = math.nan, math.nan, None, time.perf_counter()
     try:
         ours = [to_host(array) for array in body()]

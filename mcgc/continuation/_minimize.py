@@ -187,6 +187,11 @@ def continuation_method(
     **options : Any
         The other options of `minimize`.
 
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        As of `minimize`.
+
     Raises
     ------
     InputError

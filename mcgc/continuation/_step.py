@@ -166,6 +166,11 @@ def continuation(
     gap : bool
         Whether each step evaluates f(θ) too, for `Info.gap`.
 
+    Returns
+    -------
+    Continuation
+        The method.
+
     Raises
     ------
     InputError
@@ -266,6 +271,11 @@ def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: 
     most : int
         The largest number of samples.
 
+    Returns
+    -------
+    int
+        The number.
+
     Raises
     ------
     InputError
@@ -298,6 +308,11 @@ def descent(
         Whether the objective returns (f, aux).
     gradient : {"engine", "given"}
         As for `estimate`.
+
+    Returns
+    -------
+    Continuation
+        The method.
 
     Raises
     ------

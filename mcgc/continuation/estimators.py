@@ -235,9 +235,37 @@ def estimate(
 def evaluator(
     objective: Objective, gradient: str, has_aux: bool, batched: bool = False
 ) -> Callable[[Iterable[Array], Any], list[tuple]]:
-    """Return a function (points, batch) → [(f, ∇f or None, aux or None), ...], with options as in `estimate`.
+    """Return a function that evaluates the objective and its gradient at points.
 
-    Raises `InputError` if `gradient` is not one of `GRADIENTS`, or a batched objective is to have aux.
+    Parameters
+    ----------
+    objective : Objective
+        The objective, as for `estimate`.
+    gradient : {"engine", "given", "score"}
+        Where ∇f comes from, as for `estimate`.
+    has_aux : bool
+        Whether the objective returns aux too.
+    batched : bool
+        Whether the objective gets all points at once.
+
+    Returns
+    -------
+    function (points, batch) → list of tuples
+        It takes an iterable of points, and returns (f, ∇f or None, aux or None) for each.
+
+    Raises
+    ------
+    InputError
+        If `gradient` is not one of `GRADIENTS`, or a batched objective is to have aux.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import ops
+    >>> from mcgc.continuation.estimators import evaluator
+    >>> evaluate = evaluator(lambda theta, batch: ops.sum(theta**2) / 2, "engine", has_aux=False)
+    >>> evaluate([np.asarray([1.0, -2.0])], None)
+    [(np.float64(2.5), array([ 1., -2.]), None)]
     """
     if gradient not in GRADIENTS:
         raise InputError(unknown("source of gradients", gradient, GRADIENTS))

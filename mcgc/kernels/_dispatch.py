@@ -83,9 +83,26 @@ class Kernel:
 
 
 def platform(array: Array) -> str | None:
-    """Return "cpu" or "cuda" where there are compiled bodies for arrays like `array`, else None.
+    """Return the platform whose compiled bodies take arrays like this one.
 
     Bodies take float32 and float64. Those for NumPy arrays need Numba's compiler, those for CuPy arrays numba-cuda.
+
+    Parameters
+    ----------
+    array : array
+        The array.
+
+    Returns
+    -------
+    {"cpu", "cuda"} or None
+        The platform, or None if no body takes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.kernels import platform
+    >>> print(platform(np.ones(2, "int64")))
+    None
     """
     if array.dtype not in ("float32", "float64"):
         return None

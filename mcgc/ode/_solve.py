@@ -269,7 +269,7 @@ def _of_one(solution: Solution) -> Solution:
     return Solution(ys[0, :, :], stats, status[0], tuple(Occurrences(*(x[0, ...] for x in each)) for each in events))
 
 
-def _bound(function: Callable, params: Any, single: bool, shape: tuple[int, ...]) -> Rate:
+def _bound(function: Callable[..., Any], params: Any, single: bool, shape: tuple[int, ...]) -> Rate:
     """Return `function` of t (batch, 1) and y (batch, states), with a result of `shape` if there is a single row."""
     if single:
         return lambda t, y: ops.reshape(function(t[0, 0], y[0, :], params), shape)

@@ -159,10 +159,26 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
     options : collection of str
         The settings of `OF_SOME` that the problem has. The others must be None.
 
+    Returns
+    -------
+    Settings
+        The settings.
+
     Raises
     ------
     InputError
         For the first field that is not in its range: one sentence with the field, its value and what is allowed.
+
+    Examples
+    --------
+    >>> from mcgc import train
+    >>> problem = train.problems.get("mnist")
+    >>> train.validate(problem.recipe._replace(epochs=3), problem.options).epochs
+    3
+    >>> train.validate(problem.recipe._replace(epochs=0), problem.options)
+    Traceback (most recent call last):
+        ...
+    mcgc.errors.InputError: epochs must be a whole number of at least 1, got 0
     """
     absent = [name for name in OF_SOME if name not in options]
     for name in absent:
