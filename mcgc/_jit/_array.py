@@ -46,7 +46,8 @@ class Symbolic:
         return Symbolic(as_nodes(self.nodes[_concrete(key)]), self.dtype)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.nodes[_concrete(key)] = symbolic(value, self.dtype).nodes
+        nodes = symbolic(value, self.dtype).nodes
+        self.nodes[_concrete(key)] = nodes if nodes.ndim else nodes[()]
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return self.namespace
@@ -62,7 +63,10 @@ class Symbolic:
     def __array_function__(self, function: Any, types: Any, args: tuple, options: dict) -> Any:
         if Traced in types:
             return NotImplemented
-        own = getattr(self.namespace, _UFUNCS.get(function.__name__, function.__name__), None)
+        name, module = function.__name__, function.__module__
+        own = getattr(
+            self.namespace.linalg if module == "numpy.linalg" else self.namespace, _UFUNCS.get(name, name), None
+        )
         if own is None:
             raise TraceError(f"mcgc.jit does not know numpy.{function.__name__}: write it with mcgc.ops")
         return own(*args, **options)

@@ -300,7 +300,7 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None) -> Symbolic:
     x, apply = symbolic(x), graph().apply
     out = np.moveaxis(x.nodes.copy(), -1 if axis is None else axis, 0)
     for i in range(1, len(out)):
-        out[i] = mapped(lambda a, b: apply("add", x.dtype, a, b), out[i - 1], out[i])
+        out[i, ...] = mapped(lambda a, b: apply("add", x.dtype, a, b), out[i - 1], out[i])
     return Symbolic(np.moveaxis(out, 0, -1 if axis is None else axis), x.dtype)
 
 

@@ -34,8 +34,8 @@ def argument(x: Any) -> Argument:
         return Argument((), FLOATS[1], True)
     if kind is int or kind is bool:
         return Argument((), np.dtype(kind), True)
-    if arrays.is_host(x) and x.dtype in DTYPES:
-        return Argument(x.shape, x.dtype)
+    if arrays.is_host(x) and not hasattr(x, "mask") and x.dtype.newbyteorder("=") in DTYPES:
+        return Argument(x.shape, x.dtype.newbyteorder("="))
     described = f"an array of {x.dtype}" if arrays.is_host(x) else f"a {kind.__name__}"
     raise TraceError(
         f"mcgc.jit takes NumPy arrays of float32, float64, int64 and bool, and numbers, got {described}: convert it, "
