@@ -7,7 +7,7 @@ from typing import Any
 from mcgc._integers import whole
 from mcgc._jit import _rows
 from mcgc._jit._programs import Programs
-from mcgc._jit._trace import OF, argument
+from mcgc._jit._trace import OF
 from mcgc.autodiff import higher, ops, transforms
 from mcgc.autodiff.engine import newest_level
 from mcgc.autodiff.extend import fused
@@ -199,20 +199,19 @@ class Jitted(Programs):
         Examples
         --------
         >>> import mcgc
-        >>> print(mcgc.jit(lambda x: 3 * x + 1).source(2.0))
+        >>> print(mcgc.jit(lambda x: mcgc.ops.sin(x) ** 2).source(2.0).rstrip())
         def point(x0, at_x0, y0, at_y0):
-            v1 = x0[at_x0]
-            v2 = 3.0 * v1
-            v4 = v2 + 1.0
-            y0[at_y0] = v4
-        <BLANKLINE>
+            v0 = x0[at_x0]
+            v1 = math.sin(v0)
+            v2 = v1 * v1
+            y0[at_y0] = v2
         """
         if of not in OF:
             raise InputError(f"the source is of {', '.join(OF)}, got {of!r}")
         leaves, structure, static = self._leaves(args, {})
         if of == "vjp":
             return self._vjp_program(leaves, structure, static).source
-        return self._program(of, [argument(x) for x in leaves], structure, static).source
+        return self._program(of, leaves, structure, static).source
 
     def rows(self, argnums: int | Sequence[int] = 0, threads: int = 1) -> "Jitted":
         """Return the function of many rows: the arguments `argnums` have a leading axis of rows, others are shared.

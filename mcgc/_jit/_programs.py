@@ -80,43 +80,48 @@ class Programs:
     def _by_row(self, structure: Structure) -> tuple[bool, ...]:
         """Tell of each leaf of the arguments whether it has rows."""
         counts = [_count(child) for child in structure.children]
-        rows = self._rows or ()
-        if any(not 0 <= i < len(counts) for i in rows):
-            raise InputError(f"rows names argument {max(rows)}, but the call has {len(counts)}: number them from 0")
-        return tuple(i in rows for i, count in enumerate(counts) for _ in range(count))
+        if self._rows is None:
+            return (False,) * sum(counts)
+        if any(not 0 <= i < len(counts) for i in self._rows):
+            raise InputError(
+                f"rows names argument {max(self._rows)}, but the call has {len(counts)}: number them from 0"
+            )
+        return tuple([i in self._rows for i, count in enumerate(counts) for _ in range(count)])
+
+    def _arguments(self, leaves: Sequence[Any], structure: Structure) -> tuple[tuple[bool, ...], tuple[Argument, ...]]:
+        """Return which leaves have rows, and what a program, which is of one row, must know of them."""
+        by_row = self._by_row(structure)
+        return by_row, tuple([argument(x, row) for x, row in zip(leaves, by_row, strict=True)])
 
     # ---- programs ----
 
-    def _key(self, of: str, arguments: Sequence[Argument], structure: Structure, static: tuple) -> tuple:
-        return (of, self._rows, tuple(arguments), structure, static, *map(type, static))  # 1 == 1.0 == True
+    def _key(self, of: str, arguments: tuple[Argument, ...], structure: Structure, static: tuple) -> tuple:
+        return (of, self._rows, arguments, structure, static, *map(type, static))  # 1 == 1.0 == True
 
-    def _program(self, of: str, arguments: Sequence[Argument], structure: Structure, static: tuple) -> Compiled:
+    def _program(self, of: str, leaves: Sequence[Any], structure: Structure, static: tuple) -> Compiled:
+        by_row, arguments = self._arguments(leaves, structure)
         key = self._key(of, arguments, structure, static)
         found = self._found.get(key)
         if found is None:
-            by_row = self._by_row(structure)
-            single = [x._replace(shape=x.shape[1:]) if row else x for x, row in zip(arguments, by_row, strict=True)]
-            function = OF[of](self._with_static(static))
-            found = self._found[key] = compile_rows(*trace(function, structure, single), by_row)
+            recorded = trace(OF[of](self._with_static(static)), structure, arguments)
+            found = self._found[key] = compile_rows(*recorded, by_row)
         return found
 
     def _vjp_program(self, leaves: Sequence[Any], structure: Structure, static: tuple) -> Compiled:
         """Return the program of the pullback, whose arguments are (arguments, cotangents of the float results)."""
-        arguments = [argument(x) for x in leaves]
+        by_row, arguments = self._arguments(leaves, structure)
         key = self._key("vjp", arguments, structure, static)
         if key not in self._found:
-            by_row = self._by_row(structure)
-            single = [x._replace(shape=x.shape[1:]) if row else x for x, row in zip(arguments, by_row, strict=True)]
-            value = self._program("value", arguments, structure, static)
+            value = self._program("value", leaves, structure, static)
             given = [Argument(*leaf) for leaf in value.program.outputs if leaf.dtype in FLOATS]
             of_rows = (self._rows is not None,) * len(given)
             joint = Structure(tuple, (), (structure, Structure(list, (), (LEAF,) * len(given))))
-            recorded = trace(OF["vjp"](self._with_static(static)), joint, [*single, *given])
+            recorded = trace(OF["vjp"](self._with_static(static)), joint, [*arguments, *given])
             self._found[key] = compile_rows(*recorded, (*by_row, *of_rows))
         return self._found[key]
 
     def _run(self, of: str, leaves: Sequence[Any], structure: Structure, static: tuple) -> Any:
-        program = self._program(of, [argument(x) for x in leaves], structure, static)
+        program = self._program(of, leaves, structure, static)
         return unflatten(program.structure, _rows.run(program, leaves, self._rows is not None, self._threads))
 
     def _bars(

@@ -25,17 +25,20 @@ class Argument(NamedTuple):
     weak: bool = False
 
 
-def argument(x: Any) -> Argument:
-    """Return what a program must know of a leaf of its arguments. Raises `TraceError` if it cannot be one."""
+def argument(x: Any, row: bool = False) -> Argument:
+    """Return what a program must know of a leaf of its arguments, or of a `row` of it.
+
+    Raises `TraceError` if it cannot be an argument.
+    """
     kind = type(x)
     if kind is np.ndarray and x.dtype in DTYPES:
-        return Argument(x.shape, x.dtype)
+        return Argument(x.shape[1:] if row else x.shape, x.dtype)
     if kind is float:
         return Argument((), FLOATS[1], True)
     if kind is int or kind is bool:
         return Argument((), np.dtype(kind), True)
     if arrays.is_host(x) and not hasattr(x, "mask") and x.dtype.newbyteorder("=") in DTYPES:
-        return Argument(x.shape, x.dtype.newbyteorder("="))
+        return Argument(x.shape[1:] if row else x.shape, x.dtype.newbyteorder("="))
     described = f"an array of {x.dtype}" if arrays.is_host(x) else f"a {kind.__name__}"
     raise TraceError(
         f"mcgc.jit takes NumPy arrays of float32, float64, int64 and bool, and numbers, got {described}: convert it, "

@@ -197,11 +197,11 @@ def test_debug_nonfinite_finds_the_operation_in_a_jitted_function():
         mcgc.grad(jitted)(np.zeros(2))
 
 
-def test_rows_made_again_keep_the_programs():
+def test_rows_made_again_and_other_numbers_of_them_take_the_same_program():
     calls = []
     jitted = mcgc.jit(lambda x: calls.append(x) or ops.sum(x))
-    for _ in range(3):
-        jitted.rows(0)(A)
+    for number in (3, 2, 1):
+        jitted.rows(0)(A[:number])
     assert len(calls) == 1
     np.testing.assert_allclose(jitted(A), A.sum())
 
