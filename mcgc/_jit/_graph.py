@@ -236,6 +236,7 @@ FOLD: dict[str, Callable] = {
     "abs": np.abs,
     "sign": np.sign,
     "sqrt": np.sqrt,
+    "cbrt": np.cbrt,
     "exp": np.exp,
     "expm1": np.expm1,
     "log": np.log,

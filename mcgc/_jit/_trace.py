@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc import arrays
-from mcgc._jit import _namespace  # noqa: F401 (which gives symbolic arrays their operators)
+from mcgc._jit import _linalg  # noqa: F401 (which, with what it imports, gives symbolic arrays their functions)
 from mcgc._jit._array import Symbolic, symbolic
 from mcgc._jit._graph import DTYPES, FLOATS, INT, building
 from mcgc._jit._program import Leaf, Program

@@ -26,6 +26,13 @@ NUMPY = {
     "cumsum": lambda x: np.sum(np.cumsum(x) ** 2),
     "solve": lambda x: np.sum(np.linalg.solve(A, x) * x),
     "inv": lambda x: np.sum(np.linalg.inv(A + np.outer(x, x))),
+    "cbrt": lambda x: np.sum(np.cbrt(x)),
+    "repeat": lambda x: np.sum(np.repeat(x, 2)[1:4] ** 2),
+    "tril": lambda x: np.sum(np.tril(np.outer(x, x)) * A) + np.sum(np.triu(np.outer(x, x), 1) * A),
+    "round": lambda x: np.sum(np.round(x, 1) * x + np.round(100 * x, -1) * x + x.round() * x),
+    "argmax": lambda x: np.sum(np.argmax(np.outer(x, x), 1) * x) * np.ndim(x) * np.size(x),
+    "astype": lambda x: np.sum(x.astype(np.float32).astype(np.float64)),
+    "constants first": lambda x: np.sum(ops.concat([A[0], x]) ** 2) + np.sum(ops.where(A[0] > 0, A[0], x) * x),
     "iteration": lambda x: sum(y**2 for y in x),
 }
 
@@ -35,6 +42,50 @@ def test_functions_of_numpy_and_closures_over_arrays_are_compiled(name):
     function, jitted = NUMPY[name], mcgc.jit(NUMPY[name])
     np.testing.assert_allclose(jitted(X), function(X), rtol=1e-13)
     np.testing.assert_allclose(jitted.grad(X), mcgc.grad(function)(X), rtol=1e-12)
+
+
+def test_integers_and_truth_values_have_the_functions_and_methods_of_numpy_s_arrays():
+    def function(n, b):
+        sums = [n.sum(), n.sum(0), np.sum(n, 1), n.mean(), n.max(axis=0), n.prod(), b.sum(), b.any(), np.all(b, 0)]
+        moved = [
+            n.T,
+            n.reshape(6),
+            n.reshape((3, -1)),
+            n.ravel(),
+            n.copy(),
+            n.take([0, 1]),
+            np.repeat(n, 2),
+            n.cumsum(),
+        ]
+        joined = [
+            np.concatenate([np.ones((1, 3), int), n]),
+            np.where(b, n, 7),
+            np.dot(n, n.T),
+            n.clip(0, 2),
+            n.argmax(),
+        ]
+        return sums, moved, joined, [n**2, 2.0**n, np.exp2(n), np.cbrt(n), n // 2, n % 2, ~b, b & True, b + 1]
+
+    args = np.arange(-2, 4).reshape(2, 3), np.array([True, False, True])
+    found, expected = (mcgc.autodiff.pytree.flatten(f(*args))[0] for f in (mcgc.jit(function), function))
+    for x, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, right, rtol=1e-15)
+        assert x.dtype == right.dtype
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda n, b: n**-1, ValueError),
+        (lambda n, b: n**n, TraceError),
+        (lambda n, b: b - b, TypeError),
+        (lambda n, b: -b, TypeError),
+        (lambda n, b: n & 1, TraceError),
+    ],
+)
+def test_what_numpy_refuses_of_integers_and_truth_values_is_refused(function, error):
+    with pytest.raises(error):
+        mcgc.jit(function)(np.arange(3), np.ones(3, bool))
 
 
 @dataclass
