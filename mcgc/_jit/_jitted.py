@@ -85,6 +85,8 @@ class Jitted(Programs):
 
         def pullback(cotangent: Any) -> Any:
             given, given_structure = flatten(cotangent)
+            if newest_level(given):
+                return self._vjp_by_engine(leaves, structure, static)[1](cotangent)
             if given_structure != out_structure:
                 raise TraceError("the cotangent must have the structure of the function's output")
             return unflatten(structure, self._bars(leaves, structure, static, out, given))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mcgc._jit import _rows
-from mcgc._jit._graph import FLOATS
+from mcgc._jit._graph import FLOATS, is_building
 from mcgc._jit._rows import Compiled, compile_rows
 from mcgc._jit._trace import OF, Argument, argument, trace
 from mcgc.arrays import is_array, is_host
@@ -62,12 +62,12 @@ class Programs:
     def _eager(self, leaves: Sequence[Any]) -> bool:
         """Tell whether the function itself must run: there is no compiler for its arguments, or each step is watched.
 
-        Symbolic arrays are arrays of another library too, so a function that another one calls becomes part of it.
+        Within another jitted function it becomes part of that one's program, whatever its arguments are.
         """
         for x in leaves:
             if type(x) is not np.ndarray and is_array(x) and not is_host(x):
                 return True
-        return bool(_numba_config().DISABLE_JIT) or observer.get() is not None
+        return is_building() or bool(_numba_config().DISABLE_JIT) or observer.get() is not None
 
     def _with_static(self, static: tuple) -> Callable[..., Any]:
         """Return the function with static arguments in the place of what it is given there."""

@@ -53,7 +53,7 @@ def run(compiled: Compiled, leaves: Sequence[Any], many: bool, threads: int) -> 
     """Return the results of the program; with `many` they have an axis of rows, as some of its arguments have."""
     program, by_row = compiled.program, compiled.by_row
     held = [np.ascontiguousarray(x, leaf.dtype) for x, leaf in zip(leaves, program.inputs, strict=True)]
-    number = count([x for x, row in zip(held, by_row, strict=True) if row]) if many else 1
+    number = count([x for x, row in zip(leaves, by_row, strict=True) if row]) if many else 1
     head = (number,) if many else ()
     out = [np.empty((*head, *leaf.shape), leaf.dtype) for leaf in program.outputs]
     flat = [x.reshape(-1) for x in (*held, *out)]

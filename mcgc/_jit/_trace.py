@@ -63,6 +63,7 @@ def trace(function: Callable, structure: Structure, arguments: Sequence[Argument
             leaves.append(Symbolic(nodes, dtype, weak))
         found, out_structure = flatten(function(*unflatten(structure, leaves)))
         results = [symbolic(_result(x)) for x in found]
+        graph.check(*(node for x in results for node in x.nodes.ravel()))
     program = Program(
         tuple(Leaf(x.shape, x.dtype) for x in arguments),
         tuple(Leaf(x.shape, x.dtype) for x in results),
@@ -72,6 +73,10 @@ def trace(function: Callable, structure: Structure, arguments: Sequence[Argument
 
 
 def _result(x: Any) -> Any:
+    if type(x) is Traced:
+        raise TraceError(
+            "a jitted function uses a traced array that is not among its arguments: pass it to the function"
+        )
     if isinstance(x, str | bytes) or not (hasattr(x, "dtype") or isinstance(x, int | float)):
         raise TraceError(f"a function under mcgc.jit returns arrays and numbers, got a {type(x).__name__}")
     return x

@@ -227,6 +227,41 @@ def test_what_is_called_within_jit_becomes_part_of_the_program_and_of_its_deriva
         np.testing.assert_allclose(found(X), mcgc.grad(plain)(X), rtol=1e-12)
 
 
+def test_a_jitted_function_may_close_over_what_the_one_around_it_traces():
+    nested = lambda a, n: mcgc.jit(lambda x: a * x * n)(2.0) + mcgc.jit(lambda m: m * n)(3) * a
+    jitted = mcgc.jit(nested)
+    assert jitted(5.0, 7) == nested(5.0, 7) == 175
+    assert jitted.grad(5.0, 7) == 35
+
+
+@pytest.mark.parametrize("of", ["__call__", "grad", "vjp"])
+def test_a_traced_array_from_outside_is_refused_in_a_sentence(of):
+    within = lambda a: getattr(mcgc.jit(lambda x: a * x), of)(2.0)
+    with pytest.raises(TraceError, match="not among its arguments: pass it"):
+        mcgc.grad(within)(3.0)
+
+
+@pytest.mark.parametrize("function", [lambda n: OUTSIDE[0] * n, lambda n: (OUTSIDE[0], n)])
+def test_an_integer_array_of_an_earlier_trace_is_refused_in_a_sentence(function):
+    mcgc.jit(lambda m, n: OUTSIDE.append(n) or n)(2, 3)
+    with pytest.raises(TraceError, match="outlived the call that traced it"):
+        mcgc.jit(function)(5)
+    OUTSIDE.clear()
+
+
+OUTSIDE = []
+
+
+def test_a_pullback_takes_traced_cotangents():
+    of_cotangent = lambda c: ops.sum(mcgc.jit(lambda x: x**3).vjp(X)[1](c)[0])
+    np.testing.assert_allclose(mcgc.grad(of_cotangent)(np.ones(3)), 3 * X**2, rtol=1e-13)
+
+
+def test_a_number_has_no_rows():
+    with pytest.raises(InputError, match="must be arrays with the same number of rows"):
+        mcgc.jit(lambda x: x * 2).rows()(2.0)
+
+
 def test_derivatives_of_a_jitted_function_nest():
     third = lambda f: mcgc.grad(mcgc.grad(mcgc.grad(f)))(0.7)
     np.testing.assert_allclose(third(mcgc.jit(inner)), third(inner), rtol=1e-12)
