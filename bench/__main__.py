@@ -22,6 +22,7 @@ CASES = (
     "ensemble",
     "limit",
     "kernels",
+    "jit",
     "scaling",
     "cold",
 )

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from mcgc import kernels, losses, nets
+from mcgc._jit import jit
 from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
-from mcgc.autodiff import value_and_grad, vjp
+from mcgc.autodiff import ops, value_and_grad, vjp
 from mcgc.kernels import reference
 from mcgc.ode import DenseField, solve
 from mcgc.random import Key, normal
@@ -239,6 +240,21 @@ def _solve(dtype: str, device: Device) -> Case:
     return lambda: of(whole), lambda: of(lambda t, y, params: field(t, y, params))
 
 
+def _jit(dtype: str, device: Device) -> Case:
+    y, p, cotangent = (normal(Key(i), (3,), dtype) for i in range(3))
+
+    def field(y: Array, p: Array) -> Array:
+        u, v, w = y[0], y[1], y[2]
+        drive = ops.sin(3 * u) * ops.exp(-v * v) + ops.where(w > 0, ops.tanh(w), p[0] * w)
+        return ops.stack([p[1] * (v - u), ops.sqrt(1 + u * u) / (2 + ops.cos(w)) - abs(v) ** 1.5, u * v - p[2] * drive])
+
+    def of(found: tuple) -> tuple:
+        value, pullback = found
+        return (value, *pullback(cotangent))
+
+    return lambda: of(jit(field).vjp(y, p)), lambda: of(vjp(field, y, p))
+
+
 ON_EVERY_DEVICE = ("perturb", "noise_dot", "adam")
 CASES: Mapping[str, tuple[Callable[[str, Device], Case], float]] = {
     "perturb": (_perturb, 16.0),
@@ -249,4 +265,5 @@ CASES: Mapping[str, tuple[Callable[[str, Device], Case], float]] = {
     "dense_vjp": (_dense_vjp, 64.0),
     "cross_entropy": (_cross_entropy, 16.0),
     "solve": (_solve, 1024.0),
+    "jit": (_jit, 64.0),
 }

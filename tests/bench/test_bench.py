@@ -186,13 +186,14 @@ def test_a_quick_run_compares_each_kernel_with_what_is_simpler(plan):
 
 
 def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
-    command.main(["--quick", "--case", "noise", "--case", "adam", "--json", str(tmp_path / "bench.json")])
+    cases = ("--case", "noise", "--case", "adam", "--case", "jit")
+    command.main(["--quick", *cases, "--json", str(tmp_path / "bench.json")])
     found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert set(found) == {"machine", "plan", "rows"}
     assert found["machine"]["versions"]["numpy"] == np.__version__
     assert found["machine"]["processor"]
     assert (found["plan"]["quick"], found["plan"]["threads"], found["plan"]["rounds"]) == (True, [1], 2)
-    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160"}
+    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160", "jit"}
     rows = {row["side"]: row for row in found["rows"] if row["case"] == "noise 111,160"}
     assert set(rows["numpy"]) == {*Row._fields, "met"}
     assert set(rows["numpy"]["ratio"]) == set(Spread._fields)
