@@ -33,9 +33,9 @@ def types(session):
 
 @nox.session
 def tests(session):
-    """Run the tests, or those that are named: `nox -s tests -- tests/mcgc/test_nets.py`."""
+    """Run the tests, the long ones too, or those that are named: `nox -s tests -- tests/mcgc/test_nets.py`."""
     install(session)
-    session.run("pytest", "-q", *session.posargs)
+    session.run("pytest", "-q", *(session.posargs or ("-m", "not gpu")))
 
 
 @nox.session

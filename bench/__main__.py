@@ -13,7 +13,19 @@ from bench.timing import cores
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 
-CASES = ("mnist-step", "lorenz-step", "generic-step", "noise", "adam", "ensemble", "limit", "scaling", "cold")
+CASES = (
+    "mnist-step",
+    "lorenz-step",
+    "generic-step",
+    "noise",
+    "adam",
+    "ensemble",
+    "limit",
+    "kernels",
+    "jit",
+    "scaling",
+    "cold",
+)
 ON_DEVICES = ("mnist-step", "noise", "adam")  # the cases whose side of mcgc may compute on another device
 
 

@@ -63,16 +63,16 @@ def _ways(placed: dict[str, Box], pair: tuple[str, str]) -> list[float]:
 
 
 def _apart(wanted: dict[tuple[str, str], float], low: float, high: float) -> dict[tuple[str, str], float]:
-    """Return the places that are wanted on one side of a box, moved until they are 24 apart and not at its corners."""
+    """Return positions on one side of a box: the wanted ones, moved until they are 24 apart and not at its corners."""
     order = sorted(wanted, key=lambda pair: (wanted[pair], pair))
-    places = [min(max(wanted[pair], low + 20), high - 20) for pair in order]
+    positions = [min(max(wanted[pair], low + 20), high - 20) for pair in order]
     for _ in range(200):
-        for i in range(len(places) - 1):
-            lacking = 24 - (places[i + 1] - places[i])
+        for i in range(len(positions) - 1):
+            lacking = 24 - (positions[i + 1] - positions[i])
             if lacking > 0:
-                places[i] = max(places[i] - lacking / 2, low + 20)
-                places[i + 1] = min(places[i + 1] + lacking / 2, high - 20)
-    return dict(zip(order, places, strict=True))
+                positions[i] = max(positions[i] - lacking / 2, low + 20)
+                positions[i + 1] = min(positions[i + 1] + lacking / 2, high - 20)
+    return dict(zip(order, positions, strict=True))
 
 
 def _curves(placed: dict[str, Box], pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

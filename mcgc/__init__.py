@@ -8,7 +8,7 @@ modules, in three groups. After `import mcgc` each of them is imported when it i
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mcgc._jit import jit
+from mcgc._jit import Jitted, jit
 from mcgc._version import __version__
 from mcgc.autodiff import (
     check_grads,
@@ -75,6 +75,7 @@ else:
 
 
 __all__ = [
+    "Jitted",
     "Key",
     "__version__",
     "check_grads",

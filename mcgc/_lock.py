@@ -30,7 +30,7 @@ def locked(path: str, message: Callable[[str], None]) -> Iterator[None]:
     except Timeout:
         raise _refusal(path, holder) from None
     except OSError as error:
-        raise OutputError(f"output {path!r} cannot be locked ({error.strerror}): choose another place") from error
+        raise OutputError(f"output {path!r} cannot be locked ({error.strerror}): choose another directory") from error
     try:
         if left := _read(holder):
             host, pid = left

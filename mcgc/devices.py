@@ -28,15 +28,39 @@ class Trainable(Protocol):
 
 
 def select_device(name: str = "auto", problem: Trainable | None = None, members: int = 1) -> tuple[Device, str]:
-    """Choose a device by name: "auto", "cpu", "cuda" or "cuda:1".
+    """Choose a device by name.
 
-    Returns the device and one sentence that says what was taken and, for "auto" where that is the CPU, why. "auto" for
-    training `members` of a `problem` takes the CPU where `slow_on_gpu` says so, and else a GPU that is usable.
+    A GPU is taken only after it has allocated, compiled, multiplied and read back. It is then made the current one of
+    this thread: for CuPy, and so for Numba, which takes the context that is current.
 
-    A GPU counts as usable only after it has allocated, compiled, multiplied and read back. One that is
-    taken is made the current one of this thread: for CuPy, and so for Numba, which takes the context that is current.
+    Parameters
+    ----------
+    name : str
+        "cpu", "cuda", "cuda:1" for the GPU of that number, or "auto". "auto" takes a GPU that can be used, else the
+        CPU.
+    problem : Problem, optional
+        What is to be trained. "auto" takes the CPU for it if `slow_on_gpu` says so.
+    members : int
+        How many members are to be trained, 1 by default.
 
-    Raises `DeviceError` if a GPU was asked for by name and cannot be used, or the name is not one of these.
+    Returns
+    -------
+    device : Device
+        The device.
+    sentence : str
+        What was taken and, if "auto" took the CPU, why.
+
+    Raises
+    ------
+    DeviceError
+        If a GPU was asked for by name and cannot be used, or the name is not one of these.
+
+    Examples
+    --------
+    >>> from mcgc.devices import select_device
+    >>> device, sentence = select_device("cpu")
+    >>> device.name, sentence
+    ('cpu', 'running on the CPU (NumPy)')
     """
     if name == "cpu":
         return HOST, "running on the CPU (NumPy)"
@@ -58,11 +82,32 @@ def select_device(name: str = "auto", problem: Trainable | None = None, members:
 
 
 def slow_on_gpu(problem: Trainable, members: int) -> str:
-    """Return why a GPU would be slower than the CPU for training `members` of `problem`, or "" if it would not.
+    """Return why a GPU would train a problem slower than the CPU.
 
-    By counts of operations, not by measurement: none of this has been run on a GPU. A problem with a solver takes
-    thousands of small operations a step of training, each a launch on a GPU, and one compiled call on the CPU. Of plain
-    nets there must be `MEMBERS` models at least, which advance together, to fill a GPU.
+    This goes by counts of operations, not by measurement: none of this has been run on a GPU. A problem with a solver
+    takes thousands of small operations a training step. Each is a launch on a GPU, but all are one compiled call on the
+    CPU. A plain net fills a GPU only if at least `MEMBERS` models advance together.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is to be trained.
+    members : int
+        How many members are to be trained.
+
+    Returns
+    -------
+    str
+        The reason, or "" if a GPU would not be slower.
+
+    Examples
+    --------
+    >>> from mcgc.devices import slow_on_gpu
+    >>> from mcgc.train import problems
+    >>> slow_on_gpu(problems.get("mnist"), 1)
+    'fewer than 4 members do not fill a GPU'
+    >>> slow_on_gpu(problems.get("mnist"), 10)
+    ''
     """
     if "solver" in problem.options:
         return f"{problem.name} is solved by compiled code, which is faster on the CPU"

@@ -20,7 +20,7 @@ class DatasetError(InputError):
 
 
 class OutputError(InputError):
-    """The place where results should go cannot be written."""
+    """The file or directory for results cannot be written."""
 
 
 class TraceError(McgcError, TypeError):
@@ -32,13 +32,53 @@ class SolveError(McgcError):
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
-    """Return the sentence for a `name` that is none of the `known`: it lists them, and says which is similar."""
+    """Return the sentence of an error for a name that is not known.
+
+    Parameters
+    ----------
+    what : str
+        What the name is of.
+    name : object
+        The name that was given.
+    known : iterable of str
+        The names that there are.
+
+    Returns
+    -------
+    str
+        The sentence. It lists the names, and says which is similar.
+
+    Examples
+    --------
+    >>> from mcgc.errors import unknown
+    >>> unknown("solver", "dopri6", ["euler", "dopri5"])
+    "unknown solver 'dopri6': choose one of euler, dopri5; did you mean 'dopri5'?"
+    """
     known = list(known)
     return f"unknown {what} {name!r}: choose one of {', '.join(known)}{similar(name, known)}"
 
 
 def similar(name: object, known: Iterable[str]) -> str:
-    """Return "; did you mean 'x'?" with the one or two of `known` that `name` resembles, or "" if none does."""
+    """Return a question for the user after a name that resembles a known one.
+
+    Parameters
+    ----------
+    name : object
+        The name that was given.
+    known : iterable of str
+        The names that there are.
+
+    Returns
+    -------
+    str
+        "; did you mean 'x'?" with the one or two names that it resembles, or "" if it resembles none.
+
+    Examples
+    --------
+    >>> from mcgc.errors import similar
+    >>> similar("adm", ["sgd", "adam"]), similar("newton", ["sgd", "adam"])
+    ("; did you mean 'adam'?", '')
+    """
     from difflib import get_close_matches
 
     found = get_close_matches(str(name).lower(), known, n=2)

@@ -19,7 +19,30 @@ _OLD = 3600.0  # seconds after which a partial file is taken to be left of a pro
 
 
 def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
-    """Raise `OutputError` if `write` could not write to `path`; nothing is left there or beside it."""
+    """Raise an error if `write` could not write a file. Nothing is left there or beside it.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, it is no regular file, or it is there and may not be replaced.
+
+    Examples
+    --------
+    >>> from mcgc import files
+    >>> files.check_writable("mine.txt")
+    >>> files.write("mine.txt", b"1")
+    >>> files.check_writable("mine.txt")
+    Traceback (most recent call last):
+        ...
+    mcgc.errors.OutputError: output 'mine.txt' exists: choose another name, or replace it with --force
+    """
     name, mode = os.fspath(path), None
     try:
         path = os.path.realpath(path)  # which fails where the working directory is gone
@@ -40,13 +63,32 @@ def check_writable(path: str | os.PathLike, overwrite: bool = False) -> None:
 
 
 def write(path: str | os.PathLike, content: bytes, overwrite: bool = True) -> None:
-    """Write `content` to `path`, so that other processes see all of it or nothing, even after a power cut.
+    """Write a file, so that other processes see all of it or nothing, even after a power cut.
 
-    It is written to a hidden file beside `path`, brought to the disk, and given its name in one step. Several
+    The content is written to a hidden file beside `path`, brought to the disk, and given its name in one step. Several
     processes may do so at once. Symbolic links are followed, and a file that is replaced keeps its permissions.
 
-    Raises `OutputError` if the file cannot be written, or if `path` exists and `overwrite` is False. What was there
-    is then left as it was.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    content : bytes
+        What it will hold.
+    overwrite : bool
+        Whether a file that is there is replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or if it is there and `overwrite` is False. What was there is left as it was.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from mcgc import files
+    >>> files.write("mine.txt", b"1")
+    >>> Path("mine.txt").read_text()
+    '1'
     """
     check_writable(path, overwrite)
     name, path = os.fspath(path), os.path.realpath(path)
@@ -66,7 +108,27 @@ def write(path: str | os.PathLike, content: bytes, overwrite: bool = True) -> No
 
 
 def beside(path: str | os.PathLike, ending: str) -> str:
-    """Return the path of the hidden file `.<name><ending>` beside `path`, whose name is cut to 200 bytes."""
+    """Return the path of a hidden file beside another.
+
+    Parameters
+    ----------
+    path : str or path
+        The other file.
+    ending : str
+        The end of the hidden file's name.
+
+    Returns
+    -------
+    str
+        The absolute path. Its last part is a dot, the name of `path` cut to 200 bytes, and the ending.
+
+    Examples
+    --------
+    >>> import os
+    >>> from mcgc.files import beside
+    >>> os.path.basename(beside("mine.h5", ".lock"))
+    '.mine.h5.lock'
+    """
     directory, base = os.path.split(os.path.realpath(path))
     return os.path.join(directory, f".{os.fsdecode(os.fsencode(base)[:200])}{ending}")
 
@@ -101,5 +163,5 @@ def _publish(temporary: str, path: str, overwrite: bool) -> None:
 
 def _refusal(name: str, error: OSError) -> OutputError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    remedy = "make room there" if full else "choose a place that exists and may be"
+    remedy = "make room there" if full else "choose a directory that exists and can be written"
     return OutputError(f"output {name!r} cannot be written ({error.strerror}): {remedy}")

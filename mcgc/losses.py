@@ -17,25 +17,108 @@ from mcgc.kernels import Kernel
 
 
 def mse(prediction: Array, target: Array, members: int = 0) -> Array:
-    """Return the mean squared error, the mean over all elements of (prediction − target)².
+    """Return the mean squared error, the mean over all elements of (prediction − target)². Differentiable in both.
 
-    Both have the same shape. Raises `InputError` if they do not.
+    Parameters
+    ----------
+    prediction : array
+        The prediction, of any shape, in float32 or float64. Integers count as float64.
+    target : array
+        The target, of the shape of `prediction`. With members it may lack their axes, and is then one for all. Integers
+        are cast to the dtype of the prediction.
+    members : int
+        How many of the first axes of `prediction` are those of members, 0 by default.
+
+    Returns
+    -------
+    array of shape (), or of the first `members` axes
+        The mean, or that of each member, in the dtype of the difference.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or an array is complex.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> float(losses.mse(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    2.0
     """
     return _mean(ops.square(_residual("mse", prediction, target, members)), members)
 
 
 def mae(prediction: Array, target: Array, members: int = 0) -> Array:
-    """Return the mean absolute error, the mean over all elements of |prediction − target|, with derivative 0 at 0.
+    """Return the mean absolute error, the mean over all elements of |prediction − target|. Differentiable in both.
 
-    Both have the same shape. Raises `InputError` if they do not.
+    The derivative of the absolute value at 0 is 0.
+
+    Parameters
+    ----------
+    prediction : array
+        The prediction, of any shape, in float32 or float64. Integers count as float64.
+    target : array
+        The target, as for `mse`.
+    members : int
+        How many of the first axes of `prediction` are those of members, 0 by default.
+
+    Returns
+    -------
+    array of shape (), or of the first `members` axes
+        The mean, or that of each member, in the dtype of the difference.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, or an array is complex.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> float(losses.mae(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    1.0
     """
     return _mean(abs(_residual("mae", prediction, target, members)), members)
 
 
 def huber(prediction: Array, target: Array, delta: float = 1.0, members: int = 0) -> Array:
-    """Return the mean over all elements r = prediction − target of ½ r² where |r| ≤ δ, else δ (|r| − ½ δ) (Huber 1964).
+    """Return the Huber loss, the mean over all elements of ½ r² where |r| ≤ δ, else δ (|r| − ½ δ).
 
-    Both have the same shape; `delta` is δ. Raises `InputError` if the shapes differ or δ is not a positive number.
+    Here r = prediction − target. Differentiable in both.
+
+    Parameters
+    ----------
+    prediction : array
+        The prediction, of any shape, in float32 or float64. Integers count as float64.
+    target : array
+        The target, as for `mse`.
+    delta : float
+        The positive number δ, in units of the prediction, 1 by default.
+    members : int
+        How many of the first axes of `prediction` are those of members, 0 by default.
+
+    Returns
+    -------
+    array of shape (), or of the first `members` axes
+        The mean, or that of each member, in the dtype of the difference.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, an array is complex, or δ is not a positive number.
+
+    References
+    ----------
+    Huber 1964.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> float(losses.huber(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
+    0.75
     """
     if not 0 < delta < math.inf:
         raise InputError(f"huber needs a positive number delta, got {delta}")
@@ -60,25 +143,80 @@ def _residual(name: str, prediction: Array, target: Array, members: int) -> Arra
 
 
 def cross_entropy(logits: Array, labels: Array, members: int = 0) -> Array:
-    """Return the mean over rows of −log softmax(z)[y] = log Σⱼ exp zⱼ − z_y, for logits z and the label y.
+    """Return the cross-entropy, the mean over rows of −log softmax(z)[y] = log Σⱼ exp zⱼ − z_y.
 
-    `logits` has shape (..., classes) and `labels`, integers in [0, classes), the shape (...). That labels are in this
-    range is not looked at, for they stay on their device.
+    Here z are the logits of a row and y is its label. Differentiable in the logits.
 
-    A label that is no class has no loss and no gradient. Where logits are infinite, the softmax is the limit for equal
-    ones: those equal to the largest share it equally.
+    Parameters
+    ----------
+    logits : array of shape (..., classes)
+        The logits z, in float32 or float64.
+    labels : array of shape (...)
+        The labels y, integers in [0, classes) of any dtype. With members they may lack their axes, and are then those
+        of all.
+    members : int
+        How many of the first axes of `logits` are those of members, 0 by default.
 
-    Raises `InputError` if the shapes do not fit, the labels are not integers, or the logits are not floats.
+    Returns
+    -------
+    array of shape (), or of the first `members` axes
+        The mean, or that of each member, in the dtype of the logits.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit, the labels are not integers, or the logits are not floats.
+
+    Notes
+    -----
+    Labels stay on their device, so their range is not checked. A label that is no class has no loss and no gradient.
+    Where logits are infinite, the softmax is the limit for equal ones: those equal to the largest share it equally.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> round(float(losses.cross_entropy(np.zeros((3, 10)), np.array([0, 5, 9]))), 4)  # log 10
+    2.3026
     """
     _check_labels(logits, labels, members)
     return _cross_entropy(logits, labels, of_softmax=False, members=members)
 
 
 def cross_entropy_of_softmax(logits: Array, labels: Array, members: int = 0) -> Array:
-    """Return cross_entropy(softmax(z), y): a softmax's output taken as if it were logits, as in the paper's figure 5.
+    """Return cross_entropy(softmax(z), y): the output of a softmax is taken as if it were logits.
 
-    A row's loss lies between log(1 + (classes − 1)/e) and log(e + classes − 1).
-    Arguments and errors are those of `cross_entropy`.
+    A row's loss lies between log(1 + (classes − 1)/e) and log(e + classes − 1). Differentiable in the logits.
+
+    Parameters
+    ----------
+    logits : array of shape (..., classes)
+        The logits z, in float32 or float64.
+    labels : array of shape (...)
+        The labels y, as for `cross_entropy`.
+    members : int
+        How many of the first axes of `logits` are those of members, 0 by default.
+
+    Returns
+    -------
+    array of shape (), or of the first `members` axes
+        The mean, or that of each member, in the dtype of the logits.
+
+    Raises
+    ------
+    InputError
+        As `cross_entropy` does.
+
+    References
+    ----------
+    Ilersich and Nair (2024), Deep learning with Gaussian continuation, figure 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> round(float(losses.cross_entropy_of_softmax(np.array([[100.0, 0.0]]), np.array([0]))), 4)  # log(1 + 1/e)
+    0.3133
     """
     _check_labels(logits, labels, members)
     return _cross_entropy(logits, labels, of_softmax=True, members=members)
@@ -105,9 +243,33 @@ _cross_entropy = fused(_definition, _kernel.body)
 
 
 def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:
-    """Return the share of rows whose largest logit is that of the label, a 0-dimensional constant on the device.
+    """Return the fraction of rows whose largest logit is that of the label. It is a constant for derivatives.
 
-    It has the dtype of `logits`; equal logits count for the first. Arguments and errors are those of `cross_entropy`.
+    Parameters
+    ----------
+    logits : array of shape (..., classes)
+        The logits, in float32 or float64. Among equal ones the first counts as the largest.
+    labels : array of shape (...)
+        The labels, as for `cross_entropy`.
+    members : int
+        How many of the first axes of `logits` are those of members, 0 by default.
+
+    Returns
+    -------
+    array of shape (), or of the first `members` axes
+        The fraction, or that of each member, in the dtype and on the device of the logits.
+
+    Raises
+    ------
+    InputError
+        As `cross_entropy` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> float(losses.accuracy(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0])))
+    0.5
     """
     _check_labels(logits, labels, members)
     logits = strip(logits)
@@ -118,10 +280,34 @@ def accuracy(logits: Array, labels: Array, members: int = 0) -> Array:
 
 
 def confusion(logits: Array, labels: Array) -> Array:
-    """Return how many rows of class k are named j, c_kj, (classes, classes), a constant on the device.
+    """Return the confusion matrix: c_kj is the number of rows of class k whose largest logit is that of class j.
 
-    It has the dtype of `logits`, (rows, classes), and `labels` is (rows,); equal logits count for the first, and a
-    label that is no class counts nowhere. Errors are those of `cross_entropy`.
+    It is a constant for derivatives.
+
+    Parameters
+    ----------
+    logits : array of shape (rows, classes)
+        The logits, in float32 or float64. Among equal ones the first counts as the largest.
+    labels : array of shape (rows,)
+        The labels, integers in [0, classes) of any dtype. A label that is no class counts nowhere.
+
+    Returns
+    -------
+    array of shape (classes, classes)
+        The counts, in the dtype and on the device of the logits.
+
+    Raises
+    ------
+    InputError
+        As `cross_entropy` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import losses
+    >>> losses.confusion(np.array([[2.0, 1.0], [0.0, 3.0]]), np.array([0, 0]))
+    array([[1., 1.],
+           [0., 0.]])
     """
     _check_labels(logits, labels, 0)
     logits = strip(logits)

@@ -49,6 +49,11 @@ def num_parameters(sizes: Sequence[int]) -> int:
     sizes : sequence of int
         The widths (n₀, n₁, …, n_L) of the layers, the input first.
 
+    Returns
+    -------
+    int
+        m.
+
     Raises
     ------
     InputError
@@ -171,6 +176,13 @@ def unpack(
     ------
     InputError
         If θ does not have the length that `sizes` needs, or `mcgc.arrays.as_floats` refuses it.
+
+    Examples
+    --------
+    >>> from mcgc import Key, nets
+    >>> sizes = (2, 8, 1)
+    >>> [(w.shape, b.shape) for w, b in nets.unpack(nets.init(Key(0), sizes), sizes)]
+    [((2, 8), (8,)), ((8, 1), (1,))]
     """
     m, theta = num_parameters(sizes), as_floats(theta, "theta")
     if theta.shape[-1:] != (m,):

@@ -37,7 +37,27 @@ Keys = Key | tuple[Key, ...]  # one stream, or one for each member
 def philox(counter: Sequence[Any], key: Sequence[Any]) -> tuple:
     """Return the four output words of Philox4x32-10 for four counter words and two key words.
 
-    The words are Python integers, or uint64 arrays, below 2³² (Salmon et al. 2011, section 3.3).
+    Parameters
+    ----------
+    counter : sequence of four words
+        The counter, low word first. Words are Python integers or arrays of uint64, below 2³².
+    key : sequence of two words
+        The key, low word first.
+
+    Returns
+    -------
+    tuple of four words
+        The output. Words are arrays where the counter or the key has arrays.
+
+    References
+    ----------
+    Salmon et al. 2011, section 3.3.
+
+    Examples
+    --------
+    >>> from mcgc.random import philox
+    >>> [hex(word) for word in philox((0, 0, 0, 0), (0, 0))]
+    ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
     (c0, c1, c2, c3), (k0, k1) = counter, key
     (m0, m1), (w0, w1), mask = MULTIPLIERS, WEYL, MASK
@@ -49,7 +69,29 @@ def philox(counter: Sequence[Any], key: Sequence[Any]) -> tuple:
 
 
 def words(key: Key) -> tuple[int, int]:
-    """Return the two key words of Philox, low word first. Raises `InputError` if the key is not in [0, 2⁶⁴)."""
+    """Return the two key words of Philox.
+
+    Parameters
+    ----------
+    key : Key
+        The key.
+
+    Returns
+    -------
+    tuple of two ints
+        The words, below 2³², low word first.
+
+    Raises
+    ------
+    InputError
+        If `key` is no `Key`, or its bits are not in [0, 2⁶⁴).
+
+    Examples
+    --------
+    >>> from mcgc.random import Key, words
+    >>> words(Key(2**32 + 7))
+    (7, 1)
+    """
     if not isinstance(key, Key):
         raise _no_key(key)
     bits = whole(key.bits, "a seed", 0, bits=64)
@@ -61,9 +103,30 @@ def _no_key(key: Any) -> InputError:
 
 
 def fold_in(key: Any, data: int) -> Any:
-    """Return the key for `data`, an integer in [0, 2⁶⁴), under `key`: one stream for each number.
+    """Return the key that belongs to a number under `key`: one stream for each number.
 
-    Of a tuple of keys it is the tuple of theirs. Raises `InputError` if `data` or the key is not in this range.
+    Parameters
+    ----------
+    key : Key or tuple of Keys
+        The key, or one for each member.
+    data : int
+        The number, in [0, 2⁶⁴).
+
+    Returns
+    -------
+    Key or tuple of Keys
+        The key, or that of each member.
+
+    Raises
+    ------
+    InputError
+        If `data` or the key is not in this range.
+
+    Examples
+    --------
+    >>> from mcgc import Key, fold_in
+    >>> fold_in(Key(0), 1) == fold_in(Key(0), 1), fold_in(Key(0), 1) == fold_in(Key(0), 2)
+    (True, False)
     """
     if not isinstance(key, Key):
         _members(key)
@@ -72,7 +135,32 @@ def fold_in(key: Any, data: int) -> Any:
 
 
 def split(key: Key, num: int = 2) -> tuple[Key, ...]:
-    """Return `num` keys made from `key`, independent of it, of each other, and of those that `fold_in` makes."""
+    """Return keys made from `key`, independent of it, of each other, and of those that `fold_in` makes.
+
+    Parameters
+    ----------
+    key : Key
+        The key.
+    num : int
+        How many keys to make, 2 by default.
+
+    Returns
+    -------
+    tuple of Keys
+        The keys. A larger `num` begins with the same ones.
+
+    Raises
+    ------
+    InputError
+        If `key` is no key, or `num` is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> from mcgc import Key, split
+    >>> first, second = split(Key(0))
+    >>> split(Key(0), 3)[:2] == (first, second)
+    True
+    """
     return tuple(_derived(key, i, SPLIT) for i in range(whole(num, "the number of keys", 0)))
 
 
@@ -82,10 +170,34 @@ def _derived(key: Key, data: int, domain: int) -> Key:
 
 
 def bits(key: Keys, n: int, device: Device = HOST) -> Array:
-    """Return the first `n` words of the stream of `key`, uint32, shape (n,), or of each key of a tuple, (members, n).
+    """Return the first words of the stream of `key`.
 
-    Word i lies in tile i div 256 at place r = i mod 256; it is output r div 64 of Philox block
-    64 · tile + r mod 64.
+    Word i lies in tile ⌊i / 256⌋ at position r = i mod 256. It is output ⌊r / 64⌋ of Philox block 64 · tile + r mod 64.
+
+    Parameters
+    ----------
+    key : Key or tuple of Keys
+        The key, or one for each member.
+    n : int
+        The number of words.
+    device : Device
+        Where to compute. The host by default.
+
+    Returns
+    -------
+    array of shape (n,) or (members, n)
+        The words, uint32.
+
+    Raises
+    ------
+    InputError
+        If `key` is no key, or `n` is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> from mcgc.random import Key, bits
+    >>> bits(Key(0), 3).dtype, bits((Key(0), Key(1)), 3).shape
+    (dtype('uint32'), (2, 3))
     """
     xp, n = device.namespace, whole(n, "the number of words", 0)
     tiles = -(-n // TILE)
@@ -109,16 +221,44 @@ def _members(key: Keys) -> tuple[int, ...]:
 
 
 def normal(key: Keys, shape: int | Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
-    """Return standard normal numbers, element i of the flat array made from the stream's words alone, by i.
+    """Return standard normal numbers. Element i of the flat array depends on the key and i alone.
 
-    For a tuple of keys the shape is that of each member's numbers, and the result has the members in front of it.
+    Parameters
+    ----------
+    key : Key or tuple of Keys
+        The key, or one for each member.
+    shape : int or sequence of int
+        The shape of the numbers of one key.
+    dtype : {"float32", "float64"}
+        The dtype, "float32" by default. Both come from the same words, so they agree to rounding.
+    device : Device
+        Where to compute. The host by default.
 
-    Box and Muller 1958: outputs 0 and 1 of a block, and 2 and 3, are pairs (b, c). The radius is √(−2 log u) with
-    u = (b + ½) 2⁻³². The angle is c in units of 2π 2⁻³², taken as a quadrant and a signed remainder of at most π/4,
-    so that nothing is lost where sine or cosine is small. All of it is computed in `dtype`, "float32" or "float64";
-    both come from the same words, so they agree to rounding.
+    Returns
+    -------
+    array of shape `shape` or (members, *shape)
+        The numbers.
 
-    Raises `InputError` if `dtype` is neither.
+    Raises
+    ------
+    InputError
+        If `dtype` is neither, `key` is no key, or a length is not an integer of at least 0.
+
+    Notes
+    -----
+    Outputs 0 and 1 of a block, and 2 and 3, are pairs (b, c). A pair gives the two numbers r cos α and r sin α. The
+    radius r is √(−2 log u) with u = (b + ½) 2⁻³². The angle α is c in units of 2π 2⁻³². It is taken as a quadrant and a
+    signed remainder of at most π/4, so that nothing is lost where sine or cosine is small. All is computed in `dtype`.
+
+    References
+    ----------
+    Box and Muller 1958.
+
+    Examples
+    --------
+    >>> from mcgc.random import Key, normal
+    >>> normal(Key(0), (2, 3)).shape, normal((Key(0), Key(1)), 3, "float64").shape
+    ((2, 3), (2, 3))
     """
     xp, shape = device.namespace, _lengths(shape)
     dtype = _float(dtype, device)
@@ -141,9 +281,35 @@ def normal(key: Keys, shape: int | Sequence[int], dtype: Any = "float32", device
 
 
 def uniform(key: Key, shape: int | Sequence[int], dtype: Any = "float32", device: Device = HOST) -> Array:
-    """Return numbers uniform in [0, 1): multiples of 2⁻²⁴ for "float32", of 2⁻⁵³ for "float64".
+    """Return numbers that are uniform in [0, 1): multiples of 2⁻²⁴ for "float32", of 2⁻⁵³ for "float64".
 
-    Raises `InputError` if `dtype` is neither.
+    Parameters
+    ----------
+    key : Key
+        The key.
+    shape : int or sequence of int
+        The shape.
+    dtype : {"float32", "float64"}
+        The dtype, "float32" by default.
+    device : Device
+        Where to compute. The host by default.
+
+    Returns
+    -------
+    array of shape `shape`
+        The numbers.
+
+    Raises
+    ------
+    InputError
+        If `dtype` is neither, `key` is no key, or a length is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> from mcgc.random import Key, uniform
+    >>> numbers = uniform(Key(0), 1000)
+    >>> bool((numbers >= 0).all() and (numbers < 1).all()), numbers.dtype
+    (True, dtype('float32'))
     """
     xp, shape = device.namespace, _lengths(shape)
     dtype = _float(dtype, device)
@@ -157,11 +323,34 @@ def uniform(key: Key, shape: int | Sequence[int], dtype: Any = "float32", device
 
 
 def permutation(key: Keys, n: int, device: Device = HOST) -> Array:
-    """Return a random order of 0 … n − 1, int64, shape (n,): the order that sorts n random words of 64 bits.
+    """Return a random order of 0 … n − 1: the order that sorts n random words of 64 bits.
 
-    For a tuple of keys there is one of each, shape (members, n).
+    Parameters
+    ----------
+    key : Key or tuple of Keys
+        The key, or one for each member.
+    n : int
+        The number of elements.
+    device : Device
+        Where to compute. The host by default.
+
+    Returns
+    -------
+    array of shape (n,) or (members, n)
+        The order, int64.
+
+    Raises
+    ------
+    InputError
+        If `key` is no key, or `n` is not an integer of at least 0.
+
+    Examples
+    --------
+    >>> from mcgc.random import Key, permutation
+    >>> sorted(permutation(Key(0), 5).tolist())
+    [0, 1, 2, 3, 4]
     """
-    xp, n = device.namespace, whole(n, "the number of places", 0)
+    xp, n = device.namespace, whole(n, "the number of elements", 0)
     pairs = xp.astype(bits(key, 2 * n, device), xp.uint64)
     return xp.astype(xp.argsort(pairs[..., :n] << 32 | pairs[..., n:], stable=True), xp.int64)
 

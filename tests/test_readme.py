@@ -36,6 +36,7 @@ def test_the_first_script_prints_a_value_a_gradient_and_a_hessian_product(capsys
     basis = step * np.eye(3)
     slopes = [(energy(x + e) - energy(x - e)) / (2 * step) for e in basis]
     assert names["gradient"] == pytest.approx(slopes, rel=1e-8)
+    assert names["compiled"] == pytest.approx(names["gradient"], rel=1e-12)
     ahead, behind = (names["value_and_grad"](energy)(x + s * step * names["gradient"])[1] for s in (1, -1))
     assert names["curvature"] == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
 

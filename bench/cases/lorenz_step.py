@@ -215,8 +215,8 @@ def by_torchdiffeq(epochs: int = EPOCHS) -> Side:
         loss, gradients = evaluate(torch._foreach_add(theta, torch._foreach_mul(eps, torch.exp(log_lam / 2))))
         for x, gradient in zip(theta, gradients, strict=True):
             x.grad = gradient
-        pull = settings.beta * m * torch.exp(log_lam - settings.log_lam0)
-        log_lam.grad = (torch.dot(noise, noise) - m) / 2 * loss + pull
+        penalty = settings.beta * m * torch.exp(log_lam - settings.log_lam0)
+        log_lam.grad = (torch.dot(noise, noise) - m) / 2 * loss + penalty
         optimizer.step()
         optimizer_lam.step()
 

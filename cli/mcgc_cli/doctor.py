@@ -19,8 +19,8 @@ from mcgc_cli.summary import as_json
 def doctor(gpu: bool, json: bool) -> None:
     """Describe the installation, and compare every compiled kernel with its definition.
 
-    The exit status is 1 if a kernel does not compile or gives wrong numbers. It is also 1 with --gpu if there is no
-    usable GPU. The last line is the verdict.
+    A function of mcgc.jit is among the kernels. The exit status is 1 if one does not compile or gives wrong numbers. It
+    is also 1 with --gpu if there is no usable GPU. The last line is the verdict.
     """
     # imported here, so that help is fast
     from mcgc.checks.device import compare_device

@@ -1,4 +1,4 @@
-"""A study of two ensembles: train or resume both arms, and report their results."""
+"""A study of two ensembles: train or resume both groups, and report their results."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def settings_of_arms(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
-    """Return the settings of each arm, changed by the given options. Raises `InputError` for one out of range."""
+def settings_of_groups(study: Ensembles, given: Mapping[str, Any]) -> dict[str, Settings]:
+    """Return the settings of each group, changed by the given options. Raises `InputError` for one out of range."""
     problem = problems.get(study.problem)
-    return {arm: settings_of(problem, given, recipe=recipe) for arm, recipe in study.settings().items()}
+    return {group: settings_of(problem, given, recipe=recipe) for group, recipe in study.settings().items()}
 
 
 def reproduce(
     study: Ensembles,
-    arms: Mapping[str, Settings],
+    settings: Mapping[str, Settings],
     directory: str,
     dataset: str | None,
     *,
@@ -41,40 +41,40 @@ def reproduce(
     message: Callable[[str], None],
     command: str,
 ) -> tuple[dict[str, Any], "Figure"]:
-    """Train both arms in `directory` to their last epoch, and return the results and the figure.
+    """Train both groups in `directory` to their last epoch, and return the results and the figure.
 
     `command` continues the study if it stops.
     """
-    epochs = arms["with"].epochs
-    device, sentence = device_of(device_name, workers, problems.get(study.problem), arms["with"].members)
+    epochs = settings["with"].epochs
+    device, sentence = device_of(device_name, workers, problems.get(study.problem), settings["with"].members)
     data = cache(lambda: load(study.problem, dataset))
     with ExitStack() as stack:
-        # both are opened before one is trained, so that an arm that cannot be resumed is reported first
+        # both are opened before one is trained, so that a group that cannot be resumed is reported first
         runs = {
-            arm: stack.enter_context(_run(_path(directory, arm), partial(_bind, settings, data, device), message))
-            for arm, settings in arms.items()
+            group: stack.enter_context(_run(_path(directory, group), partial(_bind, own, data, device), message))
+            for group, own in settings.items()
         }
         message(sentence)
-        show = stack.enter_context(progress(len(arms) * epochs, quiet))
-        for before, (arm, run) in enumerate(runs.items()):
+        show = stack.enter_context(progress(len(settings) * epochs, quiet))
+        for before, (group, run) in enumerate(runs.items()):
             if run.finished:
                 message(f"{run.path} is finished and not trained again")
                 continue
-            nothing = f"nothing was saved of this arm: start it again with {command}"
-            finish(run, workers, _shown(show, arm, before * epochs), message, lambda path: command, nothing)
-        return _results(study, arms["with"], runs, device), _figure(study, runs)
+            nothing = f"nothing was saved of this group: start it again with {command}"
+            finish(run, workers, _shown(show, group, before * epochs), message, lambda path: command, nothing)
+        return _results(study, settings["with"], runs, device), _figure(study, runs)
 
 
 def _bind(settings: Settings, data: Callable[[], Any], device: Device) -> train.Task:
     return train.bind(settings, data(), device)
 
 
-def _path(directory: str, arm: str) -> str:
-    return os.path.join(directory, f"{arm}.h5")
+def _path(directory: str, group: str) -> str:
+    return os.path.join(directory, f"{group}.h5")
 
 
 def _run(path: str, task: Callable[[], train.Task], message: Callable[[str], None]) -> train.Run:
-    """Return the run of an arm: resumed if there is a file at `path`, or else new."""
+    """Return the run of a group: resumed if there is a file at `path`, or else new."""
     if not os.path.lexists(path):
         return train.Run.create(path, task, message=message)
     try:
@@ -84,35 +84,35 @@ def _run(path: str, task: Callable[[], train.Task], message: Callable[[str], Non
         raise train.ChangedRunError(error.path, error.changes, remedy) from None
 
 
-def _shown(show: Show, arm: str, before: int) -> Callable[[Any], None]:
-    return lambda record: show(record, before + record.epoch, f"{arm} continuation, ")
+def _shown(show: Show, group: str, before: int) -> Callable[[Any], None]:
+    return lambda record: show(record, before + record.epoch, f"{group} continuation, ")
 
 
 def _columns(runs: Mapping[str, train.Run]) -> dict[str, Any]:
-    return {arm: run_file.columns(run.records) for arm, run in runs.items()}
+    return {group: run_file.columns(run.records) for group, run in runs.items()}
 
 
 def _results(study: Ensembles, settings: Settings, runs: Mapping[str, train.Run], device: Device) -> dict[str, Any]:
-    arms = {
-        arm: {"file": f"{arm}.h5", "versions": runs[arm].header.versions, **summary(epochs)}
-        for arm, epochs in _columns(runs).items()
+    groups = {
+        group: {"file": f"{group}.h5", "versions": runs[group].header.versions, **summary(epochs)}
+        for group, epochs in _columns(runs).items()
     }
     return {
         "study": study.name,
         "problem": study.problem,
-        "seconds": sum(arm["seconds"] for arm in arms.values()),
+        "seconds": sum(group["seconds"] for group in groups.values()),
         "device": device.name,
         "dataset": runs["with"].header.dataset,
         "changed": {
             field: {"study": old, "here": new} for field, (old, new) in study.changes("with", settings).items()
         },
         "paper": study.stated,
-        "arms": arms,
+        "arms": groups,
     }
 
 
 def _figure(study: Ensembles, runs: Mapping[str, train.Run]) -> "Figure":
-    labelled = {f"{arm} continuation": epochs for arm, epochs in _columns(runs).items()}
+    labelled = {f"{group} continuation": epochs for group, epochs in _columns(runs).items()}
     classifier = problems.get(study.problem).accuracy is not None
     return pictures.ensembles(labelled, study.shown, "cross-entropy" if classifier else "MSE", log=not classifier)
 
@@ -120,14 +120,14 @@ def _figure(study: Ensembles, runs: Mapping[str, train.Run]) -> "Figure":
 def as_text(results: dict[str, Any]) -> str:
     """Return the results of a study as a table, with the numbers of the paper beside the final means."""
     rows = []
-    for arm, found in results["arms"].items():
+    for group, found in results["arms"].items():
         for row in spread_rows(found):
             quantity = row[0].replace(" ", "_")
-            stated = results["paper"].get(quantity, {}).get(arm) if row[1] == "final" else None
+            stated = results["paper"].get(quantity, {}).get(group) if row[1] == "final" else None
             stated = stated if isinstance(stated, tuple) else (stated,)
-            rows.append([arm, *row, "" if None in stated else " to ".join(number(quantity, x) for x in stated)])
+            rows.append([group, *row, "" if None in stated else " to ".join(number(quantity, x) for x in stated)])
     changed = [f"{field} {change['here']} instead of {change['study']}" for field, change in results["changed"].items()]
     head = f"{results['study']}: {results['problem']}, {results['seconds']:.1f} s" + "".join(
         f", {it}" for it in changed
     )
-    return f"{head}\n{as_table(['arm', 'quantity', 'when', *SPREAD, 'paper, mean'], rows, names=3)}"
+    return f"{head}\n{as_table(['group', 'quantity', 'when', *SPREAD, 'paper, mean'], rows, names=3)}"

@@ -63,14 +63,14 @@ def _tested_rows(numbers: dict[str, Any]) -> Rows:
     return [
         [
             name,
-            arm,
-            f"{it['reached'][arm]} of {len(ends)}",
+            group,
+            f"{it['reached'][group]} of {len(ends)}",
             f"{max(end['distance'] for end in ends):.3g}",
             f"{max(end['f'] for end in ends):.6g}",
             f"{it['minimum']:.6g}",
         ]
         for name, it in numbers.items()
-        for arm, ends in it["paths"].items()
+        for group, ends in it["paths"].items()
     ]
 
 

@@ -24,7 +24,7 @@ RESULTS = "results.json"
 @click.option("--data", metavar="FILE", type=FILE, help="HDF5 file of the data, as --dataset of mcgc fit.")
 @click.option("--epochs", type=int, help="Passes over the training set.  [default: those of the paper]")
 @click.option(
-    "--members", type=int, help="Models in each arm, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
+    "--members", type=int, help="Models in each group, or seeds of test-functions.  [default: 10 for figure-5, else 5]"
 )
 @chosen_options("seed", "estimator", "on_divergence", "rtol", "atol")
 @workers_option
@@ -71,15 +71,15 @@ def reproduce(
         text = figures.as_text
         own = None if ctx.get_parameter_source("workers") is ParameterSource.DEFAULT else workers
         members = figures.count(name, {**given, "data": data, "device": device, "workers": own})
-        _prepare(directory, resume, name, [f"{arm}.h5" for arm in ensembles.GROUPS])
+        _prepare(directory, resume, name, [f"{group}.h5" for group in ensembles.GROUPS])
         results, figure = figures.reproduce(name, members)
     else:
         text, study = trained.as_text, ensembles.get(name)
-        arms = trained.settings_of_arms(study, given)
+        settings = trained.settings_of_groups(study, given)
         _prepare(directory, resume, name)
         results, figure = trained.reproduce(
             study,
-            arms,
+            settings,
             directory,
             data,
             device_name=device,

@@ -118,7 +118,24 @@ def _load_own(problem: "Problem", path: str | os.PathLike | None) -> Any:
 
 
 def cached(problem: str) -> Path:
-    """Return the path of the dataset of `problem` in the user's cache directory. The file need not exist."""
+    """Return the path of the dataset of a problem in the user's cache directory.
+
+    Parameters
+    ----------
+    problem
+        Name of the problem.
+
+    Returns
+    -------
+    Path
+        The path. The file need not exist.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import cached
+    >>> cached("lorenz").name
+    'lorenz.h5'
+    """
     return Path(platformdirs.user_cache_dir("mcgc", appauthor=False), "datasets", f"{problem}.h5")
 
 
@@ -182,8 +199,29 @@ def import_published(problem: str, source: str | os.PathLike, path: str | os.Pat
 def problem_of(path: str | os.PathLike) -> str:
     """Return the name of the problem of a dataset file.
 
-    The name is an attribute of the file. Without it, a file with a group `train` is for mnist. Raises `DatasetError` if
-    the file cannot be read, or does not name a known problem.
+    The name is an attribute of the file. Without it, a file with a group `train` is for mnist.
+
+    Parameters
+    ----------
+    path
+        Dataset file.
+
+    Returns
+    -------
+    str
+        The name.
+
+    Raises
+    ------
+    DatasetError
+        If the file cannot be read, or does not name a known problem.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import make, problem_of
+    >>> data = make("lotka-volterra", "mine.h5")
+    >>> problem_of("mine.h5")
+    'lotka-volterra'
     """
 
     def contents(file: h5py.File, name: str) -> str:

@@ -4,10 +4,11 @@ from mcgc._jit._field import FieldPrograms, field_programs
 from mcgc._jit._jitted import Jitted, jit
 from mcgc._jit._program import Program
 from mcgc._jit._rows import loops
-from mcgc._jit._target import TARGETS, Target
+from mcgc._jit._target import CPU, TARGETS, Target
 from mcgc._jit._trace import Argument, argument
 
 __all__ = [
+    "CPU",
     "TARGETS",
     "Argument",
     "FieldPrograms",

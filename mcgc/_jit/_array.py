@@ -11,6 +11,8 @@ import numpy as np
 
 from mcgc._jit._graph import BOOL, DTYPES, INT, Node, graph
 from mcgc.autodiff.engine import Traced
+from mcgc.autodiff.numpy_functions import FUNCTIONS
+from mcgc.autodiff.numpy_protocol import UFUNCS, call
 from mcgc.errors import TraceError
 
 _WAYS = "choose by mcgc.ops.where, or declare the argument in static_argnums if it decides what is computed"
@@ -46,7 +48,8 @@ class Symbolic:
         return Symbolic(as_nodes(self.nodes[_concrete(key)]), self.dtype)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        self.nodes[_concrete(key)] = symbolic(value, self.dtype).nodes
+        nodes = symbolic(value, self.dtype).nodes
+        self.nodes[_concrete(key)] = nodes if nodes.ndim else nodes[()]
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return self.namespace
@@ -54,7 +57,7 @@ class Symbolic:
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **options: Any) -> Any:
         if any(type(x) is Traced for x in args):
             return NotImplemented
-        function = getattr(self.namespace, _UFUNCS.get(ufunc.__name__, ufunc.__name__), None)
+        function = self._of_numpy(ufunc.__name__) or UFUNCS.get(ufunc.__name__)
         if function is None or method != "__call__" or options:
             raise TraceError(f"mcgc.jit does not know numpy.{ufunc.__name__} in this form: write it with mcgc.ops")
         return function(*args)
@@ -62,14 +65,33 @@ class Symbolic:
     def __array_function__(self, function: Any, types: Any, args: tuple, options: dict) -> Any:
         if Traced in types:
             return NotImplemented
-        own = getattr(self.namespace, _UFUNCS.get(function.__name__, function.__name__), None)
-        if own is None:
-            raise TraceError(f"mcgc.jit does not know numpy.{function.__name__}: write it with mcgc.ops")
-        return own(*args, **options)
+        name = f"{function.__module__}.{function.__name__}".removeprefix("numpy.")
+        if name in ("ndim", "shape", "size") and not (args[1:] or options):
+            return getattr(args[0], name)
+        own = self._of_numpy(name)
+        if own is not None:  # the functions below come back to this, if a NumPy array is before the symbolic one
+            return own(*args, **options)
+        if name not in FUNCTIONS:
+            raise TraceError(f"mcgc.jit does not know numpy.{name}: write it with mcgc.ops")
+        return call(name, FUNCTIONS[name], args, options)
+
+    def _of_numpy(self, name: str) -> Any:
+        """Return the function of the namespace for the one of this name in NumPy, or None."""
+        of_linalg = name.startswith("linalg.")
+        namespace, name = (self.namespace.linalg, name[7:]) if of_linalg else (self.namespace, name)
+        return getattr(namespace, _RENAMED.get(name, name), None)
 
     def to_device(self, device: Any, /) -> Any:
         """Refuse to become numbers."""
         raise TraceError(f"the numbers of a traced array are not known while mcgc.jit traces: {_WAYS}")
+
+    def reshape(self, *shape: Any) -> "Symbolic":
+        """Return the array in another shape, given as numbers or as a tuple."""
+        return self.namespace.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def copy(self) -> "Symbolic":
+        """Return a copy."""
+        return Symbolic(self.nodes.copy(), self.dtype)
 
     def astype(self, dtype: Any, copy: bool = True) -> "Symbolic":
         """Return the array in another dtype."""
@@ -83,7 +105,7 @@ def _refuse(what: str) -> Callable:
     return refusal
 
 
-_UFUNCS = {  # names of NumPy that are not the standard's
+_RENAMED = {  # names of NumPy that are not the standard's
     "true_divide": "divide",
     "power": "pow",
     "absolute": "abs",
@@ -94,7 +116,12 @@ _UFUNCS = {  # names of NumPy that are not the standard's
     "bitwise_and": "logical_and",
     "bitwise_or": "logical_or",
     "transpose": "permute_dims",
+    "concatenate": "concat",
 }
+_METHODS = (  # of NumPy's arrays, for those that are not traced: of integers and truth values
+    "all any argmax argmin argsort clip cumsum diagonal dot max mean min prod ravel repeat round searchsorted squeeze "
+    "sum swapaxes take trace"
+)
 _OPERATORS = {
     "add": "add",
     "sub": "subtract",
@@ -128,6 +155,12 @@ def install(namespace: Any) -> None:
             setattr(Symbolic, f"__r{symbol}__", lambda self, other, f=function: f(other, self))
     for symbol, name in (("neg", "negative"), ("pos", "positive"), ("abs", "abs"), ("invert", "logical_not")):
         setattr(Symbolic, f"__{symbol}__", _unary(getattr(namespace, name)))
+    for name in _METHODS.split():
+        setattr(Symbolic, name, _method(name, FUNCTIONS.get(name) or getattr(namespace, name)))
+
+
+def _method(name: str, function: Callable) -> Callable:
+    return lambda self, *args, **options: call(name, function, (self, *args), options)
 
 
 def _binary(function: Callable) -> Callable:

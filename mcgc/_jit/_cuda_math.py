@@ -27,4 +27,4 @@ def _of_device(name: str) -> Callable:
     return function
 
 
-ceil, floor, log2, rint, trunc = map(_of_device, ("ceil", "floor", "log2", "rint", "trunc"))
+cbrt, ceil, floor, log2, rint, trunc = map(_of_device, ("cbrt", "ceil", "floor", "log2", "rint", "trunc"))

@@ -16,6 +16,8 @@ from mcgc.errors import TraceError
 
 MOST = 20_000  # operations of a program: Numba takes about a millisecond for each
 
+OUTLIVED = "an array of mcgc.jit has outlived the call that traced it: return it from the function, do not store it"
+
 Number = Any  # a NumPy scalar
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
 INT, BOOL = np.dtype("int64"), np.dtype("bool")
@@ -25,11 +27,12 @@ DTYPES = (*FLOATS, INT, BOOL)
 class Node:
     """One operation on numbers. `value` is that of a constant, else None; `number` counts up as nodes are made."""
 
-    __slots__ = ("args", "dtype", "number", "op", "value")
+    __slots__ = ("args", "dtype", "number", "op", "program", "value")
     value: Any
 
-    def __init__(self, op: str, args: tuple, dtype: np.dtype, number: int, value: Number | None = None):
-        self.op, self.args, self.dtype, self.number, self.value = op, args, dtype, number, value
+    def __init__(self, program: object, op: str, args: tuple, dtype: np.dtype, number: int, value: Number | None):
+        self.program, self.op, self.args, self.dtype = program, op, args, dtype
+        self.number, self.value = number, value
 
     def __repr__(self) -> str:
         return f"Node({self.op}, {self.dtype}, {self.number})"
@@ -41,6 +44,7 @@ class Graph:
     def __init__(self) -> None:
         self.found: dict[tuple, Node] = {}
         self.operations = 0
+        self.name = object()  # of the program, by which it knows its nodes
 
     def constant(self, value: Any, dtype: np.dtype) -> Node:
         """Return the node of a number."""
@@ -53,6 +57,7 @@ class Graph:
 
     def apply(self, op: str, dtype: np.dtype, *args: Node) -> Node:
         """Return the node of an operation, or what it comes to."""
+        self.check(*args)
         if all(arg.value is not None for arg in args) and op in FOLD:
             with np.errstate(all="ignore"):
                 return self.constant(FOLD[op](*(arg.value for arg in args)), dtype)
@@ -75,6 +80,12 @@ class Graph:
                 return self.constant(x.value.astype(dtype), dtype)
         return self.apply("cast", dtype, x)
 
+    def check(self, *nodes: Node) -> None:
+        """Raise `TraceError` if a node is of another program."""
+        for node in nodes:
+            if node.program is not self.name:
+                raise TraceError(OUTLIVED)
+
     def _node(self, key: tuple, op: str, args: tuple, dtype: np.dtype, value: Number | None = None) -> Node:
         node = self.found.get(key)
         if node is None:
@@ -83,7 +94,7 @@ class Graph:
                     f"the program has more than {MOST} operations on numbers, one for each element: leave arrays of "
                     "this size to mcgc.ops without jit, or jit the function of a single row"
                 )
-            node = self.found[key] = Node(op, args, dtype, len(self.found), value)
+            node = self.found[key] = Node(self.name, op, args, dtype, len(self.found), value)
         return node
 
 
@@ -97,10 +108,13 @@ _current = _Current()
 def graph() -> Graph:
     """Return the program that this thread builds. Raises `TraceError` if there is none."""
     if _current.graph is None:
-        raise TraceError(
-            "an array of mcgc.jit has outlived the call that traced it: return it from the function, do not store it"
-        )
+        raise TraceError(OUTLIVED)
     return _current.graph
+
+
+def is_building() -> bool:
+    """Tell whether this thread builds a program."""
+    return _current.graph is not None
 
 
 class building:
@@ -249,6 +263,7 @@ FOLD: dict[str, Callable] = {
     "abs": np.abs,
     "sign": np.sign,
     "sqrt": np.sqrt,
+    "cbrt": np.cbrt,
     "exp": np.exp,
     "expm1": np.expm1,
     "log": np.log,

@@ -1,192 +1,266 @@
 """`jit`: a function of arrays, written with operations, as a compiled program for each signature."""
 
 from collections.abc import Callable, Sequence
-from functools import update_wrapper
-from itertools import pairwise
+from types import MethodType
 from typing import Any
 
 from mcgc._integers import whole
-from mcgc._jit._graph import FLOATS
-from mcgc._jit._rows import Compiled, compiled, target_of
-from mcgc._jit._target import CPU, Target
-from mcgc._jit._trace import OF, Argument, argument, trace
-from mcgc.arrays import namespace_of
-from mcgc.autodiff import ops
+from mcgc._jit import _rows
+from mcgc._jit._programs import Programs
+from mcgc._jit._trace import OF
+from mcgc.autodiff import higher, ops, transforms
 from mcgc.autodiff.engine import newest_level
 from mcgc.autodiff.extend import fused
-from mcgc.autodiff.pytree import LEAF, Structure, flatten, unflatten
+from mcgc.autodiff.pytree import Structure, flatten, unflatten
 from mcgc.errors import InputError, TraceError
 from mcgc.kernels import Body
 
+_BY_ENGINE: dict[str, Callable] = {
+    "value_and_grad": transforms.value_and_grad,
+    "grad": transforms.grad,
+    "jacobian": higher.jacobian,
+    "hvp": lambda function: lambda x, v: higher.hvp(function, x, v),
+}
 
-class Jitted:
-    """A function compiled by `mcgc.jit`, which is called like the function."""
 
-    def __init__(
-        self, function: Callable[..., Any], static: tuple[int, ...], rows: tuple[int, ...] | None, threads: int
-    ):
-        update_wrapper(self, function)
-        self.function, self._static, self._rows, self.threads = function, static, rows, threads
-        self._found: dict[tuple, Compiled] = {}
+class Jitted(Programs):
+    """A function compiled by `mcgc.jit`, which is called like the function.
+
+    The first call with arguments of new shapes and dtypes compiles. Arguments may be given by name. Results are new
+    arrays, which share no memory with the arguments. Where an argument is traced, or there is no compiler for the
+    arguments, the methods do what the functions of mcgc of the same names do.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> import numpy as np
+    >>> norm = mcgc.jit(lambda x: mcgc.ops.sum(x**2))
+    >>> print(norm(np.array([3.0, 4.0])), norm.grad(np.array([3.0, 4.0])))
+    25.0 [6. 8.]
+    """
 
     def __repr__(self) -> str:
         return f"<mcgc.jit of {getattr(self.function, '__name__', self.function)!r}>"
 
-    def __call__(self, *args: Any) -> Any:
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Return the method of `instance`, which is an argument that should be static."""
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
         """Return the value. It is recorded, with its compiled derivative, if an argument is traced."""
-        leaves, structure, static = self._leaves(args)
-        level = newest_level(leaves)
-        if level:
+        leaves, structure, static = self._leaves(args, named)
+        if newest_level(leaves):
             return self._recorded(leaves, structure, static)
-        if target_of(leaves) is None:
-            return self._by_rows(*args) if self._rows is not None else self.function(*args)
+        if self._eager(leaves):
+            return self._itself(static)(*unflatten(structure, leaves))
         return self._run("value", leaves, structure, static)
 
-    def vjp(self, *args: Any) -> tuple:
-        """Return the value and the pullback, as `mcgc.vjp` does."""
-        leaves, structure, static = self._leaves(args)
+    def vjp(self, *args: Any, **named: Any) -> tuple:
+        """Return the value and the pullback, as `mcgc.vjp` does.
+
+        Parameters
+        ----------
+        *args, **named : pytrees
+            The arguments of the function.
+
+        Returns
+        -------
+        y : pytree
+            The value.
+        pullback : callable
+            It takes a cotangent, which has the structure and shapes of y. It returns a tuple with the cotangent of each
+            argument, which has None where a leaf is not floating-point.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> value, pullback = mcgc.jit(lambda x, n: x * n).vjp(3.0, 2)
+        >>> print(value, *pullback(1.0))
+        6.0 2.0 None
+        """
+        leaves, structure, static = self._leaves(args, named)
+        if newest_level(leaves) or self._eager(leaves):
+            return self._vjp_by_engine(leaves, structure, static)
         out, out_structure = flatten(self._run("value", leaves, structure, static))
 
         def pullback(cotangent: Any) -> Any:
             given, given_structure = flatten(cotangent)
+            if newest_level(given):
+                return self._vjp_by_engine(leaves, structure, static)[1](cotangent)
             if given_structure != out_structure:
                 raise TraceError("the cotangent must have the structure of the function's output")
             return unflatten(structure, self._bars(leaves, structure, static, out, given))
 
         return unflatten(out_structure, list(out)), pullback
 
-    def value_and_grad(self, *args: Any) -> tuple:
-        """Return the value and the gradient with respect to the first argument, as `mcgc.value_and_grad` does."""
-        return self._run("value_and_grad", *self._leaves(args))
+    def value_and_grad(self, *args: Any, **named: Any) -> tuple:
+        """Return the value and the gradient with respect to the first argument, as `mcgc.value_and_grad` does.
 
-    def grad(self, *args: Any) -> Any:
-        """Return the gradient with respect to the first argument, as `mcgc.grad` does."""
-        return self._run("grad", *self._leaves(args))
+        Parameters
+        ----------
+        *args, **named : pytrees
+            The arguments of the function, which returns a float scalar.
 
-    def jacobian(self, *args: Any) -> Any:
-        """Return the Jacobian with respect to the first argument, as `mcgc.jacobian` does."""
-        return self._run("jacobian", *self._leaves(args))
+        Returns
+        -------
+        value : scalar
+            The value.
+        gradient : pytree
+            The gradient. It has the structure and shapes of the first argument.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> import numpy as np
+        >>> value, gradient = mcgc.jit(lambda x: mcgc.ops.sum(x**2)).value_and_grad(np.array([3.0, 4.0]))
+        >>> print(value, gradient)
+        25.0 [6. 8.]
+        """
+        return self._derivative("value_and_grad", args, named)
+
+    def grad(self, *args: Any, **named: Any) -> Any:
+        """Return the gradient with respect to the first argument, as `mcgc.grad` does.
+
+        Parameters
+        ----------
+        *args, **named : pytrees
+            The arguments of the function, which returns a float scalar.
+
+        Returns
+        -------
+        pytree
+            The gradient. It has the structure and shapes of the first argument.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> print(mcgc.jit(lambda x: x**3).grad(2.0))
+        12.0
+        """
+        return self._derivative("grad", args, named)
+
+    def jacobian(self, *args: Any, **named: Any) -> Any:
+        """Return the Jacobian with respect to the first argument, as `mcgc.jacobian` does.
+
+        Parameters
+        ----------
+        *args, **named : pytrees
+            The arguments of the function.
+
+        Returns
+        -------
+        pytree
+            ∂yᵢ/∂xⱼ. For arrays it has the shape of y followed by that of x.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> import numpy as np
+        >>> print(mcgc.jit(lambda x: x * x[::-1]).jacobian(np.array([2.0, 3.0])))
+        [[3. 2.]
+         [3. 2.]]
+        """
+        return self._derivative("jacobian", args, named)
 
     def hvp(self, x: Any, v: Any) -> Any:
-        """Return the Hessian-vector product ∇²f(x) v, as `mcgc.hvp` does."""
-        leaves, structure, static = self._leaves((x, v))
-        return self._run("hvp", leaves, structure, static)
+        """Return the Hessian-vector product ∇²f(x) v of a function of one argument, as `mcgc.hvp` does.
+
+        Parameters
+        ----------
+        x, v : pytrees
+            The argument and the vector, with equal structure, shapes and dtypes.
+
+        Returns
+        -------
+        pytree
+            The product. It has the structure and shapes of x.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> print(mcgc.jit(lambda x: x**3).hvp(2.0, 1.0))
+        12.0
+        """
+        return self._derivative("hvp", (x, v), {})
 
     def source(self, *args: Any, of: str = "value") -> str:
         """Return the source of the program for arguments like these.
 
-        `of` is "value", "vjp", "value_and_grad", "grad", "jacobian" or "hvp".
+        Parameters
+        ----------
+        *args : pytrees
+            The arguments of the function. Their shapes and dtypes count, and the values of static ones.
+        of : {"value", "vjp", "value_and_grad", "grad", "jacobian", "hvp"}
+            What the program computes.
+
+        Returns
+        -------
+        str
+            A function of Python, which Numba compiles.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> print(mcgc.jit(lambda x: mcgc.ops.sin(x) ** 2).source(2.0).rstrip())
+        def point(x0, at_x0, y0, at_y0):
+            v0 = x0[at_x0]
+            v1 = math.sin(v0)
+            v2 = v1 * v1
+            y0[at_y0] = v2
         """
         if of not in OF:
             raise InputError(f"the source is of {', '.join(OF)}, got {of!r}")
-        leaves, structure, static = self._leaves(args)
+        leaves, structure, static = self._leaves(args, {})
         if of == "vjp":
             return self._vjp_program(leaves, structure, static).source
-        return self._program(of, [argument(x) for x in leaves], structure, static, CPU).source
+        return self._program(of, leaves, structure, static).source
 
     def rows(self, argnums: int | Sequence[int] = 0, threads: int | None = None) -> "Jitted":
         """Return the function of many rows: the arguments `argnums` have a leading axis of rows, others are shared.
 
-        Each row is computed by itself, by `threads` threads. The result, and every derivative, has the axis of rows.
-        The pullback of `vjp` adds up what the rows give to an argument that they share.
+        Each row is computed by itself. The result, and every derivative, has the axis of rows. The pullback of `vjp`
+        adds up what the rows give to an argument that they share.
+
+        Parameters
+        ----------
+        argnums : int or sequence of int
+            The arguments with rows.
+        threads : int, optional
+            The number of threads that compute the rows, by default that of `mcgc.jit`.
+
+        Returns
+        -------
+        Jitted
+            The function of many rows.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> import numpy as np
+        >>> norm = mcgc.jit(lambda x: mcgc.ops.sum(x**2))
+        >>> print(norm.rows()(np.array([[3.0, 4.0], [1.0, 0.0]])))
+        [25.  1.]
         """
         which = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-        return Jitted(
+        made = Jitted(
             self.function, self._static, which, self.threads if threads is None else whole(threads, "threads")
         )
+        made._found = self._found
+        return made
 
-    # ---- arguments ----
+    # ---- derivatives ----
 
-    def _leaves(self, args: tuple) -> tuple[list, Structure, tuple]:
-        """Return the leaves of the arguments, their structure, and the static arguments."""
-        if not self._static:
-            leaves, structure = flatten(args)
-            return leaves, structure, ()
-        static = tuple(args[i] for i in self._static if i < len(args))
-        try:
-            hash(static)
-        except TypeError:
-            raise TraceError("a static argument of mcgc.jit must be hashable, such as a number or a tuple") from None
-        leaves, structure = flatten(tuple(None if i in self._static else arg for i, arg in enumerate(args)))
-        return leaves, structure, static
-
-    def _with_static(self, static: tuple) -> Callable[..., Any]:
-        if not static:
-            return self.function
-        given = dict(zip(self._static, static, strict=True))
-        return lambda *args: self.function(*(given.get(i, arg) for i, arg in enumerate(args)))
-
-    def _by_row(self, structure: Structure) -> tuple[bool, ...]:
-        """Tell of each leaf of the arguments whether it has rows."""
-        counts = [_count(child) for child in structure.children]
-        rows = self._rows or ()
-        if any(not 0 <= i < len(counts) for i in rows):
-            raise InputError(f"rows names argument {max(rows)}, but the call has {len(counts)}: number them from 0")
-        return tuple(i in rows for i, count in enumerate(counts) for _ in range(count))
-
-    # ---- programs ----
-
-    def _program(
-        self, of: str, arguments: Sequence[Argument], structure: Structure, static: tuple, target: Target
-    ) -> Compiled:
-        key = (of, tuple(arguments), structure, static, target)
-        found = self._found.get(key)
-        if found is None:
-            by_row = self._by_row(structure)
-            single = [x._replace(shape=x.shape[1:]) if row else x for x, row in zip(arguments, by_row, strict=True)]
-            function = OF[of](self._with_static(static))
-            found = self._found[key] = compiled(*trace(function, structure, single), by_row, target)
-        return found
-
-    def _run(self, of: str, leaves: Sequence[Any], structure: Structure, static: tuple) -> Any:
-        target = target_of(leaves) or CPU
-        program = self._program(of, [argument(x) for x in leaves], structure, static, target)
-        return unflatten(program.structure, self._loop(program, leaves))
-
-    def _vjp_program(self, leaves: Sequence[Any], structure: Structure, static: tuple) -> Compiled:
-        """Return the program of the pullback, whose arguments are (arguments, cotangents of the float results)."""
-        arguments, target = [argument(x) for x in leaves], target_of(leaves) or CPU
-        key = ("vjp", tuple(arguments), structure, static, target)
-        if key not in self._found:
-            by_row = self._by_row(structure)
-            single = [x._replace(shape=x.shape[1:]) if row else x for x, row in zip(arguments, by_row, strict=True)]
-            value = self._program("value", arguments, structure, static, target)
-            given = [Argument(*leaf) for leaf in value.program.outputs if leaf.dtype in FLOATS]
-            of_rows = (self._rows is not None,) * len(given)
-            joint = Structure(tuple, (), (structure, Structure(list, (), (LEAF,) * len(given))))
-            recorded = trace(OF["vjp"](self._with_static(static)), joint, [*single, *given])
-            self._found[key] = compiled(*recorded, (*by_row, *of_rows), target)
-        return self._found[key]
-
-    def _bars(
-        self, leaves: list, structure: Structure, static: tuple, out: Sequence[Any], given: Sequence[Any]
-    ) -> list:
-        """Return the cotangents of the leaves, None for one that is not floating-point."""
-        program = self._vjp_program(leaves, structure, static)
-        xp = namespace_of(*out)
-        cotangents = [
-            xp.zeros_like(y) if g is None else xp.asarray(g, dtype=y.dtype)
-            for g, y in zip(given, out, strict=True)
-            if y.dtype in FLOATS
-        ]
-        for g, y in zip(cotangents, (y for y in out if y.dtype in FLOATS), strict=True):
-            if g.shape != y.shape:
-                raise TraceError(f"the cotangent has shape {g.shape}, but the function's output has {y.shape}")
-        found = iter(self._loop(program, [*leaves, *cotangents]))
-        bars: list = []
-        for leaf, by_row in zip(leaves, program.by_row, strict=False):
-            if argument(leaf).dtype not in FLOATS:
-                bars.append(None)
-                continue
-            bar = next(found)
-            bars.append(namespace_of(bar).sum(bar, axis=0) if self._rows is not None and not by_row else bar)
-        return bars
+    def _derivative(self, of: str, args: tuple, named: dict) -> Any:
+        leaves, structure, static = self._leaves(args, named)
+        if not (newest_level(leaves) or self._eager(leaves)):
+            return self._run(of, leaves, structure, static)
+        args = tuple(self._filled(unflatten(structure, leaves), static))
+        transform = _BY_ENGINE[of]
+        return transform(self)(*args) if self._rows is None else self._by_rows(transform(self.function), args)
 
     def _recorded(self, leaves: list, structure: Structure, static: tuple) -> Any:
         """Return the value, recorded on the tape; its pullback is compiled, and higher orders trace the function."""
-        function, out_structure = self._with_static(static), None
-        if self._rows is not None:
-            function = self._by_rows
+        function, out_structure = self._itself(static), None
 
         def definition(*values: Any) -> tuple:
             nonlocal out_structure
@@ -203,56 +277,38 @@ class Jitted:
             return self._bars(values, structure, static, out, cotangents)
 
         body = Body(forward, pullback)
-        found = fused(definition, lambda *values: body if target_of(values) else None)(*leaves)
+        found = fused(definition, lambda *values: None if self._eager(values) else body)(*leaves)
         assert out_structure is not None
         return unflatten(out_structure, list(found))
 
-    def _by_rows(self, *args: Any) -> Any:
-        """Return the value of all rows, by the function itself, row after row."""
-        assert self._rows is not None
-        count = self._count([flatten(args[i])[0][0] for i in self._rows])
-        take = lambda x, r: unflatten(flatten(x)[1], [leaf[r, ...] for leaf in flatten(x)[0]])
-        found = [
-            flatten(self.function(*(take(x, r) if i in self._rows else x for i, x in enumerate(args))))
-            for r in range(count)
-        ]
-        columns = zip(*(leaves for leaves, _ in found), strict=True)
+    # ---- without a compiler ----
+
+    def _itself(self, static: tuple) -> Callable[..., Any]:
+        """Return the function that is compiled, with static arguments: of one row, or of many, one after another."""
+        one = self._with_static(static)
+        return one if self._rows is None else lambda *args: self._by_rows(one, args)
+
+    def _by_rows(self, function: Callable[..., Any], args: tuple) -> Any:
+        """Return what `function` gives of each row, stacked."""
+        leaves, structure = flatten(args)
+        by_row = self._by_row(structure)
+        number = _rows.count([x for x, row in zip(leaves, by_row, strict=True) if row])
+        of_row = lambda r: [x[r, ...] if row else x for x, row in zip(leaves, by_row, strict=True)]
+        found = [flatten(function(*unflatten(structure, of_row(r)))) for r in range(number)]
+        columns = zip(*(parts for parts, _ in found), strict=True)
         return unflatten(found[0][1], [ops.stack(column) for column in columns])
 
-    # ---- calls ----
+    def _vjp_by_engine(self, leaves: list, structure: Structure, static: tuple) -> tuple:
+        """Return the value and the pullback, with None for leaves that are not floating-point."""
+        floats = [i for i, leaf in enumerate(leaves) if type(leaf) is float or transforms.differentiable(leaf)]
+        of_leaves = lambda *values: self(*self._filled(unflatten(structure, list(values)), static))
+        out, pullback = transforms.vjp(*transforms.partial_function(of_leaves, floats, leaves, {}))
 
-    def _count(self, leaves: Sequence[Any]) -> int:
-        counts = {len(x) if getattr(x, "ndim", 0) else -1 for x in leaves}
-        if len(counts) != 1 or -1 in counts:
-            raise InputError("arguments with rows must be arrays with the same number of rows in front")
-        return counts.pop()
+        def bars(cotangent: Any) -> Any:
+            found = dict(zip(floats, pullback(cotangent), strict=True))
+            return unflatten(structure, [found.get(i) for i in range(len(leaves))])
 
-    def _loop(self, made: Compiled, leaves: Sequence[Any]) -> list:
-        """Return the results of the program, which have an axis of rows if the arguments have."""
-        program, by_row = made.program, made.by_row
-        xp = namespace_of(*leaves)
-        held = [xp.ascontiguousarray(x, leaf.dtype) for x, leaf in zip(leaves, program.inputs, strict=True)]
-        count = 1
-        if self._rows is not None:
-            count = self._count([x for x, row in zip(held, by_row, strict=True) if row])
-        head = () if self._rows is None else (count,)
-        out = [xp.empty((*head, *leaf.shape), dtype=leaf.dtype) for leaf in program.outputs]
-        flat = [x.reshape(-1) for x in (*held, *out)]
-        if self.threads > 1 and count > 1:
-            from concurrent.futures import ThreadPoolExecutor
-
-            ends = [count * i // self.threads for i in range(self.threads + 1)]
-            with ThreadPoolExecutor(self.threads) as pool:
-                for done in [pool.submit(made.loop, a, b, *flat) for a, b in pairwise(ends)]:
-                    done.result()
-        else:
-            made.loop(0, count, *flat)
-        return out
-
-
-def _count(structure: Structure) -> int:
-    """Return the number of leaves."""
-    return 1 if structure.kind is None else sum(map(_count, structure.children))
+        return out, bars
 
 
 def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (), threads: int = 1) -> Jitted:
@@ -310,5 +366,6 @@ def jit(function: Callable[..., Any], *, static_argnums: int | Sequence[int] = (
     """
     if not callable(function):
         raise InputError(f"jit takes a function, got {function!r}")
-    static = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
-    return Jitted(function, static, None, whole(threads, "threads"))
+    static = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+    numbers = tuple(sorted(whole(i, "a static argument's number", 0) for i in static))
+    return Jitted(function, numbers, threads=whole(threads, "threads"))

@@ -19,7 +19,7 @@ __all__ = ["e", "inf", "nan", "pi"]
 Axis = int | Sequence[int] | None
 
 
-def _common(args: Sequence[Any]) -> np.dtype:
+def common(args: Sequence[Any]) -> np.dtype:
     """Return the dtype of arithmetic with `args`; numbers of Python take that of the arrays, if it holds them."""
     return np.result_type(*(_WEAK[x.dtype] if _is_weak(x) else getattr(x, "dtype", x) for x in args))
 
@@ -41,7 +41,7 @@ def _operation(name: str, result: Callable[[np.dtype], np.dtype] | None = None, 
     """Make an elementwise function: `result` is its dtype from that of its operands, which `floats` makes float."""
 
     def function(*args: Any) -> Symbolic:
-        dtype = _common(args)
+        dtype = common(args)
         if floats and dtype not in FLOATS:
             dtype = FLOATS[1]
         out, apply = result(dtype) if result else dtype, graph().apply
@@ -60,10 +60,15 @@ def _number(dtype: np.dtype) -> np.dtype:
     return INT if dtype == BOOL else dtype
 
 
+def _no_truth(dtype: np.dtype) -> np.dtype:
+    if dtype == BOOL:
+        raise TypeError("truth values are not subtracted: choose by mcgc.ops.where, or compare with ^ and ~")
+    return dtype
+
+
 add, multiply = _operation("add"), _operation("multiply")
-subtract, negative = _operation("subtract"), _operation("negative")
+subtract, negative = _operation("subtract", _no_truth), _operation("negative", _no_truth)
 divide = _operation("divide", floats=True)
-power = pow = _operation("power", _number)
 remainder, floor_divide = _operation("remainder"), _operation("floor_divide")
 atan2, hypot = _operation("atan2", floats=True), _operation("hypot", floats=True)
 maximum, minimum = _operation("maximum"), _operation("minimum")
@@ -75,9 +80,28 @@ sqrt, exp, expm1 = (_operation(name, floats=True) for name in ("sqrt", "exp", "e
 log, log1p, log2, log10 = (_operation(name, floats=True) for name in ("log", "log1p", "log2", "log10"))
 sin, cos, tan = (_operation(name, floats=True) for name in ("sin", "cos", "tan"))
 asin, acos, atan = (_operation(name, floats=True) for name in ("asin", "acos", "atan"))
-erf = _operation("erf", floats=True)
+erf, cbrt = _operation("erf", floats=True), _operation("cbrt", floats=True)
 sinh, cosh, tanh = (_operation(name, floats=True) for name in ("sinh", "cosh", "tanh"))
 asinh, acosh, atanh = (_operation(name, floats=True) for name in ("asinh", "acosh", "atanh"))
+
+
+_power = _operation("power", _number)
+
+
+def pow(x: Any, y: Any) -> Symbolic:
+    if common((x, y)) not in FLOATS:
+        exponents = known(symbolic(y))
+        if exponents is None:
+            raise TraceError(
+                "mcgc.jit takes no integer to the power of an integer that is not known while it traces, since it may "
+                "be negative: make one a float, or declare the argument in static_argnums"
+            )
+        if (exponents < 0).any():
+            raise ValueError("integers have no negative powers: make them floats")
+    return _power(x, y)
+
+
+power = pow
 
 
 def _whole(name: str) -> Callable:
@@ -90,7 +114,13 @@ def _whole(name: str) -> Callable:
     return function
 
 
-floor, ceil, trunc, round = map(_whole, ("floor", "ceil", "trunc", "round"))
+floor, ceil, trunc, _nearest = map(_whole, ("floor", "ceil", "trunc", "round"))
+
+
+def round(x: Any, decimals: int = 0) -> Symbolic:
+    """Round as NumPy does, whose decimals are those of a multiple."""
+    scale = 10.0**decimals if decimals else 1
+    return divide(_nearest(multiply(x, scale)), scale) if decimals else _nearest(x)
 
 
 def positive(x: Any) -> Symbolic:
@@ -149,7 +179,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Symbolic:
 
 
 def where(condition: Any, x: Any, y: Any) -> Symbolic:
-    condition, dtype, apply = astype(symbolic(condition), BOOL), _common((x, y)), graph().apply
+    condition, dtype, apply = astype(symbolic(condition), BOOL), common((x, y)), graph().apply
     choose = lambda c, a, b: apply("where", dtype, c, a, b)
     return Symbolic(mapped(choose, condition.nodes, symbolic(x, dtype).nodes, symbolic(y, dtype).nodes), dtype)
 
@@ -173,6 +203,9 @@ def zeros(shape: Any, *, dtype: Any = FLOATS[1], device: Any = None) -> Symbolic
     return full(shape, 0, dtype=dtype)
 
 
+empty = zeros
+
+
 def ones(shape: Any, *, dtype: Any = FLOATS[1], device: Any = None) -> Symbolic:
     return full(shape, 1, dtype=dtype)
 
@@ -183,6 +216,9 @@ def full_like(x: Symbolic, value: Any, *, dtype: Any = None, device: Any = None)
 
 def zeros_like(x: Symbolic, *, dtype: Any = None, device: Any = None) -> Symbolic:
     return full_like(x, 0, dtype=dtype)
+
+
+empty_like = zeros_like
 
 
 def ones_like(x: Symbolic, *, dtype: Any = None, device: Any = None) -> Symbolic:
@@ -213,14 +249,14 @@ def _layout(name: str) -> Callable:
     return lambda x, *args, **options: Symbolic(as_nodes(move(symbolic(x).nodes, *args, **options)), symbolic(x).dtype)
 
 
-reshape, broadcast_to, permute_dims = map(_layout, ("reshape", "broadcast_to", "transpose"))
+reshape, broadcast_to, permute_dims, repeat = map(_layout, ("reshape", "broadcast_to", "transpose", "repeat"))
 flip, roll, squeeze, expand_dims = map(_layout, ("flip", "roll", "squeeze", "expand_dims"))
 moveaxis, matrix_transpose = map(_layout, ("moveaxis", "matrix_transpose"))
 
 
 def _joined(join: Callable) -> Callable:
     def function(parts: Sequence[Any], /, *, axis: int = 0) -> Symbolic:
-        dtype = _common(parts)
+        dtype = common(parts)
         return Symbolic(join([symbolic(part, dtype).nodes for part in parts], axis=axis), dtype)
 
     return function
@@ -236,6 +272,18 @@ def _chosen(indices: Any) -> np.ndarray:
             "mcgc.jit cannot take elements by numbers that are not known while it traces: choose by mcgc.ops.where"
         )
     return found
+
+
+def nonzero(x: Any, /) -> tuple[Symbolic, ...]:
+    return tuple(map(symbolic, np.nonzero(_chosen(x))))
+
+
+def tril(x: Any, /, *, k: int = 0) -> Symbolic:
+    return where(np.tri(x.shape[-2], x.shape[-1], k, BOOL), x, 0)
+
+
+def triu(x: Any, /, *, k: int = 0) -> Symbolic:
+    return where(np.tri(x.shape[-2], x.shape[-1], k - 1, BOOL), 0, x)
 
 
 def take(x: Symbolic, indices: Any, /, *, axis: int | None = None) -> Symbolic:
@@ -276,7 +324,7 @@ def _folded(x: Symbolic, axis: Axis, keepdims: Any, op: Callable[[Node, Node], N
 
 
 def _reduction(name: str, start: Any = None, result: Callable[[np.dtype], np.dtype] | None = None) -> Callable:
-    def function(x: Any, /, *, axis: Axis = None, keepdims: Any = False, dtype: Any = None) -> Symbolic:
+    def function(x: Any, /, axis: Axis = None, *, keepdims: Any = False, dtype: Any = None) -> Symbolic:
         x = symbolic(x, dtype)
         out = result(x.dtype) if result else x.dtype
         x, apply = symbolic(x, out), graph().apply
@@ -300,12 +348,12 @@ def cumulative_sum(x: Any, /, *, axis: int | None = None) -> Symbolic:
     x, apply = symbolic(x), graph().apply
     out = np.moveaxis(x.nodes.copy(), -1 if axis is None else axis, 0)
     for i in range(1, len(out)):
-        out[i] = mapped(lambda a, b: apply("add", x.dtype, a, b), out[i - 1], out[i])
+        out[i, ...] = mapped(lambda a, b: apply("add", x.dtype, a, b), out[i - 1], out[i])
     return Symbolic(np.moveaxis(out, 0, -1 if axis is None else axis), x.dtype)
 
 
 def _extreme(better: Callable) -> Callable:
-    def function(x: Any, /, *, axis: int | None = None, keepdims: Any = False) -> Symbolic:
+    def function(x: Any, /, axis: int | None = None, *, keepdims: Any = False) -> Symbolic:
         x = symbolic(x)
         flat = reshape(x, (-1,)) if axis is None else moveaxis(x, axis, 0)
         best, index = flat[0], zeros(flat.shape[1:], dtype=INT)
@@ -333,45 +381,6 @@ def matmul(x: Any, y: Any) -> Symbolic:
     out = sum(multiply(a[..., :, :, None], b[..., None, :, :]), axis=-2)
     out = out[..., 0] if column else out
     return out[..., 0, :] if row and not column else out[..., 0] if row else out
-
-
-class linalg:
-    """The standard's linear algebra, of small matrices."""
-
-    @staticmethod
-    def diagonal(x: Symbolic, /, *, offset: int = 0) -> Symbolic:
-        return Symbolic(np.diagonal(x.nodes, offset, -2, -1), x.dtype)
-
-    @staticmethod
-    def solve(a: Symbolic, b: Symbolic, /) -> Symbolic:
-        """Solve by Gaussian elimination: the row with the largest pivot is exchanged by choice, element by element."""
-        dtype = _common((a, b))
-        rows = [concat(broadcast_rows(a, b, i, dtype), axis=-1) for i in range(a.shape[-1])]
-        n = len(rows)
-        for k in range(n):
-            for i in range(k + 1, n):
-                larger = greater(abs(rows[i][..., k : k + 1]), abs(rows[k][..., k : k + 1]))
-                rows[k], rows[i] = where(larger, rows[i], rows[k]), where(larger, rows[k], rows[i])
-            for i in range(k + 1, n):
-                factor = divide(rows[i][..., k : k + 1], rows[k][..., k : k + 1])
-                rows[i] = subtract(rows[i], multiply(factor, rows[k]))
-        found: list = [None] * n
-        for k in reversed(range(n)):
-            total = rows[k][..., n:]
-            for j in range(k + 1, n):
-                total = subtract(total, multiply(rows[k][..., j : j + 1], found[j]))
-            found[k] = divide(total, rows[k][..., k : k + 1])
-        return stack(found, axis=-2)
-
-    @staticmethod
-    def inv(x: Symbolic, /) -> Symbolic:
-        return linalg.solve(x, eye(x.shape[-1], dtype=x.dtype))
-
-
-def broadcast_rows(a: Symbolic, b: Symbolic, i: int, dtype: np.dtype) -> list[Symbolic]:
-    """Return row i of both matrices, for stacks that broadcast."""
-    head = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    return [broadcast_to(symbolic(x, dtype)[..., i, :], (*head, x.shape[-1])) for x in (a, b)]
 
 
 class _Info:

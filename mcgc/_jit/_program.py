@@ -18,6 +18,7 @@ _OPERATIONS = {
     "multiply": "{} * {}",
     "divide": "{} / {}",
     "log2": "log2({})",
+    "cbrt": "cbrt({})",
     "power": "{} ** {}",
     "remainder": "{} % {}",
     "floor_divide": "{} // {}",
@@ -41,7 +42,7 @@ _FUNCTIONS = (
     *("erf", "sqrt", "exp", "expm1", "log", "log1p", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "atan2"),
     *("hypot", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
 )
-_WIDENED = ("power", "remainder", "floor_divide", "log2")  # which Numba may compute in float64
+_WIDENED = ("power", "remainder", "floor_divide", "log2", "cbrt")  # which Numba may compute in float64
 _ROUNDED = {"floor": "floor({})", "ceil": "ceil({})", "trunc": "trunc({})", "round": "rint({})"}
 
 

@@ -1,6 +1,7 @@
-"""A program with its loop over rows, for the compiler of its arguments."""
+"""A program compiled with a loop over rows, for the compiler of its arguments, and its run on arrays."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,8 +9,9 @@ import numpy as np
 from mcgc._jit._compile import load
 from mcgc._jit._program import Program
 from mcgc._jit._target import CUDA, TARGETS, Target
-from mcgc.arrays import is_array
+from mcgc.arrays import is_array, namespace_of
 from mcgc.autodiff.pytree import Structure
+from mcgc.errors import InputError
 from mcgc.kernels import compiler
 
 
@@ -38,7 +40,7 @@ def loops(source: str, target: Target) -> Any:
     return load(source, target)
 
 
-def compiled(program: Program, structure: Structure, by_row: tuple[bool, ...], target: Target) -> Compiled:
+def compile_rows(program: Program, structure: Structure, by_row: tuple[bool, ...], target: Target) -> Compiled:
     """Return the program with its loop over rows."""
     names = [f"x{i}" for i in range(len(program.inputs))], [f"y{i}" for i in range(len(program.outputs))]
     source = program.source("point", *names)
@@ -49,9 +51,8 @@ def compiled(program: Program, structure: Structure, by_row: tuple[bool, ...], t
         f"def rows(begin, end, {', '.join((*names[0], *names[1]))}):\n"
         f"    for r in {target.rows}:\n        point({', '.join(places)})\n"
     )
-    return Compiled(
-        program, structure, source, _Lazy(f"{target.function}{source}\n\n{target.loop}{loop}", target), by_row
-    )
+    text = f"{target.function}{source}\n\n{target.loop}{loop}"
+    return Compiled(program, structure, source, _Lazy(text, target), by_row)
 
 
 class _Lazy:
@@ -59,9 +60,38 @@ class _Lazy:
 
     def __init__(self, source: str, target: Target):
         self._source, self._target = source, target
-        self.function: Callable | None = None
+        self._function: Callable | None = None
 
     def __call__(self, *args: Any) -> Any:
-        if self.function is None:
-            self.function = loops(self._source, self._target).rows
-        return self.function(*args)
+        if self._function is None:
+            self._function = loops(self._source, self._target).rows
+        return self._function(*args)
+
+
+def run(compiled: Compiled, leaves: Sequence[Any], many: bool, threads: int) -> list:
+    """Return the results of the program; with `many` they have an axis of rows, as some of its arguments have."""
+    program, by_row = compiled.program, compiled.by_row
+    xp = namespace_of(*leaves)
+    held = [xp.ascontiguousarray(x, leaf.dtype) for x, leaf in zip(leaves, program.inputs, strict=True)]
+    number = count([x for x, row in zip(leaves, by_row, strict=True) if row]) if many else 1
+    head = (number,) if many else ()
+    out = [xp.empty((*head, *leaf.shape), dtype=leaf.dtype) for leaf in program.outputs]
+    flat = [x.reshape(-1) for x in (*held, *out)]
+    if threads > 1 and number > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        ends = [number * i // threads for i in range(threads + 1)]
+        with ThreadPoolExecutor(threads) as pool:
+            for done in [pool.submit(compiled.loop, a, b, *flat) for a, b in pairwise(ends)]:
+                done.result()
+    else:
+        compiled.loop(0, number, *flat)
+    return [x if x.ndim or xp is not np else x[()] for x in out]
+
+
+def count(leaves: Sequence[Any]) -> int:
+    """Return the number of rows. Raises `InputError` if arrays have different numbers, or none."""
+    counts = {x.shape[0] if getattr(x, "ndim", 0) else -1 for x in leaves}
+    if len(counts) != 1 or -1 in counts:
+        raise InputError("arguments with rows must be arrays with the same number of rows in front")
+    return counts.pop()

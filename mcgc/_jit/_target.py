@@ -27,7 +27,7 @@ import math
 from math import inf, nan
 
 import numpy as np
-from numpy import ceil, float32, float64, floor, int64, log2, rint, trunc
+from numpy import cbrt, ceil, float32, float64, floor, int64, log2, rint, trunc
 
 from mcgc.kernels.compiled import compiled
 
@@ -49,7 +49,7 @@ from numba import cuda
 from numba.cuda.extending import register_jitable
 from numpy import float32, float64, int64
 
-from mcgc._jit._cuda_math import ceil, floor, log2, rint, trunc
+from mcgc._jit._cuda_math import cbrt, ceil, floor, log2, rint, trunc
 
 ''',
     "@register_jitable\n",

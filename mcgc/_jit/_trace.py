@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc import arrays
-from mcgc._jit import _namespace  # noqa: F401 (which gives symbolic arrays their operators)
+from mcgc._jit import _linalg  # noqa: F401 (which, with what it imports, gives symbolic arrays their functions)
 from mcgc._jit._array import Symbolic, symbolic
 from mcgc._jit._graph import DTYPES, FLOATS, INT, building
 from mcgc._jit._program import Leaf, Program
@@ -25,17 +25,22 @@ class Argument(NamedTuple):
     weak: bool = False
 
 
-def argument(x: Any) -> Argument:
-    """Return what a program must know of a leaf of its arguments. Raises `TraceError` if it cannot be one."""
+def argument(x: Any, row: bool = False) -> Argument:
+    """Return what a program must know of a leaf of its arguments, or of a `row` of it.
+
+    Raises `TraceError` if it cannot be an argument.
+    """
     kind = type(x)
     if kind is np.ndarray and x.dtype in DTYPES:
-        return Argument(x.shape, x.dtype)
+        return Argument(x.shape[1:] if row else x.shape, x.dtype)
     if kind is float:
         return Argument((), FLOATS[1], True)
     if kind is int or kind is bool:
         return Argument((), np.dtype(kind), True)
-    if (arrays.is_host(x) or arrays.is_cupy(x)) and x.dtype in DTYPES:
-        return Argument(x.shape, x.dtype)
+    if arrays.is_cupy(x) and x.dtype in DTYPES:
+        return Argument(x.shape[1:] if row else x.shape, x.dtype)
+    if arrays.is_host(x) and not hasattr(x, "mask") and x.dtype.newbyteorder("=") in DTYPES:
+        return Argument(x.shape[1:] if row else x.shape, x.dtype.newbyteorder("="))
     described = f"an array of {x.dtype}" if arrays.is_host(x) else f"a {kind.__name__}"
     raise TraceError(
         f"mcgc.jit takes NumPy arrays of float32, float64, int64 and bool, and numbers, got {described}: convert it, "
@@ -60,6 +65,7 @@ def trace(function: Callable, structure: Structure, arguments: Sequence[Argument
             leaves.append(Symbolic(nodes, dtype, weak))
         found, out_structure = flatten(function(*unflatten(structure, leaves)))
         results = [symbolic(_result(x)) for x in found]
+        graph.check(*(node for x in results for node in x.nodes.ravel()))
     program = Program(
         tuple(Leaf(x.shape, x.dtype) for x in arguments),
         tuple(Leaf(x.shape, x.dtype) for x in results),
@@ -69,6 +75,10 @@ def trace(function: Callable, structure: Structure, arguments: Sequence[Argument
 
 
 def _result(x: Any) -> Any:
+    if type(x) is Traced:
+        raise TraceError(
+            "a jitted function uses a traced array that is not among its arguments: pass it to the function"
+        )
     if isinstance(x, str | bytes) or not (hasattr(x, "dtype") or isinstance(x, int | float)):
         raise TraceError(f"a function under mcgc.jit returns arrays and numbers, got a {type(x).__name__}")
     return x

@@ -95,7 +95,7 @@ def fused(definition: Callable[..., Any], select: Callable[..., Body | None]) ->
 
 
 def _pull_back_definition(
-    definition: Callable, values: list, options: dict, indices: list[int], cotangents: Sequence[Any]
+    definition: Callable[..., Any], values: list, options: dict, indices: list[int], cotangents: Sequence[Any]
 ) -> list:
     out, pullback = vjp(*partial_function(definition, indices, values, options))
     if not isinstance(out, tuple):

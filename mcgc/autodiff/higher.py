@@ -1,4 +1,4 @@
-"""Transforms made of `vjp`: Jacobians, Hessians, Hessian-vector products, and checkpointing."""
+"""Transforms beside `vjp` and `grad`: Jacobians, Hessians, Hessian-vector products, checkpointing, constants."""
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
@@ -79,13 +79,16 @@ def _nothing(shape: tuple[int, ...], x: Any) -> Array:
 def hessian(function: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """Return a function that computes the Hessian ∂²f/∂xᵢ∂xⱼ of a scalar function f, the Jacobian of its gradient.
 
-    Parameters and errors are those of `grad`.
+    Parameters
+    ----------
+    function, argnums
+        As for `grad`.
 
     Returns
     -------
     callable
         It takes the arguments of f. Its result has the structure of x, where each array is replaced by the structure of
-        x, with arrays of the two shapes joined.
+        x, with arrays of the two shapes joined. It raises `TraceError` as `vjp` does.
 
     Examples
     --------
@@ -174,7 +177,7 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
 
         on_traced, *traced = partial_function(on_leaves, indices, leaves, {})
 
-        def rule(out: tuple, *values: Array) -> Callable:
+        def rule(out: tuple, *values: Array) -> Callable[..., Any]:
             again = checkpoint(lambda values, seeds: vjp(on_traced, *values)[1](seeds))  # for higher orders
 
             def pullback(*cotangents: Any) -> tuple:
@@ -187,3 +190,25 @@ def checkpoint(function: Callable[..., Any]) -> Callable[..., Any]:
         return unflatten(out_structure, [next(made) if constant is None else constant[0] for constant in constants])
 
     return evaluate
+
+
+def stop_gradient(tree: Any) -> Any:
+    """Return a pytree with plain arrays in place of traced ones, so that derivatives take it as constant.
+
+    Parameters
+    ----------
+    tree : pytree
+        The pytree.
+
+    Returns
+    -------
+    pytree
+        A pytree of the same structure and values.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> float(mcgc.grad(lambda x: x * mcgc.stop_gradient(x))(3.0))
+    3.0
+    """
+    return tree_map(strip, tree)

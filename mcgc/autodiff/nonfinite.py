@@ -20,6 +20,11 @@ def debug_nonfinite() -> Iterator[None]:
     Values are examined while a differentiated function runs, cotangents while its backward pass runs. Every operation
     waits for its result, so this is for finding an error, not for training.
 
+    Returns
+    -------
+    context manager
+        The context. It gives nothing.
+
     Raises
     ------
     NonFiniteError

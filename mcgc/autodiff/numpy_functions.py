@@ -17,7 +17,7 @@ from mcgc.autodiff.numpy_layout import Axis, array, array_list, cast, cut, no_ou
 from mcgc.errors import TraceError
 
 
-def _reduction(reduce: Callable) -> Callable:
+def _reduction(reduce: Callable[..., Any]) -> Callable[..., Any]:
     def function(a: Array, axis: Axis = None, dtype: Any = None, out: Any = None, keepdims: bool = False) -> Array:
         no_out(out)
         return reduce(cast(a, dtype), axis=axis, keepdims=keepdims)
@@ -25,7 +25,7 @@ def _reduction(reduce: Callable) -> Callable:
     return function
 
 
-def _moment(reduce: Callable) -> Callable:
+def _moment(reduce: Callable[..., Any]) -> Callable[..., Any]:
     def function(
         a: Array,
         axis: Axis = None,
@@ -43,7 +43,7 @@ def _moment(reduce: Callable) -> Callable:
     return function
 
 
-def _extreme(reduce: Callable) -> Callable:
+def _extreme(reduce: Callable[..., Any]) -> Callable[..., Any]:
     def function(a: Array, axis: Axis = None, out: Any = None, keepdims: bool = False) -> Array:
         no_out(out)
         return reduce(a, axis=axis, keepdims=keepdims)
@@ -166,7 +166,7 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False) -> Array:
     return ops.einsum(operands[0], *array_list(operands[1:]))
 
 
-FUNCTIONS: Mapping[str, Callable] = {
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "sum": _reduction(ops.sum),
     "prod": _reduction(ops.prod),
     "mean": _reduction(ops.mean),

@@ -169,7 +169,7 @@ def trace(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any 
     return ops.sum(cast(diagonal(a, offset, axis1, axis2), dtype), axis=-1)
 
 
-def triangle(name: str) -> Callable:
+def triangle(name: str) -> Callable[..., Any]:
     def function(m: Array, k: int = 0) -> Array:
         plain = strip(m)
         ones = getattr(namespace_of(plain), name)(namespace_of(plain).ones_like(plain), k=k)

@@ -34,12 +34,12 @@ CONSTANT_UFUNCS = (
 cbrt = unary("cbrt", lambda out, x: lambda g: g / (3 * out * out))
 
 
-def _not_nan(choose: Callable) -> Callable:
+def _not_nan(choose: Callable[..., Any]) -> Callable[..., Any]:
     """Return `choose`, maximum or minimum, as it is where NaN counts as missing."""
     return lambda x, y: ops.where(strip(x != x), y, ops.where(strip(y != y), x, choose(x, y)))
 
 
-UFUNCS: Mapping[str, Callable] = {
+UFUNCS: Mapping[str, Callable[..., Any]] = {
     **{name: getattr(ops, name) for name in SAME.split()},
     **{name: getattr(ops, ours) for name, ours in RENAMED.items()},
     "cbrt": cbrt,
@@ -59,7 +59,9 @@ REDUCED = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}
 DEFAULTS = {"out": None, "where": True, "dtype": None, "casting": "same_kind", "order": "K", "subok": True,
             "initial": None}  # fmt: skip
 
-_found: dict[Any, Callable] = {}  # functions of NumPy and CuPy that were called before, and what stands for them
+_found: dict[
+    Any, Callable[..., Any]
+] = {}  # functions of NumPy and CuPy that were called before, and what stands for them
 
 
 def array_ufunc(self: Traced, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
@@ -94,7 +96,7 @@ def cupy_kernel(self: Traced, kernel: Any, *args: Any, **options: Any) -> Any:
     return call(name, _found.get(kernel) or _find(kernel, name, UFUNCS, CONSTANT_UFUNCS), args, options)
 
 
-def call(name: str, function: Callable, args: Any, options: Mapping[str, Any]) -> Any:
+def call(name: str, function: Callable[..., Any], args: Any, options: Mapping[str, Any]) -> Any:
     """Call `function` for the one of the name in NumPy. Raises `TraceError` for options that it does not have."""
     code = getattr(function, "__code__", None)
     if options and not (code and code.co_flags & CO_VARKEYWORDS):
@@ -113,7 +115,7 @@ def _is_default(key: str, value: Any) -> bool:
     return key in DEFAULTS and (value is DEFAULTS[key] or (isinstance(value, str) and value == DEFAULTS[key]))
 
 
-def _find(function: Any, name: str, table: Mapping[str, Callable], constant: str) -> Callable:
+def _find(function: Any, name: str, table: Mapping[str, Callable[..., Any]], constant: str) -> Callable[..., Any]:
     """Return what stands for `function`, known by its name, and remember it. Raises `TraceError` if nothing does."""
     if name in constant.split():
         found = _of_plain(function)
@@ -131,7 +133,7 @@ def _public_name(ufunc: Any) -> str:
     return name if any(getattr(home, name, None) is ufunc for home in homes) else f"{name}, of neither NumPy nor SciPy,"
 
 
-def _of_plain(function: Any) -> Callable:
+def _of_plain(function: Any) -> Callable[..., Any]:
     """Return a function of NumPy or CuPy as one of plain arrays: traced ones are constants to it."""
 
     def constant(*args: Any, method: str = "__call__", **options: Any) -> Any:

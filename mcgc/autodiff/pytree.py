@@ -29,7 +29,26 @@ _leaf_types: set[type] = set()  # types that are no containers; finding that out
 
 
 def flatten(tree: Any) -> tuple[list, Structure]:
-    """Return the leaves of `tree` in order, and the structure that `unflatten` rebuilds it from."""
+    """Return the leaves of a pytree, and its structure.
+
+    Parameters
+    ----------
+    tree : pytree
+        The pytree.
+
+    Returns
+    -------
+    leaves : list
+        The leaves in order.
+    structure : Structure
+        What `unflatten` rebuilds the pytree from.
+
+    Examples
+    --------
+    >>> from mcgc.autodiff import flatten
+    >>> flatten({"b": [2.0, 3.0], "a": 1.0})[0]
+    [1.0, 2.0, 3.0]
+    """
     leaves: list = []
     return leaves, _take_apart(tree, leaves)
 
@@ -76,7 +95,27 @@ def leaf_names(tree: Any) -> list[str]:
 
 
 def unflatten(structure: Structure, leaves: list) -> Any:
-    """Rebuild the pytree of `structure` around `leaves`."""
+    """Return the pytree of a structure with other leaves.
+
+    Parameters
+    ----------
+    structure : Structure
+        What `flatten` returned.
+    leaves : list
+        As many leaves.
+
+    Returns
+    -------
+    pytree
+        The pytree.
+
+    Examples
+    --------
+    >>> from mcgc.autodiff import flatten, unflatten
+    >>> leaves, structure = flatten({"b": [2.0, 3.0], "a": 1.0})
+    >>> unflatten(structure, [10 * leaf for leaf in leaves])
+    {'b': [20.0, 30.0], 'a': 10.0}
+    """
     return _put_together(structure, iter(leaves))
 
 
@@ -102,7 +141,26 @@ def _put_together(structure: Structure, leaves: Iterator) -> Any:
     return made
 
 
-def tree_map(function: Callable, tree: Any) -> Any:
-    """Apply `function` to every leaf of `tree`."""
+def tree_map(function: Callable[..., Any], tree: Any) -> Any:
+    """Return the pytree with a function applied to each leaf.
+
+    Parameters
+    ----------
+    function : function (leaf) → leaf
+        The function.
+    tree : pytree
+        The pytree.
+
+    Returns
+    -------
+    pytree
+        A pytree of the same structure.
+
+    Examples
+    --------
+    >>> from mcgc.autodiff import tree_map
+    >>> tree_map(lambda leaf: 10 * leaf, (1.0, [2.0, None]))
+    (10.0, [20.0, None])
+    """
     leaves, structure = flatten(tree)
     return unflatten(structure, [function(leaf) for leaf in leaves])

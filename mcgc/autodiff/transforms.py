@@ -219,12 +219,22 @@ def _one(value: Any) -> Any:
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """Return a function that computes the gradient ∇f(x) of a scalar function f.
 
-    Parameters and errors are those of `value_and_grad`. Gradients nest: `grad(grad(f))` is the second derivative.
+    Gradients nest: `grad(grad(f))` is the second derivative.
+
+    Parameters
+    ----------
+    function, argnums, has_aux
+        As for `value_and_grad`.
 
     Returns
     -------
     callable
         It takes the arguments of f and returns the gradient, or (gradient, aux) with `has_aux`.
+
+    Raises
+    ------
+    TraceError
+        As `value_and_grad` does.
 
     Examples
     --------
@@ -240,15 +250,3 @@ def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux
         return (gradient, value[1]) if has_aux else gradient
 
     return gradient_of
-
-
-def stop_gradient(tree: Any) -> Any:
-    """Return the pytree with plain arrays in place of traced ones, so that derivatives take it as constant.
-
-    Examples
-    --------
-    >>> import mcgc
-    >>> float(mcgc.grad(lambda x: x * mcgc.stop_gradient(x))(3.0))
-    3.0
-    """
-    return tree_map(strip, tree)

@@ -35,6 +35,16 @@ def compare_device(device: Device) -> Iterator[Comparison]:
     members as one more axis with each by itself, both on the device. Equations are solved in steps of equal size in
     float32, since rounding there decides what step an adaptive solver takes next.
 
+    Parameters
+    ----------
+    device : Device
+        The device.
+
+    Returns
+    -------
+    iterator of Comparison
+        One for each computation and dtype.
+
     Examples
     --------
     >>> from mcgc.arrays import HOST
@@ -92,10 +102,33 @@ def _solution(dtype: str, device: Device) -> Results:
 
 
 def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacked: bool = True) -> Results:
-    """Take three training steps of the recipe on made-up data.
+    """Return the numbers of three training steps of a problem's recipe on made-up data.
 
-    Returns f and ∂g/∂φ of each step, φ, θ, and Adam's mean of the gradients. Several members are the first axis, and
-    step together if `stacked`.
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    dtype : str
+        The dtype.
+    device : Device
+        Where to train.
+    members : int
+        The number of members, which are the first axis of the result, if there are several.
+    stacked : bool
+        Whether several members step together.
+
+    Returns
+    -------
+    sequence of arrays
+        f and ∂g/∂φ of each step, φ, θ, and Adam's mean of the gradients.
+
+    Examples
+    --------
+    >>> from mcgc.arrays import HOST
+    >>> from mcgc.checks.device import steps
+    >>> from mcgc.train import problems
+    >>> steps(problems.get("lotka-volterra"), "float32", HOST)[0].shape
+    (3,)
     """
     easy: dict[str, Any] = {"batch_size": 4, "warmup_epochs": 0}
     if "solver" in problem.options:

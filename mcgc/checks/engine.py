@@ -116,6 +116,16 @@ def compare(problem: Problem, settings: Settings, data: Any, steps: int) -> list
     ------
     InputError
         If there is no reference for the problem or the estimator, or the settings are of plain descent or out of range.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc.checks import engine
+    >>> from mcgc.train import problems
+    >>> problem = problems.get("lotka-volterra")
+    >>> (found,) = engine.compare(problem, problem.recipe, load("lotka-volterra"), steps=1)
+    >>> bool(found.loss < 1e-9)
+    True
     """
     if problem.name not in SIZES or settings.estimator not in SIGNS:
         raise InputError(f"no reference for {settings.estimator!r} on {problem.name!r}: choose from {', '.join(SIZES)}")
@@ -272,7 +282,7 @@ def _net(layers: Sequence[tuple[Any, Any]], x: Any) -> Any:
     return anp.dot(x, layers[-1][0]) + layers[-1][1]
 
 
-def _solution(field: Callable, y: Any, times: np.ndarray, plan: Plan) -> Any:
+def _solution(field: Callable[..., Any], y: Any, times: np.ndarray, plan: Plan) -> Any:
     """Return the states at all times, (batch, times, states), by the steps of `plan`; dy/dt = field(y)."""
     tableau = plan.method.tableau
     regular = len(tableau.a) - tableau.extra

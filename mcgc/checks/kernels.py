@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from mcgc import kernels, losses, nets
+from mcgc._jit import jit
 from mcgc.arrays import DTYPES, HOST, Array, Device, namespace_of, to_device, to_host
-from mcgc.autodiff import value_and_grad, vjp
+from mcgc.autodiff import ops, value_and_grad, vjp
 from mcgc.kernels import reference
 from mcgc.ode import DenseField, solve
 from mcgc.random import Key, normal
@@ -56,6 +57,16 @@ class Comparison(NamedTuple):
 def compare_kernels(device: Device = HOST) -> Iterator[Comparison]:
     """Compare every kernel for arrays on `device` with its reference, in float32 and float64.
 
+    Parameters
+    ----------
+    device : Device
+        The device. The host by default.
+
+    Returns
+    -------
+    iterator of Comparison
+        One for each kernel and dtype.
+
     Examples
     --------
     >>> from mcgc.checks.kernels import compare_kernels
@@ -71,7 +82,34 @@ def compare_kernels(device: Device = HOST) -> Iterator[Comparison]:
 def compare(
     name: str, device: Device, dtype: str, allowed: float, body: Callable[[], Any], expected: Callable[[], Any]
 ) -> Comparison:
-    """Compare the arrays of `body()`, computed on `device`, with those of `expected()`, computed on the host."""
+    """Compare arrays that are computed on a device with those that are computed on the host.
+
+    Parameters
+    ----------
+    name : str
+        What is compared.
+    device : Device
+        The device.
+    dtype : str
+        The dtype.
+    allowed : float
+        The difference that rounding may make, in ulps of the largest element.
+    body, expected : function () → arrays
+        They compute on the device, and on the host.
+
+    Returns
+    -------
+    Comparison
+        The difference. An error that `body` or `expected` raises is part of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.arrays import HOST
+    >>> from mcgc.checks.kernels import compare
+    >>> compare("one", HOST, "float64", 4.0, lambda: [np.ones(2)], lambda: [np.ones(2)]).difference
+    0.0
+    """
     difference, seconds, message, began = math.nan, math.nan, None, time.perf_counter()
     try:
         ours = [to_host(array) for array in body()]
@@ -202,6 +240,21 @@ def _solve(dtype: str, device: Device) -> Case:
     return lambda: of(whole), lambda: of(lambda t, y, params: field(t, y, params))
 
 
+def _jit(dtype: str, device: Device) -> Case:
+    y, p, cotangent = (normal(Key(i), (3,), dtype) for i in range(3))
+
+    def field(y: Array, p: Array) -> Array:
+        u, v, w = y[0], y[1], y[2]
+        drive = ops.sin(3 * u) * ops.exp(-v * v) + ops.where(w > 0, ops.tanh(w), p[0] * w)
+        return ops.stack([p[1] * (v - u), ops.sqrt(1 + u * u) / (2 + ops.cos(w)) - abs(v) ** 1.5, u * v - p[2] * drive])
+
+    def of(found: tuple) -> tuple:
+        value, pullback = found
+        return (value, *pullback(cotangent))
+
+    return lambda: of(jit(field).vjp(y, p)), lambda: of(vjp(field, y, p))
+
+
 ON_EVERY_DEVICE = ("perturb", "noise_dot", "adam")
 CASES: Mapping[str, tuple[Callable[[str, Device], Case], float]] = {
     "perturb": (_perturb, 16.0),
@@ -212,4 +265,5 @@ CASES: Mapping[str, tuple[Callable[[str, Device], Case], float]] = {
     "dense_vjp": (_dense_vjp, 64.0),
     "cross_entropy": (_cross_entropy, 16.0),
     "solve": (_solve, 1024.0),
+    "jit": (_jit, 64.0),
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sized
 from typing import Any, NamedTuple
 
 from mcgc._integers import whole
+from mcgc._jit import Jitted
 from mcgc.arrays import Array, Device, as_floats, device_of, namespace_of, to_device, to_host
 from mcgc.continuation._step import continuation
 from mcgc.continuation.annealing import bounded, geometric
@@ -51,7 +52,8 @@ def minimize(
     Parameters
     ----------
     fun : function (x, *args) → float
-        f. With `batched`, it maps points (n, m) to values (n,).
+        f. With `batched`, it maps points (n, m) to values (n,). A function of `mcgc.jit` computes all points of a step,
+        and their gradients, in one compiled call, without `batched`.
     x0 : array of shape (m,)
         The start. float32 and float64 keep dtype and device. Integers and sequences of numbers become float64.
     args : tuple
@@ -78,7 +80,7 @@ def minimize(
     learning_rate_lam : float, optional
         The rate of φ = log λ. With it φ descends too, by Adam, and the geometric path is its upper bound [1]_.
     beta : float
-        The weight of the term that draws λ towards zero, for a learned λ.
+        The weight of the term that draws λ towards zero, for a learned λ, in units of 1/λ₀.
     warmup : int, optional
         The number of steps with λ = λ₀. By default a quarter of `maxiter`.
     estimator : str or Estimator, optional
@@ -123,6 +125,8 @@ def minimize(
         raise InputError(f"lam0 and tol must be positive numbers, got {lam0!r} and {tol!r}")
     if not 0 < shrink < 1:
         raise InputError(f"shrink must lie between 0 and 1, got {shrink!r}")
+    if isinstance(fun, Jitted) and source != "given" and not batched:
+        fun, jac, source, batched = _of_rows(fun, jac, source)
     calls = {"f": 0, "df": 0}
     objective = _objective(fun, jac, args, theta, batched, calls)
     search = _Search(theta, evaluator(objective, source, False, batched), source != "score", calls)
@@ -187,6 +191,11 @@ def continuation_method(
     **options : Any
         The other options of `minimize`.
 
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        As of `minimize`.
+
     Raises
     ------
     InputError
@@ -238,6 +247,12 @@ def _source(jac: Any) -> str:
     if jac is False or jac == "none":
         return "score"
     raise InputError(f"jac must be None, 'engine', True, a function, False or 'none', got {jac!r}")
+
+
+def _of_rows(fun: Jitted, jac: Any, source: str) -> tuple[Callable[..., Any], Any, str, bool]:
+    """Return a jitted function as one of all points of a step, with the options that say where its gradients are."""
+    rows = fun.rows()
+    return (rows, jac, source, True) if source == "score" else (rows.value_and_grad, True, "given", True)
 
 
 def _start(x0: Any) -> Array:

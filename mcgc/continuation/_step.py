@@ -129,7 +129,6 @@ def continuation(
     estimator: str | Estimator = "score",
     num_samples: int = 1,
     beta: float = 0.0,
-    relative: bool = True,
     cap: float = 2.0,
     warmup: int = 0,
     has_aux: bool = False,
@@ -156,9 +155,7 @@ def continuation(
         As for `estimate`. A state does not depend on `num_samples`: a method of another number goes on with it
         (`adapt_samples`).
     beta : float
-        The weight β ≥ 0 of the term.
-    relative : bool
-        Whether β is in units of 1/λ₀. Then the term is βm exp(φ − φ₀), else βmλ (eq. 12).
+        The weight β ≥ 0 of the term βm exp(φ − φ₀), in units of 1/λ₀. The β of eq. 12, whose term is βmλ, is β/λ₀.
     cap : float
         φ never exceeds φ₀ + cap. What the optimiser would put above is put there, so noise and gradient belong to the
         λ that is reported.
@@ -168,6 +165,11 @@ def continuation(
         Whether the updates of θ are multiplied by √(λ/λ₀), so that they narrow as the kernel does.
     gap : bool
         Whether each step evaluates f(θ) too, for `Info.gap`.
+
+    Returns
+    -------
+    Continuation
+        The method.
 
     Raises
     ------
@@ -217,7 +219,7 @@ def continuation(
         baseline = moments[..., 0] / (1 - DECAY**steps) if steps else 0.0
         found = estimate_at(theta, log_lam, batch, key, baseline)
         difference = found.smoothed - plain([theta], batch)[0][0] if gap else None
-        penalty = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0 if relative else log_lam)
+        penalty = beta * theta.shape[-1] * xp.exp(log_lam - log_lam0)
         grad_log_lam_total = found.grad_log_lam + penalty
         if scaled:
             updates, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
@@ -269,6 +271,11 @@ def adapt_samples(num_samples: int, ratio: float, *, lowest: float = 0.1, most: 
     most : int
         The largest number of samples.
 
+    Returns
+    -------
+    int
+        The number.
+
     Raises
     ------
     InputError
@@ -301,6 +308,11 @@ def descent(
         Whether the objective returns (f, aux).
     gradient : {"engine", "given"}
         As for `estimate`.
+
+    Returns
+    -------
+    Continuation
+        The method.
 
     Raises
     ------

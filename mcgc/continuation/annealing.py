@@ -43,6 +43,11 @@ def decay(power: float) -> Optimizer:
     power : float
         The positive number γ.
 
+    Returns
+    -------
+    Optimizer
+        The schedule, for φ.
+
     Raises
     ------
     InputError
@@ -74,6 +79,11 @@ def geometric(rate: float) -> Optimizer:
     rate : float
         The number γ between 0 and 1.
 
+    Returns
+    -------
+    Optimizer
+        The schedule, for φ.
+
     Raises
     ------
     InputError
@@ -82,6 +92,15 @@ def geometric(rate: float) -> Optimizer:
     References
     ----------
     Zhou et al. (2019).
+
+    Examples
+    --------
+    >>> import math
+    >>> from mcgc.continuation.annealing import geometric
+    >>> schedule = geometric(0.5)
+    >>> log_lam, state = schedule.step(0.0, schedule.init(0.0), 0.0)
+    >>> math.exp(log_lam)
+    0.5
     """
     slope = _log_rate(rate)
     return _of_clock(lambda i: slope * i)
@@ -103,6 +122,11 @@ def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
     rate : float
         The number γ between 0 and 1.
 
+    Returns
+    -------
+    Optimizer
+        The optimiser of φ.
+
     Raises
     ------
     InputError
@@ -111,6 +135,16 @@ def bounded(optimizer: Optimizer, rate: float) -> Optimizer:
     References
     ----------
     .. [1] Iwakiri et al. (2022), Single loop Gaussian homotopy method for non-convex optimization.
+
+    Examples
+    --------
+    >>> import math
+    >>> from mcgc.continuation.annealing import bounded
+    >>> from mcgc.optim import sgd
+    >>> rule = bounded(sgd(0.1), 0.5)
+    >>> log_lam, state = rule.step(1.0, rule.init(0.0), 0.0)  # the gradient alone would make it exp(−0.1)
+    >>> math.exp(log_lam)
+    0.5
     """
     slope = _log_rate(rate)
 
@@ -140,6 +174,21 @@ def projected(optimizer: Optimizer) -> Optimizer:
     ----------
     optimizer : Optimizer
         The optimiser of λ.
+
+    Returns
+    -------
+    Optimizer
+        The optimiser of φ.
+
+    Examples
+    --------
+    >>> import math
+    >>> from mcgc.continuation.annealing import projected
+    >>> from mcgc.optim import sgd
+    >>> rule = projected(sgd(0.1))
+    >>> log_lam, state = rule.step(2.0, rule.init(0.0), 0.0)
+    >>> round(math.exp(log_lam), 12)
+    0.8
     """
 
     def step(gradient: Array, state: Any, log_lam: Array) -> tuple[Array, Any]:

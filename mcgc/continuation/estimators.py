@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mcgc._integers import whole
+from mcgc._jit import Jitted
 from mcgc._shapes import Array, Float
 from mcgc.arrays import as_floats, namespace_of
 from mcgc.autodiff import ops
@@ -149,7 +150,8 @@ def estimate(
     Parameters
     ----------
     objective : Objective
-        objective(theta, batch) → a scalar f, or (f, aux) with `has_aux`.
+        objective(theta, batch) → a scalar f, or (f, aux) with `has_aux`. One of `mcgc.jit` without aux computes all
+        points of a step in one compiled call.
     estimator : str or Estimator
         A name of the table, or an estimator of your own.
     num_samples : int
@@ -235,9 +237,37 @@ def estimate(
 def evaluator(
     objective: Objective, gradient: str, has_aux: bool, batched: bool = False
 ) -> Callable[[Iterable[Array], Any], list[tuple]]:
-    """Return a function (points, batch) → [(f, ∇f or None, aux or None), ...], with options as in `estimate`.
+    """Return a function that evaluates the objective and its gradient at points.
 
-    Raises `InputError` if `gradient` is not one of `GRADIENTS`, or a batched objective is to have aux.
+    Parameters
+    ----------
+    objective : Objective
+        The objective, as for `estimate`.
+    gradient : {"engine", "given", "score"}
+        Where ∇f comes from, as for `estimate`.
+    has_aux : bool
+        Whether the objective returns aux too.
+    batched : bool
+        Whether the objective gets all points at once.
+
+    Returns
+    -------
+    function (points, batch) → list of tuples
+        It takes an iterable of points, and returns (f, ∇f or None, aux or None) for each.
+
+    Raises
+    ------
+    InputError
+        If `gradient` is not one of `GRADIENTS`, or a batched objective is to have aux.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import ops
+    >>> from mcgc.continuation.estimators import evaluator
+    >>> evaluate = evaluator(lambda theta, batch: ops.sum(theta**2) / 2, "engine", has_aux=False)
+    >>> evaluate([np.asarray([1.0, -2.0])], None)
+    [(np.float64(2.5), array([ 1., -2.]), None)]
     """
     if gradient not in GRADIENTS:
         raise InputError(unknown("source of gradients", gradient, GRADIENTS))
@@ -251,15 +281,24 @@ def evaluator(
         of_one, of_each = value_and_grad(objective, has_aux=has_aux), _of_each(objective, has_aux)
         at = lambda theta, batch: (of_each if theta.ndim > 1 else of_one)(theta, batch)
 
+    jitted = objective if isinstance(objective, Jitted) and gradient != "given" and not (batched or has_aux) else None
+    at_each = _of_rows(jitted, gradient) if jitted else at
+
     def evaluate(points: Iterable[Array], batch: Any) -> list[tuple]:
-        if batched:
-            every = list(points)
-            values, slopes = at(namespace_of(every[0]).stack(every), batch)
+        every: Any = list(points) if batched or jitted else points
+        if batched or (jitted and every[0].ndim == 1):  # members of a jitted objective are one argument
+            values, slopes = at_each(namespace_of(every[0]).stack(every), batch)
             return [(values[i], None if slopes is None else slopes[i, ...], None) for i in range(values.shape[0])]
-        found = [at(point, batch) for point in points]
+        found = [at(point, batch) for point in every]
         return [(value[0], slope, value[1]) if has_aux else (value, slope, None) for value, slope in found]
 
     return evaluate
+
+
+def _of_rows(objective: Jitted, gradient: str) -> Callable[[Array, Any], tuple[Any, Any]]:
+    """Return a jitted objective as one of all points (n, m), which also gives its gradients unless there are none."""
+    rows = objective.rows()
+    return rows.value_and_grad if gradient == "engine" else lambda points, batch: (rows(points, batch), None)
 
 
 def _of_each(objective: Objective, has_aux: bool) -> Callable[[Array, Any], tuple[Any, Array]]:

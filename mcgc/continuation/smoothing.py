@@ -80,7 +80,32 @@ def _rule(order: int, dimension: int) -> tuple[list, list]:
 
 
 def as_floats_like(value: Any, like: Array) -> Array:
-    """Return numbers as an array of the dtype and on the device of `like`; arrays as they are."""
+    """Return numbers as an array of the dtype and on the device of another.
+
+    Parameters
+    ----------
+    value : number, sequence of numbers or array
+        The numbers. An array of floats is returned itself.
+    like : array
+        The other array.
+
+    Returns
+    -------
+    array
+        The array.
+
+    Raises
+    ------
+    InputError
+        If `value` is none of these (`mcgc.arrays.as_floats`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.continuation.smoothing import as_floats_like
+    >>> as_floats_like([1, 2], np.zeros(3, "float32"))
+    array([1., 2.], dtype=float32)
+    """
     return as_floats(as_number(value) if isinstance(value, int | float) else value, "the number", like)
 
 
@@ -99,6 +124,11 @@ def quadratic(
         The points.
     lam : float or array of shape ()
         λ.
+
+    Returns
+    -------
+    array of shape (...)
+        g at each point.
 
     Raises
     ------
@@ -135,6 +165,11 @@ def bump(centre: Real[Array, "d"], theta: Real[Array, "*points d"], lam: Any) ->
     lam : float or array of shape ()
         λ.
 
+    Returns
+    -------
+    array of shape (...)
+        g at each point.
+
     Raises
     ------
     InputError
@@ -168,6 +203,11 @@ def cosine(x: Real[Array, "..."], lam: Any, frequency: Any = 1.0, phase: float =
     frequency, phase : float
         k and c.
 
+    Returns
+    -------
+    array
+        The expected value at each point, of the shape of x.
+
     Examples
     --------
     >>> import math
@@ -191,6 +231,11 @@ def power(x: Real[Array, "..."], lam: Any, n: int) -> Float[Array, "..."]:
         λ.
     n : int
         The exponent, at least 0.
+
+    Returns
+    -------
+    array
+        The expected value at each point, of the shape of x.
 
     Raises
     ------
@@ -217,5 +262,23 @@ def power(x: Real[Array, "..."], lam: Any, n: int) -> Float[Array, "..."]:
 
 
 def is_zero(lam: Any) -> bool:
-    """Tell whether λ is the number 0: then g is f, and needs none of the work of smoothing."""
+    """Tell whether λ is the number 0. Then g is f, and needs none of the work of smoothing.
+
+    Parameters
+    ----------
+    lam : float or array of shape ()
+        λ. Arrays are not read, so one that holds 0 is not the number 0.
+
+    Returns
+    -------
+    bool
+        Whether it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.continuation.smoothing import is_zero
+    >>> is_zero(0.0), is_zero(np.asarray(0.0))
+    (True, False)
+    """
     return isinstance(lam, int | float) and lam == 0

@@ -31,7 +31,21 @@ adam = Kernel(
 
 
 def cache_directory() -> str | None:
-    """Return the directory where Numba stores the compiled CPU kernels, or None if it stores none."""
+    """Return the directory where Numba stores the compiled CPU kernels.
+
+    Returns
+    -------
+    str or None
+        The path, or None if Numba stores none.
+
+    Examples
+    --------
+    >>> import os
+    >>> from mcgc.kernels import cache_directory
+    >>> directory = cache_directory()
+    >>> directory is None or os.path.isabs(directory)
+    True
+    """
     from mcgc.kernels.cpu_matmul import matmul
 
     return matmul.stats.cache_path if hasattr(matmul, "stats") else None

@@ -83,17 +83,49 @@ class Kernel:
 
 
 def platform(array: Array) -> str | None:
-    """Return "cpu" or "cuda" where there are compiled bodies for arrays like `array`, else None.
+    """Return the platform whose compiled bodies take arrays like this one.
 
-    Bodies take float32 and float64.
+    Bodies take float32 and float64. Those for NumPy arrays need Numba's compiler, those for CuPy arrays numba-cuda.
+
+    Parameters
+    ----------
+    array : array
+        The array.
+
+    Returns
+    -------
+    {"cpu", "cuda"} or None
+        The platform, or None if no body takes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.kernels import platform
+    >>> print(platform(np.ones(2, "int64")))
+    None
     """
     return compiler(array) if array.dtype in ("float32", "float64") else None
 
 
 def compiler(array: Array) -> str | None:
-    """Return "cpu" or "cuda" where there is a compiler of loops over arrays like `array`, else None.
+    """Return the compiler of loops over arrays like this one, of any dtype.
 
-    For NumPy arrays it is Numba's, for CuPy arrays numba-cuda.
+    Parameters
+    ----------
+    array : array
+        The array.
+
+    Returns
+    -------
+    {"cpu", "cuda"} or None
+        "cpu" for Numba's and NumPy arrays, "cuda" for numba-cuda and CuPy arrays, None where there is none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.kernels import compiler
+    >>> print(compiler(np.ones(2, "int64")))
+    cpu
     """
     if is_host(array):
         from numba import config

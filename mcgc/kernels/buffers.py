@@ -1,7 +1,12 @@
 """Arrays for the results of compiled kernels. Memory that nothing refers to any more is used again.
 
-A training step makes and drops a dozen arrays of the size of θ and of the net's values. If their pages went back to
-the operating system each time, that would cost more than the arithmetic of a small net.
+A training step makes and drops a dozen arrays of the size of θ and of the net's values. Whether the allocator of C
+returns their pages to the operating system each time depends on all else that a program stores.
+
+`python -m bench --case kernels` measures the gain (AMD EPYC, Linux, float32; quartiles in brackets). With new arrays
+an update by Adam takes 6.50 [6.45, 6.58] times as long for 111,160 parameters, and 1.75 [1.75, 1.76] times for ten
+million. The noise takes 0.97 [0.97, 0.97] and 1.59 [1.58, 1.59] times as long. A step of the MNIST net, where the
+allocator keeps the pages by itself, takes 0.98 [0.98, 1.00] times as long.
 """
 
 import sys

@@ -5,6 +5,11 @@ arithmetic, so here nothing is packed or padded: the last vector of a row is mas
 than left for the compiler to find, so the order of every sum is fixed: it runs over the inner index from first to
 last. A row has the same bits alone and in any batch, and one machine gives the same bits every time; machines with and
 without a fused multiply-add differ in the last bits.
+
+`python -m bench --case kernels` measures the gain (AMD EPYC, float32; quartiles in brackets). For a layer of 50 units
+and 250 rows the BLAS takes 2.06 [2.05, 2.07] times as long, and plain compiled loops 8.72 [8.66, 8.81] times. For 4
+rows it is 6.39 [6.35, 6.40] and 5.75 [5.72, 5.79] times, for 512 units and 250 rows 1.79 [1.78, 1.81] and 3.76 [3.73,
+3.79].
 """
 
 # mypy: disable-error-code="call-arg"

@@ -1,7 +1,12 @@
-"""Subnormal numbers as zeros, for the length of a loop: x86 processors take a hundred cycles for each of them.
+"""Subnormal numbers as zeros, for the length of a loop: x86 processors compute more slowly with them.
 
 The gradients of deep plain nets vanish, so Adam's moments are full of such numbers. A zero instead changes a
 moment by less than the smallest normal number, and θ by no more than that over Adam's ε.
+
+`python -m bench --case kernels` measures the gain (AMD EPYC, float32; quartiles in brackets). With subnormal numbers
+the loop of Adam takes 1.15 [1.15, 1.17] times as long where a quarter of the means is subnormal, and 1.30 [1.30, 1.31]
+times where gradients vanish. There a loop that sets a subnormal moment to zero by itself takes 1.48 [1.48, 1.50] times
+as long.
 """
 
 # mypy: disable-error-code="call-arg,var-annotated"

@@ -144,7 +144,13 @@ def _no_shift(plan: Plan) -> Array | None:
 
 
 def pull_back(
-    adjoint: Callable, field_of: FieldOf, plan: Plan, ts: Array, rest: Sequence, cotangents: Sequence, of_ts: bool
+    adjoint: Callable[..., Any],
+    field_of: FieldOf,
+    plan: Plan,
+    ts: Array,
+    rest: Sequence,
+    cotangents: Sequence,
+    of_ts: bool,
 ) -> tuple:
     """Return the cotangents of y0, ts (None unless `of_ts`) and the rest by `adjoint`, zero for what failed.
 

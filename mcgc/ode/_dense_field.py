@@ -1,7 +1,6 @@
 """Dense nets as the fields of differential equations, which `mcgc.ode.solve` solves in one compiled call on the CPU."""
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mcgc import nets
@@ -11,7 +10,7 @@ from mcgc.errors import InputError
 from mcgc.kernels import Kernel
 from mcgc.ode._events import Occurrences
 from mcgc.ode._integrate import Method, Stats, march
-from mcgc.ode._solve import Solution, Solved, solve, tableau_of
+from mcgc.ode._solve import Field, Solution, Solved, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
 
 
@@ -97,16 +96,49 @@ def _pair(params: Any) -> tuple[Array, Array]:
 
 
 def solve_members(
-    field: Callable, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str | Tableau = "dopri5", **how: Any
+    field: Field, y0: Array, ts: Array, params: tuple[Array, Array], *, solver: str | Tableau = "dopri5", **how: Any
 ) -> Solution:
-    """Solve as `mcgc.ode.solve` does for each member of θ, shape (members, m), all their trajectories in one batch.
+    """Solve as `mcgc.ode.solve` does for each member of θ, with all their trajectories in one batch.
 
-    y0 (batch, states), ts (batch, times) and inputs (batch, n₀ − states) are the same for all members, or have their
-    axis in front; `solver` and `how` are options of `solve`. The result's `ys` has shape (members, batch,
-    times, states), and its `stats` are those of each member by itself: evaluations (members,), on the device, without
-    those that others needed after it was done; but stages for the dense output alone (dopri8) count for all members.
+    Parameters
+    ----------
+    field : Field
+        The field. Its params are (θ, inputs), as those of a `DenseField`.
+    y0 : array of shape (batch, states) or (members, batch, states)
+        Where the trajectories start. The members share an array without their axis.
+    ts : array of shape (batch, times) or (members, batch, times)
+        The requested times.
+    params : tuple of two arrays
+        θ of shape (members, m), and inputs of shape (batch, n₀ − states) or (members, batch, n₀ − states).
+    solver : str or Tableau
+        As for `solve`.
+    **how
+        Other options of `solve`.
 
-    Raises `InputError` if a shape is none of these, and as `solve` does.
+    Returns
+    -------
+    Solution
+        As of `solve`, with the axis of the members in front of all arrays. The evaluations are those of each member,
+        (members,), on the device. They leave out those that other members needed after this one was done. Stages for
+        the dense output alone (dopri8) count for all members.
+
+    Raises
+    ------
+    InputError
+        If a shape is none of these, and as `solve` does.
+    SolveError
+        As `solve` does.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc import Key, nets, split
+    >>> from mcgc.ode import DenseField, solve_members
+    >>> field = DenseField((2, 8, 2))
+    >>> theta = np.stack([nets.init(key, field.sizes, "float64") for key in split(Key(0), 3)])
+    >>> y0, ts = np.ones((4, 2)), np.tile([0.0, 0.5, 1.0], (4, 1))
+    >>> solve_members(field, y0, ts, (theta, np.zeros((4, 0)))).ys.shape
+    (3, 4, 3, 2)
     """
     theta, inputs = _pair(params)
     theta, y0, ts = as_floats(theta, "theta", y0), as_floats(y0, "y0", theta), as_floats(ts, "ts", y0, "float64")

@@ -6,13 +6,14 @@ went.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mcgc._jit import TARGETS, FieldPrograms, Jitted, Target, argument, field_programs, loops
+from mcgc._jit import TARGETS, Argument, FieldPrograms, Jitted, Target, field_programs, loops
 from mcgc.arrays import Array, is_array, is_host, namespace_of, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.pytree import Structure, unflatten
@@ -25,23 +26,33 @@ ROOM = 32  # steps of a trajectory that the first log has room for
 
 
 class Compiled(NamedTuple):
-    """A field with a method: the compiled loops over trajectories, and the programs that they are made of."""
+    """A field with a method: the compiled functions, and the programs that they are made of."""
 
     loops: Any
     programs: FieldPrograms
+    tableau: Tableau  # held, so that no other has its id
     room: list[int]  # what the largest log so far had
 
 
 class Solved(NamedTuple):
     """A solution by one call, and its derivatives.
 
-    `vjp` maps the cotangent of `ys` to those of y0, ts (None unless asked for) and the leaves of params.
+    `pull_back` maps the cotangent of `ys` to those of y0, of ts (zeros unless asked for), and of the numbers of params,
+    (batch, numbers) each. `tangents` returns the derivatives of `ys` by y0 and these numbers, (batch, times, states,
+    states + numbers). `by_leaf` parts an array whose last axis are these numbers into one for each leaf.
     """
 
     ys: Array
     stats: Stats
     status: Array
-    vjp: Callable[[Array], list]
+    pull_back: Callable[[Array], tuple[Array, Array, Array]]
+    tangents: Callable[[], Array]
+    by_leaf: Callable[[Array], list]
+
+    def vjp(self, cotangent: Array) -> list:
+        """Return the cotangents of y0, ts and the leaves of params; those of a shared leaf are added up, in order."""
+        y_bar, ts_bar, p_bar = self.pull_back(cotangent)
+        return [y_bar, ts_bar, *self.by_leaf(p_bar)]
 
 
 _compiled: WeakKeyDictionary[Jitted, dict[tuple, Compiled]] = WeakKeyDictionary()
@@ -64,67 +75,115 @@ def solve_jitted(
     compiled solution on devices without a compiler, where a float array of params has another dtype than y0 or lies
     elsewhere, where times are not in order, and, with `method.throw`, where a trajectory fails.
     """
-    xp, target = namespace_of(y0), TARGETS.get(platform(y0) or "")
+    xp, dtype, target = namespace_of(y0), y0.dtype, TARGETS.get(platform(y0) or "")
     if target is None or namespace_of(ts) is not xp or not all(_fits(leaf, y0) for leaf in leaves):
         return None
-    start, sign, elapsed = timeline(ts, y0.dtype)
+    times = _times(ts)
+    if times is None:
+        return None
     compiled = _of(field, method.tableau, leaves, structure, y0, single, target)
-    batch, n = y0.shape
-    end = elapsed[:, -1]
+    (batch, n), made, threads = y0.shape, compiled.loops, field.threads
     p, step_p = _packed(leaves, compiled.programs, y0)
-    problem = (
-        *(ts.shape[1], _flat(start), _flat(sign), _flat(elapsed)),
-        *(_flat(y0), p, step_p),
-    )
+    problem = ts.shape[1], times.start, times.sign, times.elapsed, _flat(y0), p, step_p
     limits = (
         *(_of_each(method.rtol, y0), _of_each(method.atol, y0), float(method.step_size or 0)),
-        *(method.max_steps, float(method.max_step), 16 * np.finfo(np.float64).eps * (xp.abs(start[:, 0]) + end)),
+        *(method.max_steps, float(method.max_step), times.smallest),
     )
-    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=1) & xp.isfinite(end)
-    ys, counts = xp.empty((*ts.shape, n), dtype=y0.dtype), xp.empty((batch, 4), dtype=xp.int64)
+    ys, counts = xp.empty((*ts.shape, n), dtype=dtype), xp.empty((batch, 4), dtype=xp.int64)
+    flat_ys, flat_counts = ys.reshape(-1), counts.reshape(-1)
     room = compiled.room[0] if with_vjp else 0
     while True:
-        log = [
-            xp.empty(batch * room, dtype=xp.float64),
-            *(xp.empty(batch * room * k, dtype=y0.dtype) for k in (1, n, n)),
-        ]
-        _split(field.threads, batch, compiled.loops.forward, *problem, *limits, room, _flat(ys), _flat(counts), *log)
-        read = to_host(xp.concat([counts, xp.astype(ordered[:, None], xp.int64)], axis=1))
-        most = int(read[:, 0].max())
+        entries = batch * room
+        log = xp.empty(entries, dtype=xp.float64), *(xp.empty(entries * k, dtype=dtype) for k in (1, n, n))
+        found = _split(threads, batch, made.forward, *problem, *limits, room, flat_ys, flat_counts, *log)
+        ordered, most, failed, evaluations = _summary(found, counts, times)
         if not with_vjp or most <= room:
             break
-        room = compiled.room[0] = 1 << most.bit_length()
-    failed = bool((read[:, 2] != Status.SUCCESS).any())
-    if not read[:, 4].all() or (failed and method.throw):
+        room = compiled.room[0] = 1 << int(most).bit_length()
+    if not ordered or (failed and method.throw):
         return None
     status = counts[:, 2]
     if failed:
         ys = ops.where((status == int(Status.SUCCESS))[:, None, None], ys, xp.nan)
-    stats = Stats(counts[:, 0], counts[:, 1], int(read[:, 3].max()))
-    taken = *problem, room
 
-    def vjp(cotangent: Array) -> list:
-        y_bar, ts_bar = xp.zeros(y0.shape, dtype=y0.dtype), xp.zeros(ts.shape, dtype=xp.float64)
-        p_bar = xp.zeros((batch, p.size if step_p == 0 else step_p), dtype=y0.dtype)
-        given = _flat(cotangent, y0.dtype)
-        bars = _flat(y_bar), _flat(p_bar), _flat(ts_bar)
-        _split(field.threads, batch, compiled.loops.backward, *taken, of_ts, given, _flat(counts), *log, *bars)
-        of_leaves = _unpacked(p_bar, leaves, compiled.programs.by_row)
-        return [y_bar, ts_bar if of_ts else None, *of_leaves]
+    def pull_back(cotangent: Array) -> tuple:
+        y_bar, ts_bar = xp.zeros(y0.shape, dtype=dtype), xp.zeros(ts.shape, dtype=xp.float64)
+        p_bar = xp.zeros((batch, step_p or p.size), dtype=dtype)
+        bars = y_bar.reshape(-1), p_bar.reshape(-1), ts_bar.reshape(-1)
+        given = _flat(cotangent, dtype), flat_counts
+        _split(threads, batch, made.backward, *problem, room, of_ts, *given, *log, *bars)
+        return y_bar, ts_bar, p_bar
 
-    return Solved(ys, stats, status, vjp)
+    def tangents() -> Array:
+        out = xp.zeros((*ys.shape, n + (step_p or p.size)), dtype=dtype)
+        _split(threads, batch, made.sensitivities, *problem, room, flat_counts, *log, out.reshape(-1))
+        return out
+
+    by_leaf = lambda x: _by_leaf(x, leaves, compiled.programs.by_row)
+    return Solved(ys, Stats(counts[:, 0], counts[:, 1], evaluations), status, pull_back, tangents, by_leaf)
+
+
+def _summary(found: list, counts: Array, times: "Times") -> tuple:
+    """Return whether the times are in order, the most steps of a trajectory, the largest status, and the evaluations.
+
+    A loop of the CPU returns them. From a device they are read, once.
+    """
+    if found[0] is not None:
+        return (True, *(found[0] if len(found) == 1 else map(max, *found)))
+    xp = namespace_of(counts)
+    read = to_host(xp.concat([counts, xp.astype(times.ordered[:, None], xp.int64)], axis=1))
+    return bool(read[:, 4].all()), *(int(read[:, i].max()) for i in (0, 2, 3))
+
+
+class Times(NamedTuple):
+    """The requested times of each trajectory: their start, direction and elapsed times, and the smallest step.
+
+    `ordered` (batch,) tells whether they are in order.
+    """
+
+    start: Array
+    sign: Array
+    elapsed: Array
+    smallest: Array
+    ordered: Array
+
+
+def _times(ts: Array) -> Times | None:
+    """Return what a march must know of the times (batch, times); None on the host if they are not in order."""
+    if not is_host(ts):
+        return _times_of(ts)
+    return _times_again(ts[0].tobytes() if ts.strides[0] == 0 else ts.tobytes(), ts.shape)
+
+
+@lru_cache(maxsize=16)
+def _times_again(raw: bytes, shape: tuple[int, int]) -> Times | None:
+    """Return `_times` of times that are found again by their bytes: users solve for the same times again and again."""
+    found = _times_of(np.broadcast_to(np.frombuffer(raw).reshape(-1, shape[1]), shape))
+    return found if found.ordered.all() else None
+
+
+def _times_of(ts: Array) -> Times:
+    xp = namespace_of(ts)
+    start, sign, elapsed = timeline(ts, ts.dtype)
+    ordered = xp.all(elapsed[:, 1:] > elapsed[:, :-1], axis=1) & xp.isfinite(elapsed[:, -1])
+    smallest = 16 * float(np.finfo(np.float64).eps) * (xp.abs(start[:, 0]) + elapsed[:, -1])
+    return Times(_flat(start), _flat(sign), _flat(elapsed), smallest, ordered)
 
 
 def _fits(leaf: Any, y0: Array) -> bool:
     """Tell whether the compiled solution takes this leaf of params."""
-    if not is_array(leaf):
-        return type(leaf) in (float, int, bool)
-    return _is_constant(leaf) or (leaf.dtype == y0.dtype and namespace_of(leaf) is namespace_of(y0))
+    if type(leaf) in (float, int, bool):
+        return True
+    return is_array(leaf) and (
+        _is_constant(leaf) or (leaf.dtype == y0.dtype and namespace_of(leaf) is namespace_of(y0))
+    )
 
 
 def _is_constant(leaf: Any) -> bool:
     """Tell whether a leaf has no derivative: the program is made for its value."""
-    return type(leaf) in (int, bool) or (is_host(leaf) and leaf.dtype.kind in "iub")
+    if type(leaf) is float:
+        return False
+    return type(leaf) in (int, bool) or (leaf.dtype.kind in "iub" and is_host(leaf))
 
 
 def _of(
@@ -138,11 +197,13 @@ def _of(
 ) -> Compiled:
     """Return the compiled loops for arguments like these."""
     varied = [i for i, leaf in enumerate(leaves) if not _is_constant(leaf)]
-    arguments = tuple(argument(leaves[i])._replace(dtype=y0.dtype) for i in varied)
-    constants = tuple((i, np.asarray(leaf)) for i, leaf in enumerate(leaves) if _is_constant(leaf))
-    known = tuple((i, x.dtype, x.shape, x.tobytes()) for i, x in constants)
+    arguments = tuple([Argument(getattr(leaves[i], "shape", ()), y0.dtype) for i in varied])
+    known: tuple = ()
+    if len(varied) < len(leaves):
+        constants = [(i, np.asarray(leaf)) for i, leaf in enumerate(leaves) if _is_constant(leaf)]
+        known = tuple([(i, x.dtype, x.shape, x.tobytes()) for i, x in constants])
     batch = None if single else len(y0)
-    key = (tableau, y0.dtype, y0.shape[1], batch, structure, arguments, known, target)
+    key = (id(tableau), y0.dtype, y0.shape[1], batch, structure, arguments, known, target)
     of_field = _compiled.setdefault(field, {})
     found = of_field.get(key)
     if found is None:
@@ -157,7 +218,7 @@ def _of(
         programs = field_programs(function, listed, arguments, y0.dtype, y0.shape[1], batch)
         rows = iter(programs.by_row)
         programs = programs._replace(by_row=tuple(next(rows) if i in varied else False for i in range(len(leaves))))
-        found = of_field[key] = Compiled(loops(whole(programs, tableau, target), target), programs, [ROOM])
+        found = of_field[key] = Compiled(loops(whole(programs, tableau, target), target), programs, tableau, [ROOM])
     return found
 
 
@@ -168,28 +229,35 @@ def _packed(leaves: Sequence[Any], programs: FieldPrograms, y0: Array) -> tuple[
     """Return the numbers of params one after the other, and how many each trajectory has: 0 if all share them."""
     xp, batch = namespace_of(y0), len(y0)
     varied = [(leaf, row) for leaf, row in zip(leaves, programs.by_row, strict=True) if not _is_constant(leaf)]
+    if len(varied) == 1 and not varied[0][1]:
+        return _flat(xp.asarray(varied[0][0]), y0.dtype), 0
     parts = [xp.reshape(xp.asarray(leaf, dtype=y0.dtype), (batch if row else 1, -1)) for leaf, row in varied]
     if any(row for _, row in varied):
-        parts = [xp.broadcast_to(part, (batch, part.shape[1])) for part in parts]
-        joined = xp.concat(parts, axis=1)
+        joined = xp.concat([xp.broadcast_to(part, (batch, part.shape[1])) for part in parts], axis=1)
         return _flat(joined), joined.shape[1]
     return xp.concat([xp.empty((1, 0), dtype=y0.dtype), *parts], axis=1).reshape(-1), 0
 
 
-def _unpacked(p_bar: Array, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
-    """Return the cotangents of the leaves: those of a shared one are added up over the trajectories, in order."""
-    xp, at = namespace_of(p_bar), 0
-    bars: list = []
+def _by_leaf(x: Array, leaves: Sequence[Any], by_row: Sequence[bool]) -> list:
+    """Part `x`, (batch, ..., numbers of params), by the leaves of params: None for a constant.
+
+    The part of a leaf has the shape of one row of it, or of the leaf if it is shared. Its rows are added up if there
+    are no axes between.
+    """
+    parts: list = []
+    at = 0
     for leaf, row in zip(leaves, by_row, strict=True):
         if _is_constant(leaf):
-            bars.append(None)
+            parts.append(None)
             continue
-        shape = getattr(leaf, "shape", ())
-        size = math.prod(shape[1:] if row else shape)
-        part = p_bar[:, at : at + size]
-        bars.append((part if row else xp.sum(part, axis=0)).reshape(shape))
+        shape = getattr(leaf, "shape", ())[row:]
+        size = math.prod(shape)
+        part = x[..., at : at + size]
+        if x.ndim == 2 and not row:
+            part = namespace_of(x).sum(part, axis=0)
+        parts.append(part.reshape((*part.shape[:-1], *shape)))
         at += size
-    return bars
+    return parts
 
 
 def _flat(array: Array, dtype: Any = None) -> Array:
@@ -199,19 +267,23 @@ def _flat(array: Array, dtype: Any = None) -> Array:
 
 def _of_each(tolerance: Any, y0: Array) -> Array:
     """Return a tolerance as an array of one for each state."""
-    xp = namespace_of(y0)
-    return xp.zeros(y0.shape[1], dtype=xp.float64) + tolerance
+    if type(tolerance) is float and is_host(y0):
+        return _filled(tolerance, y0.shape[1])
+    return namespace_of(y0).zeros(y0.shape[1]) + tolerance
 
 
-def _split(threads: int, batch: int, function: Callable, *args: Any) -> None:
-    """Call `function(begin, end, *args)` for all trajectories, by as many threads of the host as asked for."""
+@lru_cache
+def _filled(tolerance: float, states: int) -> np.ndarray:
+    return np.full(states, tolerance)
+
+
+def _split(threads: int, batch: int, function: Callable, *args: Any) -> list:
+    """Call `function(begin, end, *args)` for all trajectories, by as many threads as asked for; return the results."""
     parts = min(threads, batch)
     if parts == 1:
-        function(0, batch, *args)
-        return
+        return [function(0, batch, *args)]
     from concurrent.futures import ThreadPoolExecutor
 
-    ends = [math.ceil(batch * i / parts) for i in range(parts + 1)]
+    ends = [batch * i // parts for i in range(parts + 1)]
     with ThreadPoolExecutor(parts) as pool:
-        for done in [pool.submit(function, a, b, *args) for a, b in pairwise(ends)]:
-            done.result()
+        return [done.result() for done in [pool.submit(function, a, b, *args) for a, b in pairwise(ends)]]

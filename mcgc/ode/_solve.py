@@ -180,19 +180,13 @@ def solve(
     >>> print(grad(lambda rate: solve(decay, [1.0], [0.0, 1.0], rate).ys[1, 0])(0.5).round(4))
     -0.6065
     """
-    tableau = _check_options(solver, adjoint, step_size, max_step)
+    tableau = check_options(solver, adjoint, step_size, max_step)
     _check_events(events, adjoint)
     max_steps, checkpoints = whole(max_steps, "max_steps"), whole(checkpoints, "checkpoints", 2)
-    y0 = as_floats(y0, "y0")
-    ts = as_floats(ts, "ts", y0, "float64")
-    single = y0.ndim == 1
-    if single:
-        y0 = y0[None, :]
-    _check_arrays(y0, ts)
-    rtol, atol = (_tolerance(name, value, strip(y0)) for name, value in (("rtol", rtol), ("atol", atol)))
+    y0, ts, single = batch_of(y0, ts)
+    rtol, atol = (tolerance(name, value, strip(y0)) for name, value in (("rtol", rtol), ("atol", atol)))
     jitted, f = (f, f.function) if isinstance(f, Jitted) else (None, f)
     method = Method(tableau, rtol, atol, step_size, max_steps, max_step, throw)
-    ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
     leaves, structure = flatten(params)
     inputs = [y0, ts, *leaves]
     plain = [strip(x) for x in inputs]
@@ -256,6 +250,18 @@ def solve(
     return _of_one(solution) if single else solution
 
 
+def batch_of(y0: Any, ts: Any) -> tuple[Array, Array, bool]:
+    """Return y0 (batch, states) and ts (batch, times) in float64, and whether there is a single trajectory."""
+    y0 = as_floats(y0, "y0")
+    ts = as_floats(ts, "ts", y0, "float64")
+    single = y0.ndim == 1
+    if single:
+        y0 = y0[None, :]
+    _check_arrays(y0, ts)
+    ts = ops.broadcast_to(ops.astype(ts, namespace_of(strip(ts)).float64), (y0.shape[0], ts.shape[-1]))
+    return y0, ts, single
+
+
 def _of_one(solution: Solution) -> Solution:
     """Return the solution without the axis of the batch."""
     ys, (accepted, rejected, evaluations), status, events = solution
@@ -263,7 +269,7 @@ def _of_one(solution: Solution) -> Solution:
     return Solution(ys[0, :, :], stats, status[0], tuple(Occurrences(*(x[0, ...] for x in each)) for each in events))
 
 
-def _bound(function: Callable, params: Any, single: bool, shape: tuple[int, ...]) -> Rate:
+def _bound(function: Callable[..., Any], params: Any, single: bool, shape: tuple[int, ...]) -> Rate:
     """Return `function` of t (batch, 1) and y (batch, states), with a result of `shape` if there is a single row."""
     if single:
         return lambda t, y: ops.reshape(function(t[0, 0], y[0, :], params), shape)
@@ -285,7 +291,7 @@ def tableau_of(solver: str | Tableau) -> Tableau:
     return TABLEAUX[solver]
 
 
-def _check_options(solver: str | Tableau, adjoint: str, step_size: float | None, max_step: float) -> Tableau:
+def check_options(solver: str | Tableau, adjoint: str, step_size: float | None, max_step: float) -> Tableau:
     tableau = tableau_of(solver)
     if not isinstance(adjoint, str) or adjoint not in ADJOINTS:
         raise InputError(unknown("adjoint", adjoint, ADJOINTS))
@@ -319,7 +325,7 @@ def _check_arrays(y0: Array, ts: Array) -> None:
         )
 
 
-def _tolerance(name: str, value: Any, like: Array) -> Any:
+def tolerance(name: str, value: Any, like: Array) -> Any:
     """Return a tolerance as a number, or as a float64 array (states,) on the device of `like`, (batch, states)."""
     if type(value) is Traced:
         raise TraceError(f"{name} has no derivative: give it as a number, or with mcgc.stop_gradient")

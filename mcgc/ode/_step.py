@@ -16,7 +16,7 @@ def _weighted(weights: Sequence[float], ks: Sequence[Array]) -> Any:
     return sum(others, start=first)
 
 
-def _combine_rule(out: Array, y: Array, *ks: Array, h: Array, weights: Sequence[float]) -> Callable:
+def _combine_rule(out: Array, y: Array, *ks: Array, h: Array, weights: Sequence[float]) -> Callable[..., Any]:
     def pullback(g: Array) -> tuple:
         scaled = g * h
         return (g, *(scaled * weight if weight else None for weight in weights))

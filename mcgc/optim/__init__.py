@@ -1,6 +1,7 @@
 """Optimisers as pure functions that return updates, rules to chain with them, and schedules of the learning rate."""
 
 from mcgc.optim import schedules
+from mcgc.optim._decay import decay_weights
 from mcgc.optim._optimizer import Init, Optimizer, Update, apply_updates, chain, from_step, stateless
 from mcgc.optim._optimizers import (
     OPTIMIZERS,
@@ -10,7 +11,6 @@ from mcgc.optim._optimizers import (
     SgdState,
     adam,
     adamw,
-    decay_weights,
     momentum,
     nesterov,
     rmsprop,

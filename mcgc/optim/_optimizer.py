@@ -62,10 +62,29 @@ class Optimizer(NamedTuple):
 def apply_updates(theta: Array, updates: Array) -> Array:
     """Return θ + updates.
 
+    Parameters
+    ----------
+    theta : array
+        The parameters θ.
+    updates : array
+        The updates, of the shape and dtype of θ.
+
+    Returns
+    -------
+    array
+        The new θ.
+
     Raises
     ------
     InputError
         If `updates` do not have the shape and dtype of θ: nothing is broadcast or cast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import apply_updates
+    >>> apply_updates(np.asarray([1.0, -2.0]), np.asarray([-0.5, 0.5]))
+    array([ 0.5, -1.5])
     """
     theta = as_floats(theta, "theta")
     check_alike("theta", theta, updates=updates)
@@ -78,7 +97,17 @@ def no_state(theta: Array) -> tuple[()]:
 
 
 def stateless(update: Callable[[Array, Array], Array]) -> Optimizer:
-    """Return the rule without a state whose updates are `update(gradient, theta)`.
+    """Return a rule without a state.
+
+    Parameters
+    ----------
+    update : function (gradient, theta) → updates
+        The updates. All have the shape and dtype of θ.
+
+    Returns
+    -------
+    Optimizer
+        The rule.
 
     Examples
     --------
@@ -93,10 +122,31 @@ def stateless(update: Callable[[Array, Array], Array]) -> Optimizer:
 
 
 def from_step(init: Init, step: Update) -> Optimizer:
-    """Return the rule of a `step` that gives the new θ itself: its updates are the new θ less the old one.
+    """Return the rule of a step that gives the new θ itself: its updates are the new θ less the old one.
 
     It is for rules that set θ, such as a schedule. An element that does not change has the update 0, also where it is
     infinite.
+
+    Parameters
+    ----------
+    init : Init
+        init(theta) → state.
+    step : Update
+        step(gradient, state, theta) → (new theta, state).
+
+    Returns
+    -------
+    Optimizer
+        The rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import from_step
+    >>> halved = from_step(lambda theta: (), lambda gradient, state, theta: (theta / 2, state))
+    >>> theta = np.asarray([1.0, -2.0])
+    >>> halved.update(theta, halved.init(theta), theta)[0]
+    array([-0.5,  1. ])
     """
 
     def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
@@ -109,10 +159,20 @@ def from_step(init: Init, step: Update) -> Optimizer:
 
 
 def chain(*rules: Optimizer) -> Optimizer:
-    """Return the rule that applies `rules` in order: the updates of each are the gradient of the next.
+    """Return the rule that applies rules in order: the updates of each are the gradient of the next.
 
     The step of the last one is the step of the chain, so a fused optimiser at its end stays fused. The state is that of
     the one rule that has a state, else the tuple of the states that there are.
+
+    Parameters
+    ----------
+    *rules : Optimizer
+        The rules. Without any, the updates are the gradient.
+
+    Returns
+    -------
+    Optimizer
+        The rule.
 
     Examples
     --------

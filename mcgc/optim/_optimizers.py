@@ -6,12 +6,13 @@ function of the number n − 1 of updates before this one, such as those of `mcg
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mcgc import kernels
 from mcgc.arrays import Array, as_number, check_alike, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
+from mcgc.optim._decay import decay_weights
 from mcgc.optim._optimizer import Optimizer, checked
 from mcgc.optim.schedules import Rate, function_of
 
@@ -29,6 +30,11 @@ def sgd(learning_rate: Rate) -> Optimizer:
     ----------
     learning_rate : float or function of the number of updates so far
         The rate a.
+
+    Returns
+    -------
+    Optimizer
+        The optimiser.
 
     Raises
     ------
@@ -70,6 +76,11 @@ def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
     decay : float
         The factor b in [0, 1).
 
+    Returns
+    -------
+    Optimizer
+        The optimiser.
+
     Raises
     ------
     InputError
@@ -78,6 +89,14 @@ def momentum(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
     References
     ----------
     Polyak 1964.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import momentum
+    >>> rule, theta = momentum(0.1), np.asarray([1.0, -2.0])
+    >>> rule.step(2 * theta, rule.init(theta), theta)[0]
+    array([ 0.8, -1.6])
     """
     return _ball(learning_rate, decay, lambda gradient, velocity, decay: velocity)
 
@@ -94,6 +113,11 @@ def nesterov(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
     decay : float
         The factor b in [0, 1).
 
+    Returns
+    -------
+    Optimizer
+        The optimiser.
+
     Raises
     ------
     InputError
@@ -102,6 +126,14 @@ def nesterov(learning_rate: Rate, decay: float = 0.9) -> Optimizer:
     References
     ----------
     Nesterov 1983.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import nesterov
+    >>> rule, theta = nesterov(0.1), np.asarray([1.0, -2.0])
+    >>> rule.step(2 * theta, rule.init(theta), theta)[0]
+    array([ 0.62, -1.24])
     """
     return _ball(learning_rate, decay, lambda gradient, velocity, decay: gradient + decay * velocity)
 
@@ -140,6 +172,11 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, epsilon: float = 1e-8) -> O
     epsilon : float
         The positive number ε.
 
+    Returns
+    -------
+    Optimizer
+        The optimiser.
+
     Raises
     ------
     InputError
@@ -148,6 +185,14 @@ def rmsprop(learning_rate: Rate, decay: float = 0.9, epsilon: float = 1e-8) -> O
     References
     ----------
     Tieleman and Hinton 2012.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import rmsprop
+    >>> rule, theta = rmsprop(0.1), np.asarray([1.0, -2.0])
+    >>> rule.step(2 * theta, rule.init(theta), theta)[0].round(3)
+    array([ 0.684, -1.684])
     """
     rate, decay, epsilon = function_of(learning_rate), _decay(decay), positive("epsilon", epsilon)
 
@@ -187,6 +232,11 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
     epsilon : float
         The positive number ε.
 
+    Returns
+    -------
+    Optimizer
+        The optimiser.
+
     Raises
     ------
     InputError
@@ -195,6 +245,14 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
     References
     ----------
     Kingma and Ba 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import adam
+    >>> rule, theta = adam(0.1), np.asarray([1.0, -2.0])
+    >>> rule.step(2 * theta, rule.init(theta), theta)[0]
+    array([ 0.9, -1.9])
     """
     rate, epsilon = function_of(learning_rate), positive("epsilon", epsilon)
     if not isinstance(decays, tuple | list) or len(decays) != 2:
@@ -240,6 +298,11 @@ def adamw(
     epsilon : float
         As for `adam`.
 
+    Returns
+    -------
+    Optimizer
+        The optimiser.
+
     Raises
     ------
     InputError
@@ -248,56 +311,17 @@ def adamw(
     References
     ----------
     Loshchilov and Hutter 2019, algorithm 2.
-    """
-    rate, weight_decay = function_of(learning_rate), positive("weight_decay", weight_decay)
-    return decay_weights(lambda n: weight_decay * rate(n), adam(rate, decays, epsilon))
-
-
-def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
-    """Return `optimizer` with decoupled weight decay: θ ← (1 − d) θ before each of its steps.
-
-    The gradient is still that at the old θ, and the optimiser's moments see nothing of the decay.
-
-    Parameters
-    ----------
-    factor : float or function of the number of updates so far
-        The number d. A function is given the `steps` of the optimiser's state.
-    optimizer : Optimizer
-        The optimiser of the step.
-
-    Raises
-    ------
-    InputError
-        If a constant d is not a positive number, or d is a function and the state has no `steps`.
-
-    References
-    ----------
-    Loshchilov and Hutter 2019, algorithms 1 and 2.
 
     Examples
     --------
     >>> import numpy as np
-    >>> from mcgc.optim import decay_weights, momentum
-    >>> decayed, theta = decay_weights(0.01, momentum(0.1)), np.asarray([1.0, -2.0])
-    >>> decayed.update(0 * theta, decayed.init(theta), theta)[0]
-    array([-0.01,  0.02])
+    >>> from mcgc.optim import adamw
+    >>> rule, theta = adamw(0.1, weight_decay=0.5), np.asarray([1.0, -2.0])
+    >>> rule.step(2 * theta, rule.init(theta), theta)[0]
+    array([ 0.85, -1.8 ])
     """
-    factor_at = function_of(factor)
-
-    def decay(state: Any, theta: Array) -> Array:
-        if callable(factor) and not hasattr(state, "steps"):
-            raise InputError("a factor that changes needs an optimiser whose state has `steps`: give a constant factor")
-        return factor_at(state.steps if callable(factor) else 0) * theta
-
-    def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
-        lost = decay(state, theta)
-        updates, state = optimizer.update(gradient, state, theta - lost)
-        return updates - lost, state
-
-    def fused(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
-        return optimizer.step(gradient, state, theta - decay(state, theta))
-
-    return checked(optimizer.init, update, fused)
+    rate, weight_decay = function_of(learning_rate), positive("weight_decay", weight_decay)
+    return decay_weights(lambda n: weight_decay * rate(n), adam(rate, decays, epsilon))
 
 
 OPTIMIZERS: Mapping[str, Callable[[Rate], Optimizer]] = {

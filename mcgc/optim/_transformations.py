@@ -20,6 +20,11 @@ def clip_by_global_norm(max_norm: float) -> Optimizer:
     max_norm : float
         The positive bound c.
 
+    Returns
+    -------
+    Optimizer
+        The rule.
+
     Raises
     ------
     InputError
@@ -64,6 +69,11 @@ def add_decayed_weights(weight_decay: float) -> Optimizer:
     weight_decay : float
         The positive number w.
 
+    Returns
+    -------
+    Optimizer
+        The rule.
+
     Raises
     ------
     InputError
@@ -88,12 +98,30 @@ def add_decayed_weights(weight_decay: float) -> Optimizer:
 
 
 def scale(factor: float) -> Optimizer:
-    """Return the rule g ← s g for the number `factor` s.
+    """Return the rule g ← s g.
+
+    Parameters
+    ----------
+    factor : float
+        The number s.
+
+    Returns
+    -------
+    Optimizer
+        The rule.
 
     Raises
     ------
     InputError
         If s is not a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import scale
+    >>> rule, gradient = scale(-0.1), np.asarray([1.0, -2.0])
+    >>> rule.update(gradient, rule.init(gradient), gradient)[0]
+    array([-0.1,  0.2])
     """
     number = as_number(factor)
     if number != number:
@@ -114,6 +142,11 @@ def scale_by_schedule(factor: Callable[[int], float]) -> Optimizer:
     ----------
     factor : function of the number n of updates so far
         The factor s, such as a rate of `mcgc.optim.schedules`. It may be negative.
+
+    Returns
+    -------
+    Optimizer
+        The rule.
 
     Examples
     --------
@@ -140,10 +173,23 @@ def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
     learning_rate : float or function of the number of updates so far
         The rate a.
 
+    Returns
+    -------
+    Optimizer
+        The rule.
+
     Raises
     ------
     InputError
         If a constant rate is not a positive number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import chain, clip_by_global_norm, scale_by_learning_rate
+    >>> clipped, gradient = chain(clip_by_global_norm(1.0), scale_by_learning_rate(0.1)), np.asarray([30.0, 40.0])
+    >>> clipped.update(gradient, clipped.init(gradient), gradient)[0]
+    array([-0.06, -0.08])
     """
     rate = function_of(learning_rate)
     return scale_by_schedule(lambda n: -rate(n)) if callable(learning_rate) else scale(-rate(0))
@@ -152,6 +198,35 @@ def scale_by_learning_rate(learning_rate: Rate) -> Optimizer:
 def scale_by_adam(decays: tuple[float, float] = (0.9, 0.999), epsilon: float = 1e-8) -> Optimizer:
     """Return the rule that makes of g the direction of Adam, (μ / (1 − b₁ⁿ)) / (√(ν / (1 − b₂ⁿ)) + ε).
 
-    Parameters and errors are those of `adam`, which is `chain(scale_by_adam(), scale_by_learning_rate(a))`.
+    `adam(a)` is `chain(scale_by_adam(), scale_by_learning_rate(a))` up to rounding.
+
+    Parameters
+    ----------
+    decays : tuple of two floats
+        The factors b₁ and b₂ in [0, 1).
+    epsilon : float
+        The positive number ε.
+
+    Returns
+    -------
+    Optimizer
+        The rule.
+
+    Raises
+    ------
+    InputError
+        If ε is not a positive number, or a factor not in [0, 1).
+
+    References
+    ----------
+    Kingma and Ba 2015, algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.optim import scale_by_adam
+    >>> rule, gradient = scale_by_adam(), np.asarray([30.0, -0.4])
+    >>> rule.update(gradient, rule.init(gradient), gradient)[0].round(6)
+    array([ 1., -1.])
     """
     return chain(adam(1.0, decays, epsilon), scale(-1.0))

@@ -33,6 +33,16 @@ class Interval(NamedTuple):
 def spread(values: Sequence[float]) -> Spread:
     """Return the spread of one or more numbers. A NaN among them makes all of it NaN.
 
+    Parameters
+    ----------
+    values : sequence of float
+        The numbers.
+
+    Returns
+    -------
+    Spread
+        The spread.
+
     Examples
     --------
     >>> from mcgc.paper.comparison import spread
@@ -54,6 +64,19 @@ def final(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
     ----------
     epochs : mapping of str to array of shape (epochs, members)
         The quantities on the host, as in `mcgc.train.run_file.RunFile.epochs`. One that is all NaN is left out.
+
+    Returns
+    -------
+    dict of str to list of float
+        The numbers of the members, by the name of the quantity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.paper.comparison import final
+    >>> none = np.full((2, 1), np.nan)
+    >>> final({"train_loss": np.array([[0.5], [0.25]]), "test_loss": np.array([[0.3], [0.4]]), "test_accuracy": none})
+    {'train_loss': [0.25], 'test_loss': [0.4]}
     """
     return {name: epochs[name][-1].tolist() for name in QUANTITIES if _present(epochs[name])}
 
@@ -67,6 +90,19 @@ def best(epochs: Mapping[str, Any]) -> dict[str, list[float]]:
     ----------
     epochs : mapping of str to array of shape (epochs, members)
         As for `final`.
+
+    Returns
+    -------
+    dict of str to list of float
+        The numbers of the members, by the name of the quantity.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.paper.comparison import best
+    >>> none = np.full((2, 1), np.nan)
+    >>> best({"train_loss": np.array([[0.5], [0.25]]), "test_loss": np.array([[0.3], [0.4]]), "test_accuracy": none})
+    {'train_loss': [0.25], 'test_loss': [0.3]}
     """
     choose = {"test_accuracy": max}
     return {
@@ -89,6 +125,11 @@ def best_records(records: Sequence[Any]) -> list[Any]:
     ----------
     records : sequence of mcgc.train.Record
         The records of all epochs.
+
+    Returns
+    -------
+    list of mcgc.train.Record
+        The record of each member.
     """
     chosen = []
     for member in range(len(records[-1].train_loss)):
@@ -110,6 +151,21 @@ def summary(epochs: Mapping[str, Any]) -> dict[str, Any]:
     ----------
     epochs : mapping of str to array of shape (epochs, members)
         As for `final`.
+
+    Returns
+    -------
+    dict
+        `members`, `epochs`, `seconds`, and `final` and `best`: for each quantity its spread, and the numbers of the
+        members.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.paper.comparison import summary
+    >>> loss, none = np.array([[0.5], [0.25]]), np.full((2, 1), np.nan)
+    >>> epochs = {"train_loss": loss, "test_loss": loss, "test_accuracy": none, "seconds": np.ones(2)}
+    >>> summary(epochs)["final"]["test_loss"]["members"], summary(epochs)["seconds"]
+    ([0.25], 2.0)
     """
 
     def described(found: Mapping[str, list[float]]) -> dict[str, Any]:
@@ -143,6 +199,11 @@ def interval(first: Sequence[float], other: Sequence[float], paired: bool, seed:
         Whether number i of `first` belongs to number i of `other`. Then both are resampled alike.
     seed : int
         The seed of the resamples.
+
+    Returns
+    -------
+    Interval
+        The difference and the ends of its interval.
 
     Raises
     ------
@@ -189,6 +250,11 @@ def recall(confusion: Sequence[Sequence[float]]) -> list[float]:
     ----------
     confusion : matrix of shape (classes, classes)
         Counts of the examples by true class and predicted class, as from `mcgc.losses.confusion`.
+
+    Returns
+    -------
+    list of float
+        The recall of each class.
 
     Examples
     --------

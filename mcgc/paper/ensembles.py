@@ -56,12 +56,34 @@ _STUDIES = {
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the studies."""
+    """Return the names of the studies.
+
+    Returns
+    -------
+    tuple of str
+        The names.
+
+    Examples
+    --------
+    >>> from mcgc.paper import ensembles
+    >>> ensembles.names()
+    ('figure-5', 'figure-6', 'figure-7')
+    """
     return tuple(_STUDIES)
 
 
 def get(name: str) -> Ensembles:
     """Return a study by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names()`.
+
+    Returns
+    -------
+    Ensembles
+        The study.
 
     Raises
     ------

@@ -69,7 +69,38 @@ class Path(NamedTuple):
 
 
 def algorithm_1(smoothed: Smoothed, start: Sequence[float], lams: Sequence[float]) -> Sequence[Point]:
-    """Return the path of minimisers of g(·, λ), by L-BFGS-B on the exact g from `start` on (`annealing.follow`)."""
+    """Return the path of minimisers of g(·, λ), by L-BFGS-B on the exact g (`mcgc.continuation.annealing.follow`).
+
+    Parameters
+    ----------
+    smoothed : function (theta, lam) → value
+        g(θ, λ).
+    start : sequence of float
+        The first θ.
+    lams : sequence of float
+        λ₀ > … > λₙ = 0.
+
+    Returns
+    -------
+    sequence of Point
+        One for each λ.
+
+    Raises
+    ------
+    InputError
+        If `lams` do not decrease to 0.
+
+    References
+    ----------
+    Ilersich and Nair (2024), Deep learning with Gaussian continuation, Algorithm 1.
+
+    Examples
+    --------
+    >>> from mcgc.paper import studies, test_functions
+    >>> path = studies.algorithm_1(test_functions.get("quartic").smoothed, [1.5], [0.5, 0.1, 0.0])
+    >>> round(float(path[-1].theta[0]), 3)
+    -0.64
+    """
     return follow(lambda theta, lam: _minimum(smoothed, theta, lam), to_device(start, HOST, "float64"), lams)
 
 
@@ -112,6 +143,23 @@ def algorithm_2(
         The number of steps at the start in which λ is held.
     beta : float
         β.
+
+    Returns
+    -------
+    Path
+        The path.
+
+    References
+    ----------
+    Ilersich and Nair (2024), Deep learning with Gaussian continuation, Algorithm 2 and eq. 12.
+
+    Examples
+    --------
+    >>> from mcgc.paper import studies, test_functions
+    >>> g = test_functions.get("quartic").smoothed
+    >>> path = studies.algorithm_2(g, [1.5], 0.5, rate=0.02, rate_lam=0.008, iterations=1000, warmup=150)
+    >>> round(path.end()["theta"][0], 3), path.end()["lam"]
+    (-0.64, 0.0)
     """
     xp, slopes = HOST.namespace, value_and_grad(smoothed, argnums=(0, 1))
     theta, lam = to_device(start, HOST, "float64"), to_device(lam0, HOST, "float64")
@@ -127,7 +175,19 @@ def algorithm_2(
 
 
 def figure_1() -> Continued:
-    """Return Algorithm 1 on the quartic θ⁴ − θ³ − θ² + θ, at four λ: it ends in the global minimum."""
+    """Return Algorithm 1 on the quartic θ⁴ − θ³ − θ² + θ, at four λ: it ends in the global minimum.
+
+    Returns
+    -------
+    Continued
+        The path, the global minimum and the range that is drawn.
+
+    Examples
+    --------
+    >>> from mcgc.paper import studies
+    >>> studies.figure_1().numbers()["reached"]
+    True
+    """
     quartic, g = test_functions.get("quartic"), _smoothed("quartic")
     best = Point(0.0, to_device(quartic.minimizers[0], HOST, "float64"), quartic.value)
     return Continued(g, algorithm_1(g, quartic.start, LAMS[0]), best, quartic.domain)
@@ -142,8 +202,27 @@ def narrow(theta: Array, lam: Any) -> Array:
     """Return the g of figure 2: θ²/10 with a narrow deep well at −1 and a wide one, less deep, at 1.
 
     A well of depth h and width s is −h exp(−(θ − c)²/(2s²)). In g its depth is h s (s² + λ)^(−1/2) and its width
-    √(s² + λ). So the deeper well becomes the shallower one once λ is well above the square of its width. θ has shape
-    (..., 1).
+    √(s² + λ). So the deeper well becomes the shallower one once λ is well above the square of its width.
+
+    Parameters
+    ----------
+    theta : array of shape (..., 1)
+        The points.
+    lam : float or array of shape ()
+        λ.
+
+    Returns
+    -------
+    array of shape (...)
+        g at each point.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.paper.studies import narrow
+    >>> points = np.array([[-1.0], [1.0]])
+    >>> narrow(points, 0.0).argmin(), narrow(points, 1.0).argmin()
+    (np.int64(0), np.int64(1))
     """
     wells = ((-1.0, 0.2, 1.0), (1.0, 0.7, 0.9))
     lam = as_floats_like(lam, theta)
@@ -152,13 +231,40 @@ def narrow(theta: Array, lam: Any) -> Array:
 
 
 def figure_2() -> Continued:
-    """Return Algorithm 1 on `narrow`, at four λ: it ends in the local minimum of the wide well."""
+    """Return Algorithm 1 on `narrow`, at four λ: it ends in the local minimum of the wide well.
+
+    Returns
+    -------
+    Continued
+        The path, the global minimum and the range that is drawn.
+
+    Examples
+    --------
+    >>> from mcgc.paper import studies
+    >>> studies.figure_2().numbers()["reached"]
+    False
+    """
     best = Point(0.0, *_minimum(narrow, to_device([-1.0], HOST, "float64"), 0.0))
     return Continued(narrow, algorithm_1(narrow, (-1.5,), LAMS[1]), best, (-2.0, 2.5))
 
 
 def figure_3() -> tuple[Sequence[Point], Path]:
-    """Return Algorithm 1, at `STEPS`, and Algorithm 2 on the quartic of figure 1, from the same start."""
+    """Return Algorithm 1, at `STEPS`, and Algorithm 2 on the quartic of figure 1, from the same start.
+
+    Returns
+    -------
+    points : sequence of Point
+        The minimisers of Algorithm 1.
+    path : Path
+        The path of Algorithm 2.
+
+    Examples
+    --------
+    >>> from mcgc.paper import studies
+    >>> points, path = studies.figure_3()
+    >>> round(float(points[-1].theta[0]), 3), round(path.end()["theta"][0], 3)
+    (-0.64, -0.64)
+    """
     quartic, g = test_functions.get("quartic"), _smoothed("quartic")
     descent = algorithm_2(g, quartic.start, STEPS[0], rate=0.02, rate_lam=0.008, iterations=1000, warmup=150)
     return algorithm_1(g, quartic.start, STEPS), descent
@@ -171,6 +277,11 @@ def figure_4() -> dict[tuple[str, float], Path]:
     "bad", the origin is the minimum, and the warm-up brings θ very near to it. λ then stops where
     ∂g/∂λ = ½ tr ∂²g/∂θ² = 0. By this identity (eq. 6) g has a direction of negative curvature there. So θ does leave,
     but only after the many iterations in which its small distance grows. With β, λ does not stop.
+
+    Returns
+    -------
+    dict of (str, float) to Path
+        The paths, by the name of the function and β.
     """
     found = {}
     for name in SADDLES:
@@ -191,7 +302,25 @@ def figure_4() -> dict[tuple[str, float], Path]:
 def escapes(path: Path) -> dict[str, Any]:
     """Return where a path of figure 4 ends, and when it leaves the origin and when λ is small.
 
-    `leaves` and `lam_small` are the numbers of iterations after the warm-up until ‖θ‖ > 1 and until λ < 0.01, or None.
+    Parameters
+    ----------
+    path : Path
+        The path.
+
+    Returns
+    -------
+    dict
+        The end, as `Path.end` has it. `leaves` and `lam_small` are the numbers of iterations after the warm-up until
+        ‖θ‖ > 1 and until λ < 0.01, or None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.paper.studies import WARMUP, Path, escapes
+    >>> theta, lam = np.zeros((WARMUP + 2, 2)), np.ones(WARMUP + 2)
+    >>> theta[-1, :] = 2.0
+    >>> escapes(Path(theta, lam, 0.5))
+    {'theta': [2.0, 2.0], 'lam': 1.0, 'f': 0.5, 'leaves': 1, 'lam_small': None}
     """
     xp = HOST.namespace
 
@@ -233,6 +362,22 @@ def appendix_d(name: str, seeds: int) -> Searches:
         One of `test_functions.names()`.
     seeds : int
         The number of seeds of `minimize`: 0, 1, …
+
+    Returns
+    -------
+    Searches
+        The paths.
+
+    Raises
+    ------
+    InputError
+        If there is no function of that name.
+
+    Examples
+    --------
+    >>> from mcgc.paper import studies
+    >>> studies.appendix_d("rastrigin", seeds=1).numbers()["reached"]
+    {'with': 1, 'without': 0}
     """
     xp, chosen = HOST.namespace, test_functions.get(name)
     start = to_device(chosen.start, HOST, "float64")

@@ -189,7 +189,19 @@ _FUNCTIONS: dict[str, Callable[[int], Function]] = {
 
 
 def names() -> Sequence[str]:
-    """Return the names of all test functions."""
+    """Return the names of all test functions.
+
+    Returns
+    -------
+    sequence of str
+        The names.
+
+    Examples
+    --------
+    >>> from mcgc.paper import test_functions
+    >>> test_functions.names()[:3]
+    ('quartic', 'good-saddle', 'bad-saddle')
+    """
     return tuple(_FUNCTIONS)
 
 
@@ -202,6 +214,11 @@ def get(name: str, dimension: int | None = None) -> Function:
         One of `names()`.
     dimension : int, optional
         The dimension, by default 2, of the quartic 1.
+
+    Returns
+    -------
+    Function
+        The function.
 
     Raises
     ------

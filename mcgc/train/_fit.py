@@ -91,12 +91,30 @@ def epochs(
     hooks : sequence of Hook
         What is called while the run goes.
 
+    Yields
+    ------
+    Record
+        The record of the epoch.
+    tuple of Member
+        The members after the epoch.
+
     Raises
     ------
     SolveError
         If a solution fails where the setting `on_divergence` does not go on, or a member diverges too often.
     OutOfMemoryError
         If the memory does not suffice.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(epochs=2)
+    >>> task = train.bind(recipe, load("lotka-volterra"))
+    >>> for record, members in train.epochs(task):
+    ...     print(record.epoch, members[0].state.steps)
+    1 7
+    2 14
     """
     hook, strategy = Hooks(hooks), strategy_for(task.device) if strategy is None else strategy
     with _memory_errors(task):

@@ -12,20 +12,25 @@ from mcgc.train.settings import Settings
 
 
 def predict(run: RunFile, starts: Any, times: Any, parameters: Any) -> Array:
-    """Return what the best state of each member of `run` predicts from `starts`, (members, series, times, states).
+    """Return what the best state of each member of a run predicts.
 
-    All arrays are in the units of the data that the run was trained on; so is the result, in the dtype of the run.
+    All arrays are in the units of the data that the run was trained on.
 
     Parameters
     ----------
     run : RunFile
         A run of a problem of series, as `mcgc.train.run_file.load` reads it.
-    starts : array (series, states)
+    starts : array of shape (series, states)
         The state of each series at the first time.
-    times : array (times,) or (series, times)
+    times : array of shape (times,) or (series, times)
         Where the states are wanted, in order.
-    parameters : array (series, parameters)
+    parameters : array of shape (series, parameters)
         The constants of each series.
+
+    Returns
+    -------
+    array of shape (members, series, times, states)
+        The states, in the dtype of the run.
 
     Raises
     ------
@@ -34,6 +39,16 @@ def predict(run: RunFile, starts: Any, times: Any, parameters: Any) -> Array:
     SolveError
         If a solution fails.
 
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe, data = train.problems.get("lotka-volterra").recipe._replace(epochs=1), load("lotka-volterra")
+    >>> with train.Run.create("mine.h5", train.bind(recipe, data)) as run:
+    ...     records = list(run.epochs())
+    >>> found = train.run_file.load("mine.h5")
+    >>> train.predict(found, data.series[:3, 0], data.times[:5], data.parameters[:3]).shape
+    (1, 3, 5, 2)
     """
     settings = Settings(**{name: run.settings[name] for name in Settings._fields if name in run.settings})
     model = run.model

@@ -245,7 +245,26 @@ class Run:
 
 
 def free_path(path: str) -> str:
-    """Return `path`, or the first of path-2, path-3, ... where there is something already."""
+    """Return a path at which there is no file yet.
+
+    Parameters
+    ----------
+    path : str
+        The path that is wanted, such as "mine.h5".
+
+    Returns
+    -------
+    str
+        `path` itself, or the first of mine-2.h5, mine-3.h5, … at which there is nothing.
+
+    Examples
+    --------
+    >>> from mcgc import files
+    >>> from mcgc.train import free_path
+    >>> files.write("mine.h5", b"")
+    >>> free_path("mine.h5"), free_path("yours.h5")
+    ('mine-2.h5', 'yours.h5')
+    """
     whole = Path(path)
     numbered = (str(whole.with_name(f"{whole.stem}-{number}{whole.suffix}")) for number in count(2))
     return next(name for name in chain([path], numbered) if not os.path.lexists(name))

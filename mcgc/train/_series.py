@@ -43,7 +43,27 @@ class Scaling(NamedTuple):
 
 
 def scaling_of(series: Series) -> Scaling:
-    """Return the scaling of `series`, over all series and times; computed in float64, in the dtype of the states."""
+    """Return the means and standard deviations of series, over all series and times.
+
+    Parameters
+    ----------
+    series : Series
+        The series.
+
+    Returns
+    -------
+    Scaling
+        The moments, computed in float64, in the dtype and on the device of the states.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.train.problems import Series, scaling_of
+    >>> states = np.array([[[1.0], [3.0]]])
+    >>> found = scaling_of(Series(np.array([[0.0, 1.0]]), np.array([[5.0]]), states))
+    >>> found.mean, found.sd, found.parameters_sd
+    (array([2.]), array([1.]), array([1.]))
+    """
     xp, dtype = namespace_of(series.states), series.states.dtype
 
     def moments(x: Array) -> list[Array]:
@@ -73,12 +93,41 @@ def neural_ode(
 ) -> Problem:
     """Return the problem of learning the field of time series: dy/dt = net(y, parameters), from the first state on.
 
-    The loss is the mean squared error over the series, at all of its times. `sizes` are those of a dense net: it takes
-    the states and the parameters of a series, and gives as many numbers as there are states. The problem has the name
-    `recipe.problem`. `states` and `parameters` are names for the columns. What `recipe` leaves out of the solver's
-    settings is dopri5 with rtol 1e-7 and atol 1e-9.
+    The loss is the mean squared error over the series, at all of its times.
 
-    Data have `times` (T,), `parameters` (S, P) and `series` (S, T, D), as `mcgc_datasets.SeriesData` does.
+    Parameters
+    ----------
+    recipe : Settings
+        The recipe. Its `problem` is the name of the problem. What it leaves out of the settings of the solver is dopri5
+        with rtol 1e-7 and atol 1e-9.
+    sizes : sequence of int
+        The sizes of the dense net. It takes the states and the parameters of a series, and gives a rate for each state.
+    activation : str
+        Its activation, one of `mcgc.nets.ACTIVATIONS`.
+    summary : str
+        What the problem is in a few words.
+    states, parameters : sequence of str
+        Names of the columns. A run file has them.
+
+    Returns
+    -------
+    Problem
+        The problem. Its data have `times` (T,), `parameters` (S, P) and `series` (S, T, D), as
+        `mcgc_datasets.SeriesData` does.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from mcgc import train
+    >>> recipe = train.Settings("decay", 0.01, -12.0, 0.1, 0.01, epochs=40, batch_size=10)
+    >>> problem = train.problems.neural_ode(recipe, (1, 1))
+    >>> times, starts = np.linspace(0, 1, 5), np.linspace(-2, 2, 40)[:, None]
+    >>> series = (starts * np.exp(-times))[:, :, None]
+    >>> data = SimpleNamespace(times=times, parameters=np.zeros((40, 0)), series=series)
+    >>> *_, (record, theta) = train.fit(problem.recipe, data, problem=problem)
+    >>> print(theta.round(1) + 0.0)  # the slope −1 of dy/dt = −y, and no bias
+    [[-1.  0.]]
     """
     sizes = tuple(sizes)
 
@@ -98,7 +147,7 @@ def neural_ode(
         throw = theta.ndim == 1  # one of several members that fails has a loss of NaN, and is advanced alone
         return run(field, batch.states[..., 0, :], batch.times, (theta, batch.parameters), throw=throw, **how)
 
-    def objective(settings: Settings, scaling: Scaling | None = None) -> Callable:
+    def objective(settings: Settings, scaling: Scaling | None = None) -> Callable[[Array, Any], tuple[Array, Any]]:
         def loss(theta: Array, batch: Series) -> tuple[Array, Stats | Evaluation]:
             members = theta.ndim - 1
             if scaling is None:
@@ -112,7 +161,7 @@ def neural_ode(
 
         return loss
 
-    def predict(settings: Settings, scaling: Scaling | None = None) -> Callable:
+    def predict(settings: Settings, scaling: Scaling | None = None) -> Callable[[Array, Any], Array]:
         def solution(theta: Array, batch: Series) -> Array:
             if scaling is None:
                 return solved(settings, theta, batch).ys

@@ -42,7 +42,25 @@ class Strategy(Protocol):
 
 
 def strategy_for(device: Device) -> "Strategy":
-    """Return the strategy that suits `device`: `Serial` on the host, and `Stacked` elsewhere."""
+    """Return the strategy that suits a device.
+
+    Parameters
+    ----------
+    device : Device
+        The device.
+
+    Returns
+    -------
+    Strategy
+        `Serial` on the host, and `Stacked` elsewhere.
+
+    Examples
+    --------
+    >>> from mcgc import train
+    >>> from mcgc.arrays import HOST
+    >>> train.strategy_for(HOST)
+    Serial()
+    """
     return Serial() if device == HOST else Stacked()
 
 

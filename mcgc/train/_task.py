@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from mcgc.arrays import HOST, Array, Device
 from mcgc.autodiff import flatten, tree_map
-from mcgc.continuation import SCHEDULES, Continuation, Estimator, continuation, descent
+from mcgc.continuation import SCHEDULES, Continuation, Estimator, Objective, continuation, descent
 from mcgc.errors import InputError
 from mcgc.optim import OPTIMIZERS, Optimizer, adam, chain, clip_by_global_norm, decay_weights, schedules
 from mcgc.optim.schedules import Rate
@@ -53,7 +53,7 @@ class Task(NamedTuple):
     problem: Problem
     settings: Settings
     device: Device
-    objective: Callable
+    objective: Callable[[Array, Any], tuple[Array, Any]]
     method: Callable[..., Continuation]
     train: Any
     test: Any
@@ -98,6 +98,15 @@ def bind(
     ------
     InputError
         If a setting is out of range or the data are too few.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe
+    >>> task = train.bind(recipe, load("lotka-volterra"))
+    >>> task.settings == recipe, task.train.states.shape[0] > task.test.states.shape[0]
+    (True, True)
     """
     problem = problems.get(settings.problem) if problem is None else problem
     settings = validate(settings, problem.options)
@@ -123,7 +132,28 @@ def bind(
 
 
 def draw(task: Task) -> list[Member]:
-    """Return the members of a run that begins, each with parameters and keys that depend on (seed, number) alone."""
+    """Return the members of a run that begins.
+
+    Parameters
+    ----------
+    task : Task
+        What `bind` returned.
+
+    Returns
+    -------
+    list of Member
+        One for each of `task.settings.members`. The parameters and keys of a member depend on the seed and its number
+        alone.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(members=2)
+    >>> task = train.bind(recipe, load("lotka-volterra"))
+    >>> [member.state.theta.shape for member in train.draw(task)]
+    [(8002,), (8002,)]
+    """
     settings, device, members = task.settings, task.device, []
     for index in range(settings.members):
         init_key, noise, order = split(fold_in(Key(settings.seed), FIRST_MEMBER + index), 3)
@@ -198,7 +228,7 @@ def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: i
 
 
 def _method(
-    objective: Callable,
+    objective: Objective,
     settings: Settings,
     steps_per_epoch: int,
     optimizer: Optimizer,

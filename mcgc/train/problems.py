@@ -34,17 +34,46 @@ _PROBLEMS = {problem.name: problem for problem in (MNIST, LOTKA_VOLTERRA, LORENZ
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the problems that come with mcgc."""
+    """Return the names of the problems that come with mcgc.
+
+    Returns
+    -------
+    tuple of str
+        The names.
+
+    Examples
+    --------
+    >>> from mcgc.train import problems
+    >>> problems.names()
+    ('mnist', 'lotka-volterra', 'lorenz')
+    """
     return tuple(_PROBLEMS)
 
 
 def get(name: str) -> Problem:
-    """Return the problem called `name`.
+    """Return a problem by name.
 
-    That is one that comes with mcgc, one that an installed package offers as an entry point of the group
-    "mcgc.problems", or "FILE.py:NAME", the problem called NAME in a Python file, which is run.
+    Parameters
+    ----------
+    name : str
+        The name of a problem that comes with mcgc, or of one that an installed package offers as an entry point of the
+        group "mcgc.problems". Or "FILE.py:NAME" for the problem called NAME in a Python file, which is run.
 
-    Raises `InputError`, one sentence, if there is none, or it is no `Problem`.
+    Returns
+    -------
+    Problem
+        The problem.
+
+    Raises
+    ------
+    InputError
+        If there is none of that name, it cannot be imported, or it is no `Problem`.
+
+    Examples
+    --------
+    >>> from mcgc.train import problems
+    >>> problems.get("lorenz").sizes[0], problems.get("lorenz").recipe.epochs
+    (5, 200)
     """
     if name in _PROBLEMS:
         return _PROBLEMS[name]

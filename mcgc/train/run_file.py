@@ -105,9 +105,29 @@ def _best(state: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def columns(records: Sequence[Any]) -> dict[str, np.ndarray]:
-    """Turn `records`, one at least, into an array a field: NamedTuples of numbers or tuples.
+    """Return an array for each field of records.
 
-    None is NaN; False and True are 0 and 1, uint8.
+    Parameters
+    ----------
+    records : sequence of NamedTuples
+        One record or more, whose fields are numbers or tuples of numbers.
+
+    Returns
+    -------
+    dict of str to array
+        By the name of each field, an array of shape (records,) or (records, members). None becomes NaN; False and True
+        become 0 and 1, uint8.
+
+    Examples
+    --------
+    >>> from typing import NamedTuple
+    >>> from mcgc.train.run_file import columns
+    >>> class Loss(NamedTuple):
+    ...     epoch: int
+    ...     loss: tuple[float | None, ...]
+    >>> columns([Loss(1, (0.5, None)), Loss(2, (0.25, 0.5))])["loss"]
+    array([[0.5 ,  nan],
+           [0.25, 0.5 ]])
     """
     fields = zip(records[0]._fields, zip(*records, strict=True), strict=True)
     arrays = {field: np.asarray(values) for field, values in fields}
@@ -116,7 +136,19 @@ def columns(records: Sequence[Any]) -> dict[str, np.ndarray]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, of mcgc, and of the installed packages that its numbers depend on."""
+    """Return the versions of Python, of mcgc, and of the installed packages that its numbers depend on.
+
+    Returns
+    -------
+    dict of str to str
+        The version of each, by its name.
+
+    Examples
+    --------
+    >>> from mcgc.train.run_file import versions
+    >>> [*versions()][:3]
+    ['python', 'mcgc', 'numpy']
+    """
     found = {"python": platform.python_version(), "mcgc": __version__}
     for name in _RECORDED:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -125,17 +157,65 @@ def versions() -> dict[str, str]:
 
 
 def save(path: str | os.PathLike, run: RunFile, overwrite: bool = False) -> None:
-    """Write `run` to `path` so that the file is there whole or not at all, even after a power cut.
+    """Write a run file, which is there whole or not at all, even after a power cut.
 
-    Raises `OutputError` if it cannot be written, or if `path` exists and `overwrite` is False.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    run : RunFile
+        What it holds.
+    overwrite : bool
+        Whether to replace a file that is there.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written, or if it is there and `overwrite` is False.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(epochs=1)
+    >>> with train.Run.create("mine.h5", train.bind(recipe, load("lotka-volterra"))) as run:
+    ...     records = list(run.epochs())
+    >>> found = train.run_file.load("mine.h5")
+    >>> train.run_file.save("copy.h5", found._replace(changes=["copied by hand"]))
+    >>> train.run_file.load("copy.h5").changes
+    ['copied by hand']
     """
     files.write(path, _image(run), overwrite)
 
 
 def load(path: str | os.PathLike) -> RunFile:
-    """Read the run file at `path`, in memory of about the size of the file.
+    """Read a run file, in memory of about the size of the file.
 
-    Raises `InputError` if it is not there, not a run file, of another version, or damaged.
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    RunFile
+        What it holds.
+
+    Raises
+    ------
+    InputError
+        If the file is not there, not a run file, of another version, or damaged.
+
+    Examples
+    --------
+    >>> from mcgc_datasets import load
+    >>> from mcgc import train
+    >>> recipe = train.problems.get("lotka-volterra").recipe._replace(epochs=2)
+    >>> with train.Run.create("mine.h5", train.bind(recipe, load("lotka-volterra"))) as run:
+    ...     records = list(run.epochs())
+    >>> found = train.run_file.load("mine.h5")
+    >>> found.epoch, found.finished, found.theta.shape
+    (2, True, (1, 8002))
     """
     try:
         return hdf5.read(path, "run file", "give one that 'mcgc fit' wrote", _contents)[0]

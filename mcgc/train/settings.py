@@ -24,7 +24,7 @@ class Settings(NamedTuple):
     problem : str
         The name of the problem (`mcgc.train.problems`).
     beta : float
-        The weight β of the term that draws λ towards zero, in units of 1/λ₀ (eq. 12 of the paper).
+        The weight β of the term that draws λ towards zero, in units of 1/λ₀. The β of eq. 12 is β/λ₀.
     log_lam0 : float
         φ₀, the logarithm of λ at the start. √λ₀ is the standard deviation of the noise on each parameter.
     learning_rate, learning_rate_lam : float
@@ -159,10 +159,26 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
     options : collection of str
         The settings of `OF_SOME` that the problem has. The others must be None.
 
+    Returns
+    -------
+    Settings
+        The settings.
+
     Raises
     ------
     InputError
         For the first field that is not in its range: one sentence with the field, its value and what is allowed.
+
+    Examples
+    --------
+    >>> from mcgc import train
+    >>> problem = train.problems.get("mnist")
+    >>> train.validate(problem.recipe._replace(epochs=3), problem.options).epochs
+    3
+    >>> train.validate(problem.recipe._replace(epochs=0), problem.options)
+    Traceback (most recent call last):
+        ...
+    mcgc.errors.InputError: epochs must be a whole number of at least 1, got 0
     """
     absent = [name for name in OF_SOME if name not in options]
     for name in absent:

@@ -9,7 +9,7 @@ import pytest
 
 from bench import __main__ as command
 from bench import report
-from bench.cases import adam, cold, mnist_step, noise
+from bench.cases import adam, cold, kernels, mnist_step, noise
 from bench.comparison import Plan, Row, check, compare
 from bench.timing import Side, Spread, Timing, environment, measure, ratio, spread, variables
 from mcgc import arrays, devices
@@ -169,14 +169,31 @@ def test_the_table_shows_units_spread_and_targets(capsys):
     assert all(word in shown for word in ("4 [3, 5]", "≥ 2", "yes", "gone"))
 
 
+def test_a_quick_run_compares_each_kernel_with_what_is_simpler(plan):
+    found = {}
+    for row in kernels.rows(plan._replace(rounds=2)):
+        found.setdefault(row.case, {})[row.side] = row.ratio and row.ratio.median
+    peers = {case: {side for side, ratio in sides.items() if ratio} for case, sides in found.items()}
+    products, arrays = {"BLAS", "loops", "NumPy"}, {"new arrays"}
+    assert peers == {
+        "kernels product 250 × 50": products,
+        "kernels gradient 250 × 50": products,
+        "kernels adam dead": {"subnormal", "replaced"},
+        "kernels arrays noise 111,160": arrays,
+        "kernels arrays adam 111,160": arrays,
+    }
+    assert min(found["kernels product 250 × 50"][side] for side in products) > 1
+
+
 def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
-    command.main(["--quick", "--case", "noise", "--case", "adam", "--json", str(tmp_path / "bench.json")])
+    cases = ("--case", "noise", "--case", "adam", "--case", "jit")
+    command.main(["--quick", *cases, "--json", str(tmp_path / "bench.json")])
     found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert set(found) == {"machine", "plan", "rows"}
     assert found["machine"]["versions"]["numpy"] == np.__version__
     assert found["machine"]["processor"]
     assert (found["plan"]["quick"], found["plan"]["threads"], found["plan"]["rounds"]) == (True, [1], 2)
-    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160"}
+    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160", "jit"}
     rows = {row["side"]: row for row in found["rows"] if row["case"] == "noise 111,160"}
     assert set(rows["numpy"]) == {*Row._fields, "met"}
     assert set(rows["numpy"]["ratio"]) == set(Spread._fields)

@@ -10,6 +10,7 @@ import pytest
 
 import mcgc as library
 from mcgc import arrays, devices
+from mcgc._jit import _rows
 from mcgc.checks import device
 from mcgc.checks import kernels as checks
 from mcgc.checks.kernels import CASES
@@ -77,6 +78,21 @@ def test_a_wrong_kernel_and_one_that_raises_fail(mcgc, monkeypatch):
     verdict = f"do not trust on this machine: {names}; please report it"
     assert result.stderr == f"mcgc: {verdict}\n"
     assert result.stdout.splitlines()[-1] == f"verdict      {verdict}"
+
+
+def test_a_wrong_compiled_function_is_in_the_verdict(mcgc, monkeypatch):
+    right = _rows.run
+    monkeypatch.setattr(checks, "CASES", {"jit": CASES["jit"]})
+    assert mcgc("doctor").exit_code == 0
+    monkeypatch.setattr(_rows, "run", lambda *args: [x * x.dtype.type(1.001) for x in right(*args)])
+    result = mcgc("doctor", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (
+        found["verdict"]
+        == "do not trust on this machine: jit in float32 on cpu, jit in float64 on cpu; please report it"
+    )
+    assert all(k["seconds"] > 0 and not k["agrees"] for k in found["kernels"])
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from mcgc_datasets import mnist_bytes, write_series
+from running import running
 
 from mcgc.train import run_file
 
@@ -104,16 +105,9 @@ def test_a_mistake_ends_the_process_with_status_2_and_one_line():
 
 
 def test_an_interrupted_process_saves_its_epochs_and_ends_with_status_130(quick, tmp_path):
-    with subprocess.Popen(
-        [*COMMAND, *quick, "--epochs", "100000"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            while "epoch 1 of" not in (line := process.stderr.readline()):  # the device, and maybe that it compiles
-                assert line
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    with running([*COMMAND, *quick, "--epochs", "100000"]) as process:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert out == ""
     path = tmp_path / "run.h5"

@@ -14,6 +14,7 @@ import pytest
 from mcgc_cli import figures
 from mcgc_cli.options import device_of
 from mcgc_datasets import mnist_bytes, write_series
+from running import running
 
 from mcgc import arrays, devices
 from mcgc.paper.ensembles import GROUPS
@@ -45,24 +46,22 @@ def test_the_results_are_the_numbers_of_the_run_files(mcgc, arguments):
     changed = {"members": (5, 2), "epochs": (400, 3), "rtol": (1e-7, 1e-2), "atol": (1e-9, 1e-2)}
     assert results["changed"] == {name: {"study": old, "here": new} for name, (old, new) in changed.items()}
     assert results["paper"] == {"train_loss": {"with": [0.005, 0.01], "without": 0.02}}
-    for arm, found in results["arms"].items():
-        run = run_file.load(f"there/{arm}.h5")
-        assert run.settings["continuation"] == (arm == "with")
+    for group, found in results["arms"].items():
+        run = run_file.load(f"there/{group}.h5")
+        assert run.settings["continuation"] == (group == "with")
         assert (found["epochs"], found["members"]) == (3, 2)
         for name in ("train_loss", "test_loss"):
             for when, values in (("final", run.epochs[name][-1]), ("best", run.epochs[name].min(axis=0))):
                 assert found[when][name].pop("members") == values.tolist()
                 assert found[when][name] == pytest.approx(spread(values.tolist()), rel=1e-12)
     assert results["seconds"] == sum(
-        run_file.load(f"there/{arm}.h5").epochs["seconds"].sum() for arm in results["arms"]
+        run_file.load(f"there/{group}.h5").epochs["seconds"].sum() for group in results["arms"]
     )
 
 
 def test_a_resumed_study_has_the_same_bits_and_pictures(arguments, contents):
     options = [*arguments, "--epochs", "40", "--workers", "2"]
-    with subprocess.Popen([*COMMAND, *options], stderr=subprocess.PIPE, text=True) as process:
-        while "without continuation" not in (line := process.stderr.readline()):
-            assert line, "the study ended early"
+    with running([*COMMAND, *options], "without continuation") as process:
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 143
@@ -77,8 +76,8 @@ def test_a_resumed_study_has_the_same_bits_and_pictures(arguments, contents):
     assert os.stat("there/with.h5").st_mtime_ns == before
     whole = [*COMMAND, *arguments[:-1], "whole", "--epochs", "40", "--quiet"]
     assert subprocess.run(whole, stdout=subprocess.DEVNULL, timeout=60).returncode == 0
-    for arm in ("with", "without"):
-        assert contents(f"there/{arm}.h5") == contents(f"whole/{arm}.h5")
+    for group in ("with", "without"):
+        assert contents(f"there/{group}.h5") == contents(f"whole/{group}.h5")
     for name in ("figure-6.png", "figure-6.svg"):
         with open(f"there/{name}", "rb") as one, open(f"whole/{name}", "rb") as other:
             assert one.read() == other.read()
@@ -89,7 +88,7 @@ def test_an_arm_interrupted_before_its_first_epoch_says_so(mcgc, fake_fit):
     done = mcgc("reproduce", "figure-7", "--epochs", 2, "--quiet", "--out", "a b")
     assert done.exit_code == 130
     again = "mcgc reproduce figure-7 --epochs 2 --out 'a b' --quiet --resume"
-    assert done.stderr == f"mcgc: interrupted, nothing was saved of this arm: start it again with {again}\n"
+    assert done.stderr == f"mcgc: interrupted, nothing was saved of this group: start it again with {again}\n"
     fake_fit.fail = {1: KeyboardInterrupt()}
     done = mcgc("reproduce", "figure-7", "--epochs", 2, "--quiet", "--out", "a b", "--resume")
     assert done.stderr == f"mcgc: interrupted, the epochs so far are saved in a b/with.h5: continue with {again}\n"
@@ -100,7 +99,7 @@ def test_progress_counts_the_epochs_of_both_arms(mcgc, fake_fit):
     assert done.exit_code == 0
     shown = [line.partition(", train")[0] for line in done.stderr.splitlines() if line.startswith("epoch")]
     runs_and_epochs = [("with", 1), ("with", 2), ("without", 3), ("without", 4)]
-    assert shown == [f"epoch {epoch} of 4: {arm} continuation" for arm, epoch in runs_and_epochs]
+    assert shown == [f"epoch {epoch} of 4: {group} continuation" for group, epoch in runs_and_epochs]
     assert [settings.members for settings in fake_fit.calls] == [5, 5]
 
 
@@ -158,7 +157,9 @@ def test_finished_arms_are_drawn_with_other_versions_and_their_files_do_not_chan
     monkeypatch.setattr(run_file, "versions", lambda: {**before, "numpy": "9.9"})
     done = mcgc("reproduce", "figure-6", *arguments, "--epochs", 1, "--quiet", "--resume", "--json")
     assert done.exit_code == 0, done.stderr
-    assert {arm: it["versions"] for arm, it in json.loads(done.stdout)["arms"].items()} == dict.fromkeys(GROUPS, before)
+    assert {group: it["versions"] for group, it in json.loads(done.stdout)["arms"].items()} == dict.fromkeys(
+        GROUPS, before
+    )
     longer = mcgc("reproduce", "figure-6", *arguments, "--epochs", 2, "--quiet", "--resume")
     assert longer.exit_code == 2
     assert f"the version of numpy was {before['numpy']} and is 9.9" in longer.stderr

@@ -15,6 +15,7 @@ from functools import partial
 import numpy as np
 import pytest
 from mcgc_datasets import write_series
+from running import running
 
 from mcgc._lock import locked
 from mcgc.errors import InputError
@@ -40,6 +41,16 @@ def command(*args, **how):
     return subprocess.run([*COMMAND, *args], capture_output=True, text=True, timeout=120, **how)
 
 
+def saving(*args):
+    """Start a run that saves every epoch, and return its process after the first was saved."""
+    run = [sys.executable, "-c", ALWAYS_SAVING, "fit", *args]
+    process = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists(args[-1]):
+        assert process.poll() is None, "the run ended before it saved"
+        time.sleep(0.001)
+    return process
+
+
 @pytest.mark.parametrize(
     ("number", "count"),
     [
@@ -50,17 +61,18 @@ def command(*args, **how):
     ],
 )
 def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(arguments, number, count, contents):
-    assert command(*arguments, "-o", "whole.h5").returncode == 0
+    spans = []  # from the first save, before which kernels may be compiled, to the last
+    for path in ("whole.h5", "second.h5", "third.h5"):
+        with saving(*arguments, "-o", path) as process:
+            first = time.time()
+        assert process.returncode == 0
+        spans.append(os.stat(path).st_mtime - first)
     whole, rng = contents("whole.h5"), random.Random(count)
-    span = run_file.load("whole.h5").epochs["seconds"].sum()
     same = stopped = lost = 0
     for i in range(count):
         path = f"run{i}.h5"
-        saver = [sys.executable, "-c", ALWAYS_SAVING, "fit", *arguments, "-o", path]
-        with subprocess.Popen(saver, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            while not os.path.exists(path):
-                time.sleep(0.001)
-            time.sleep(rng.uniform(0, span))
+        with saving(*arguments, "-o", path) as process:
+            time.sleep(rng.uniform(0, min(spans)))
             process.send_signal(number)
         try:
             stopped += not run_file.load(path).finished
@@ -74,14 +86,6 @@ def test_a_run_stopped_at_random_times_ends_with_the_bits_of_the_whole_run(argum
     assert stopped > 0
 
 
-def start(*args):
-    """Start a long run, and return its process after the first epoch was shown."""
-    process = subprocess.Popen([*COMMAND, *args], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    while "epoch 1 of" not in (line := process.stderr.readline()):
-        assert line, "the run ended early"
-    return process
-
-
 @pytest.fixture
 def long_run(arguments):
     """Give the arguments of a run that does not end by itself, and shows its epochs."""
@@ -92,7 +96,7 @@ def long_run(arguments):
     ("number", "status", "workers"), [(signal.SIGTERM, 143, 1), (signal.SIGTERM, 143, 2), (signal.SIGINT, 130, 2)]
 )
 def test_a_signal_saves_the_last_epoch_and_says_how_to_continue(long_run, number, status, workers):
-    with start(*long_run, "--workers", str(workers)) as process:
+    with running([*COMMAND, *long_run, "--workers", str(workers)]) as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "")
@@ -104,7 +108,7 @@ def test_a_signal_saves_the_last_epoch_and_says_how_to_continue(long_run, number
 
 
 def test_a_second_process_on_the_same_output_is_refused(long_run):
-    with start(*long_run) as process:
+    with running([*COMMAND, *long_run]) as process:
         second = command(*long_run, "--force")
         third = command("--resume", "run.h5")
         process.kill()

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from mcgc_datasets import write_series
+from running import running
 
 from mcgc.train import run_file
 
@@ -133,10 +134,7 @@ def test_a_missing_working_directory_is_one_sentence(tmp_path, args):
 
 
 def test_sighup_saves_the_run(fit):
-    args = [*COMMAND, *fit, "--epochs", "100000"]
-    with subprocess.Popen(args, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        while "epoch 1 of" not in process.stderr.readline():
-            pass
+    with running([*COMMAND, *fit, "--epochs", "100000"]) as process:
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGHUP)  # a shell sends one, too
         process.communicate(timeout=60)
@@ -146,9 +144,7 @@ def test_sighup_saves_the_run(fit):
 
 def test_an_ignored_sighup_stays_ignored(fit):
     script = "trap '' HUP; \"$@\""
-    with subprocess.Popen(["bash", "-c", script, "bash", *COMMAND, *fit], stderr=subprocess.PIPE, text=True) as process:
-        while "epoch 1 of" not in process.stderr.readline():
-            pass
+    with running(["/bin/bash", "-c", script, "bash", *COMMAND, *fit]) as process:
         process.send_signal(signal.SIGHUP)  # bash waits for the command, or has become it
         process.communicate(timeout=60)
     assert run_file.load("run.h5").finished
@@ -194,9 +190,7 @@ def test_a_run_is_trained_and_resumed_without_the_posix_functions(fit):
 
 def test_two_processes_do_not_write_one_output_without_the_posix_functions(fit):
     run = [sys.executable, "-c", WITHOUT_POSIX]
-    with subprocess.Popen([*run, *fit, "--epochs", "100000"], stderr=subprocess.PIPE, text=True) as process:
-        while "epoch 1 of" not in process.stderr.readline():
-            pass
+    with running([*run, *fit, "--epochs", "100000"]) as process:
         second = subprocess.run([*run, *fit, "--force"], capture_output=True, text=True, timeout=120)
         process.kill()
     assert second.returncode == 2

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from small import IMAGES, decays, net, ode
 
-from mcgc import arrays, jit, nets
-from mcgc.arrays import Device
+from mcgc import jit, nets
+from mcgc.arrays import Device, _libraries
 from mcgc.autodiff import Traced, tree_map, vjp
 from mcgc.continuation import ESTIMATORS, continuation, descent
 from mcgc.kernels import _dispatch, platform, reference
@@ -87,7 +87,7 @@ def seen(monkeypatch):
 
     namespace, kind = Namespace(array_api_compat.cupy, compute), cupy.ndarray
     seen = Seen(Device("cuda:0", namespace, cupy.cuda.Device(0)), [], [], [], [])
-    monkeypatch.setitem(arrays._namespaces, kind, namespace)
+    monkeypatch.setitem(_libraries._namespaces, kind, namespace)
 
     def get(self, *args, **options):
         seen.reads.append(self.shape)

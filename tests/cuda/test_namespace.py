@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from small import IMAGES, bound, decays, net, ode
 
-from mcgc import arrays, losses, minimize, nets, optim, train
-from mcgc.arrays import Device, to_device, to_host
+from mcgc import losses, minimize, nets, optim, train
+from mcgc.arrays import Device, _libraries, to_device, to_host
 from mcgc.autodiff import checkpoint, debug_nonfinite, hessian, hvp, ops, tree_map, vjp
 from mcgc.continuation import ESTIMATORS, annealing, continuation, smoothing
 from mcgc.ode import TABLEAUX, solve
@@ -77,7 +77,7 @@ def noted(strict, monkeypatch):
             attributes.add(name)
         return object.__getattribute__(self, name)
 
-    monkeypatch.setitem(arrays._namespaces, kind, recorder)
+    monkeypatch.setitem(_libraries._namespaces, kind, recorder)
     monkeypatch.setattr(kind, "__getattribute__", asked)
     return Noted(strict._replace(namespace=recorder), calls, attributes)
 

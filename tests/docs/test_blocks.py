@@ -58,6 +58,17 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
                 call(command, tmp_path)
 
 
+def test_the_program_that_the_page_on_jit_shows_is_the_one_that_it_prints():
+    found = blocks(DOCS / "jit.md")
+    (place,) = [i for i, (language, _, _) in enumerate(found) if language == "text"]
+    names, printed = {"__name__": "page"}, io.StringIO()
+    for _, code, _ in found[: place - 1]:
+        exec(code, names)
+    with redirect_stdout(printed):
+        exec(found[place - 1][1], names)
+    assert printed.getvalue().rstrip() == found[place][1].rstrip()
+
+
 def test_every_page_is_in_the_navigation():
     trees = [
         entry

@@ -50,21 +50,21 @@ def test_what_is_an_array_and_what_is_on_the_host(strict):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_scatter_add_adds_up_repeated_places_alike_on_every_device(device, dtype):
-    places = (np.arange(1000) ** 2) % 37
+def test_scatter_add_adds_up_repeated_indices_alike_on_every_device(device, dtype):
+    indices = (np.arange(1000) ** 2) % 37
     values = np.sin(np.arange(1000)).astype(dtype)
     expected = np.zeros(40)
-    np.add.at(expected, places, values.astype("float64"))
-    added = scatter_add(to_device(values, device), to_device(places, device), 40)
+    np.add.at(expected, indices, values.astype("float64"))
+    added = scatter_add(to_device(values, device), to_device(indices, device), 40)
     assert to_host(added).dtype == dtype
     np.testing.assert_allclose(to_host(added), expected, rtol=1e-5 if dtype == "float32" else 1e-13, atol=1e-5)
 
 
-def test_scatter_add_of_nothing_and_of_infinity_leaves_the_other_places_zero(device):
-    empty, places = to_device(np.zeros(0), device), to_device(np.zeros(0, np.int64), device)
-    np.testing.assert_array_equal(to_host(scatter_add(empty, places, 3)), np.zeros(3))
-    values, places = to_device([np.inf, 1.0, 2.0], device), to_device([1, 2, 2], device)
-    np.testing.assert_array_equal(to_host(scatter_add(values, places, 4)), [0, np.inf, 3, 0])
+def test_scatter_add_of_nothing_and_of_infinity_leaves_the_other_elements_zero(device):
+    empty, indices = to_device(np.zeros(0), device), to_device(np.zeros(0, np.int64), device)
+    np.testing.assert_array_equal(to_host(scatter_add(empty, indices, 3)), np.zeros(3))
+    values, indices = to_device([np.inf, 1.0, 2.0], device), to_device([1, 2, 2], device)
+    np.testing.assert_array_equal(to_host(scatter_add(values, indices, 4)), [0, np.inf, 3, 0])
 
 
 def test_what_a_caller_gives_becomes_floats_of_the_companion_s_dtype_on_its_device(device):

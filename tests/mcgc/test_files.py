@@ -66,7 +66,7 @@ def test_a_file_made_during_the_write_is_kept(tmp_path, monkeypatch, links):
     ("failure", "said"),
     [
         (OSError(28, "No space left on device"), r"cannot be written \(No space left on device\): make room there"),
-        (OSError(5, "Input/output error"), r"cannot be written \(Input/output error\): choose a place"),
+        (OSError(5, "Input/output error"), r"cannot be written \(Input/output error\): choose a directory"),
         (KeyboardInterrupt(), "^$"),
     ],
 )

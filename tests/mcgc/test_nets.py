@@ -101,9 +101,9 @@ def test_members_are_a_leading_axis(own, activation, skip, device):
     bar_all, x_bar_all = (to_host(bar) for bar in pull_all(ops.ones_like(together)))
     x_bars = []
     for i in range(4):
-        y, pull = vjp(net, thetas[i, ...], x[i, ...] if own else x)
+        y, pullback = vjp(net, thetas[i, ...], x[i, ...] if own else x)
         np.testing.assert_allclose(to_host(together)[i], to_host(y), rtol=1e-11, atol=1e-12)
-        bar, x_bar = (to_host(bar) for bar in pull(ops.ones_like(y)))
+        bar, x_bar = (to_host(bar) for bar in pullback(ops.ones_like(y)))
         np.testing.assert_allclose(bar_all[i], bar, rtol=1e-11, atol=1e-12)
         x_bars.append(x_bar)
     np.testing.assert_allclose(x_bar_all, x_bars if own else sum(x_bars), rtol=1e-11, atol=1e-12)

@@ -1,8 +1,11 @@
 """`import mcgc` gives all public modules, each when it is first used, and no name that there is not."""
 
+import importlib
 import inspect
 import subprocess
 import sys
+import typing
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -74,3 +77,33 @@ def test_a_name_like_none_is_an_attribute_error_alone():
     with pytest.raises(ImportError, match="cannot import name 'zzzzzz'"):
         from mcgc import zzzzzz  # noqa: F401
     assert not hasattr(mcgc, "__wrapped__")
+
+
+def bare(annotation):
+    """Tell whether an annotation has a function of which it says nothing."""
+    parts = annotation if isinstance(annotation, list) else typing.get_args(annotation)
+    return annotation in (Callable, "Callable") or any(bare(part) for part in parts)
+
+
+def annotations(value):
+    """Return the annotations of the parameters and the result of a function or a class, if it has a signature."""
+    try:
+        signature = inspect.signature(value)
+    except ValueError:  # such as errors, which are made in C
+        return []
+    return [signature.return_annotation, *(parameter.annotation for parameter in signature.parameters.values())]
+
+
+@pytest.mark.parametrize("name", ["mcgc", *(f"mcgc.{name}" for names in mcgc.MODULES.values() for name in names)])
+def test_the_signature_of_a_public_function_says_what_it_makes_of_functions(name):
+    module = importlib.import_module(name)
+    names = getattr(module, "__all__", [key for key in vars(module) if not key.startswith("_")])
+    values = {key: getattr(module, key) for key in names if callable(getattr(module, key))}
+    assert [key for key, value in values.items() if any(map(bare, annotations(value)))] == []
+
+
+def test_a_bare_function_in_an_annotation_is_found():
+    assert bare(Callable)
+    assert bare(Sequence[Callable] | None)
+    assert bare(Callable[[Callable], int])
+    assert not bare(Callable[..., int])

@@ -19,7 +19,9 @@ from mcgc.errors import TraceError
 # ---- two arguments ----
 
 
-def _binary(name: str, forward: Callable, rule_x: Callable, rule_y: Callable) -> Primitive:
+def _binary(
+    name: str, forward: Callable[..., Any], rule_x: Callable[..., Any], rule_y: Callable[..., Any]
+) -> Primitive:
     """Make an elementwise operation of two arguments; its rules map (g, out, x, y) to the unsummed cotangent."""
     return Primitive(
         name,
@@ -141,7 +143,7 @@ def _weight(x: Any, y: Any, out: Array) -> Array:
     return exp(where(both, -math.log(2), where(infinite, 0, x) - where(infinite, 0, out)))
 
 
-def _share(x: Any, y: Any, out: Array, wins: Callable) -> Array:
+def _share(x: Any, y: Any, out: Array, wins: Callable[..., Any]) -> Array:
     """Return 1 where `x` beats `y`, ½ where they tie, 0 elsewhere, in the dtype of `out`."""
     x, y, dtype = strip(x), strip(y), out.dtype
     xp = namespace_of(x, y)
@@ -235,12 +237,12 @@ _where = Primitive(
 
 # ---- piecewise constant ----
 
-sign: Callable = constant("sign")
+sign: Callable[..., Any] = constant("sign")
 floor = constant("floor")
 ceil = constant("ceil")
 round = constant("round")
 trunc = constant("trunc")
-floor_divide: Callable = constant("floor_divide")
+floor_divide: Callable[..., Any] = constant("floor_divide")
 isfinite = constant("isfinite")
 isinf = constant("isinf")
 isnan = constant("isnan")

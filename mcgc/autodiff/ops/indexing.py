@@ -14,7 +14,7 @@ from mcgc.autodiff.ops.shapes import normal_axes
 from mcgc.errors import TraceError
 
 
-def selection(name: str, select: Callable) -> Primitive:
+def selection(name: str, select: Callable[..., Any]) -> Primitive:
     """Make the operation `select(x, **options)`, which returns some of the elements of `x`, in any order and number."""
 
     def add_up(g: Array, shape: tuple[int, ...], options: dict) -> Array:

@@ -9,7 +9,7 @@ from mcgc.autodiff.engine import JointPrimitive
 from mcgc.autodiff.ops.shapes import cast_back, normal_axes, reshape, squeeze, zeros_like
 
 
-def _concat_rule(out: Array, *parts: Array, axis: int) -> Callable:
+def _concat_rule(out: Array, *parts: Array, axis: int) -> Callable[..., Any]:
     sizes, dtypes = tuple(part.shape[axis] for part in parts), [part.dtype for part in parts]
     return lambda g: [cast_back(piece, dtype) for piece, dtype in zip(split(g, sizes, axis=axis), dtypes, strict=True)]
 
@@ -24,7 +24,7 @@ def concat(parts: Sequence[Array], /, *, axis: int | None = 0) -> Array:
     return _concat(*parts, axis=axis)
 
 
-def _stack_rule(out: Array, *parts: Array, axis: int) -> Callable:
+def _stack_rule(out: Array, *parts: Array, axis: int) -> Callable[..., Any]:
     head, dtypes = (slice(None),) * (axis % out.ndim), [part.dtype for part in parts]
     return lambda g: [cast_back(g[(*head, i, ...)], dtype) for i, dtype in enumerate(dtypes)]
 
@@ -42,7 +42,7 @@ def _cut(x: Array, sizes: tuple[int, ...], axis: int) -> tuple:
     return tuple(x[(*head, slice(a, b), ...)] for a, b in pairwise(accumulate(sizes, initial=0)))
 
 
-def _split_rule(out: tuple, x: Array, sizes: tuple[int, ...], axis: int) -> Callable:
+def _split_rule(out: tuple, x: Array, sizes: tuple[int, ...], axis: int) -> Callable[..., Any]:
     def pullback(*cotangents: Any) -> tuple:
         filled = [zeros_like(part) if g is None else g for g, part in zip(cotangents, out, strict=True)]
         return (concat(filled, axis=axis),)

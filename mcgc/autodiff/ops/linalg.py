@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.autodiff.engine import JointPrimitive, strip
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 
-def _solve_rule(out: Array, a: Array, b: Array) -> Callable:
+def _solve_rule(out: Array, a: Array, b: Array) -> Callable[..., Any]:
     def pullback(g: Array) -> tuple:
         b_bar = solve(matrix_transpose(a), g)
         return fit(-b_bar @ matrix_transpose(out), a), fit(b_bar, b)

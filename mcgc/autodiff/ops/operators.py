@@ -16,7 +16,7 @@ from mcgc.autodiff.ops.joining import unstack
 from mcgc.autodiff.ops.products import matmul
 from mcgc.errors import TraceError
 
-BINARY: dict[str, Callable] = {
+BINARY: dict[str, Callable[..., Any]] = {
     "add": elementwise.add,
     "sub": elementwise.subtract,
     "mul": elementwise.multiply,
@@ -27,7 +27,11 @@ BINARY: dict[str, Callable] = {
     "matmul": matmul,
     "divmod": lambda x, y: (elementwise.floor_divide(x, y), elementwise.remainder(x, y)),
 }
-UNARY: dict[str, Callable] = {"neg": elementwise.negative, "pos": elementwise.positive, "abs": elementwise.abs}
+UNARY: dict[str, Callable[..., Any]] = {
+    "neg": elementwise.negative,
+    "pos": elementwise.positive,
+    "abs": elementwise.abs,
+}
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")  # piecewise constant: plain arrays of booleans
 # those of NumPy's functions of the same name
 METHODS = "clip cumsum diagonal dot max mean min prod ravel repeat squeeze std sum swapaxes take trace var"
@@ -120,11 +124,11 @@ def _lengths(given: tuple) -> Any:
     return given[0] if len(given) == 1 else given
 
 
-def _method(name: str, call: Callable, function: Callable) -> Callable:
+def _method(name: str, call: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, *args, **options: call(name, function, (self, *args), options)
 
 
-def _constant_method(name: str) -> Callable:
+def _constant_method(name: str) -> Callable[..., Any]:
     return lambda self, *args, **options: getattr(strip(self), name)(*map(strip, args), **options)
 
 

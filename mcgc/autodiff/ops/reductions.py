@@ -34,14 +34,14 @@ def _count(name: str, x: Array, axis: Axis, less: float = 0) -> float:
 
 
 def reduction(
-    name: str, forward: Callable, rule: Callable, default: int | None = None, neutral: bool = True
-) -> Callable:
+    name: str, forward: Callable[..., Any], rule: Callable[..., Any], default: int | None = None, neutral: bool = True
+) -> Callable[..., Any]:
     """Make a reduction; its rule maps (g, out, x, axis) to x's cotangent, with g and out broadcasting against x.
 
     Without a `neutral` element, a reduction of nothing raises `InputError`.
     """
 
-    def row(out: Array, x: Array, axis: tuple[int, ...], keepdims: bool) -> Callable:
+    def row(out: Array, x: Array, axis: tuple[int, ...], keepdims: bool) -> Callable[..., Any]:
         spread = lambda reduced: with_axes(reduced, x.shape, axis, keepdims)
         return lambda g: rule(spread(g), spread(out), x, axis)
 

@@ -5,31 +5,31 @@ from operator import attrgetter
 from typing import Any
 
 from mcgc.arrays import Array, is_dtype, namespace_of
-from mcgc.autodiff.engine import Primitive, strip
+from mcgc.autodiff.engine import Primitive, Rule, strip
 from mcgc.errors import InputError
 
 
-def named(name: str) -> Callable:
+def named(name: str) -> Callable[..., Any]:
     """Return the forward function that calls the function `name` of the arrays' own namespace."""
     find = attrgetter(name)
 
-    def forward(*args, **options):
+    def forward(*args: Any, **options: Any) -> Any:
         return find(namespace_of(*args))(*args, **options)
 
     forward.__doc__ = f"Compute `{name}` as the Python array API standard defines it."
     return forward
 
 
-def unary(name: str, rule: Callable, forward: Callable | None = None) -> Primitive:
+def unary(name: str, rule: Rule, forward: Callable[..., Any] | None = None) -> Primitive:
     """Make an operation of one array; its `rule` is as in `mcgc.primitive`."""
     return Primitive(name, forward or named(name), (rule,))
 
 
-def constant(name: str) -> Callable:
+def constant(name: str) -> Callable[..., Any]:
     """Return a piecewise constant function: plain arrays out, and traced ones stripped on the way in."""
     forward = named(name)
 
-    def function(*args, **options):
+    def function(*args: Any, **options: Any) -> Any:
         return forward(*(strip(arg) for arg in args), **options)
 
     function.__name__ = function.__qualname__ = name

@@ -2,7 +2,7 @@
 
 import inspect
 
-from mcgc._jit import Target
+from mcgc._jit import CPU, Target
 from mcgc.ode import _scalar as scalar
 from mcgc.ode._program._text import Text, inset
 
@@ -147,16 +147,24 @@ def _march(text: Text) -> str:
 
 
 def loop(text: Text, target: Target) -> str:
-    """Return `forward`, the march of the trajectories from `begin` to `end`."""
+    """Return `forward`, the march of the trajectories from `begin` to `end`.
+
+    On the CPU it returns the largest number of steps of one, the largest status, and the largest number of evaluations.
+    """
     size = text.stages * text.n
+    summary = """        most, failed = max(most, counts[r * 4]), max(failed, counts[r * 4 + 2])
+        evaluations = max(evaluations, counts[r * 4 + 3])
+    return most, failed, evaluations
+"""
     return f"""def forward(
     begin, end, times, t0, sign, elapsed, y0, p, step_p, rtol, atol, step_size, max_steps, max_step, smallest, room, ys,
     counts, log_t, log_h, log_y, log_k,
 ):
     {text.scratch(target, k=size, z=size)}
+    most, failed, evaluations = 0, 0, 0
     for r in {target.rows}:
         march(
             r, times, t0[r], sign[r], elapsed, y0, p, r * step_p, rtol, atol, step_size, max_steps, max_step,
             smallest[r], room, k, z, ys, counts, log_t, log_h, log_y, log_k,
         )
-"""
+{summary if target is CPU else ""}"""

@@ -248,12 +248,12 @@ def make_fused(calls):
             calls.append("forward")
             return x * np.sin(y), (x, y)
 
-        def pull(residuals, places, g):
-            calls.append("pull")
+        def backward(residuals, indices, g):
+            calls.append("backward")
             x, y = residuals
             return g * np.sin(y), g * x * np.cos(y)
 
-        return Body(forward, pull) if x.ndim == 1 else None
+        return Body(forward, backward) if x.ndim == 1 else None
 
     return fused(lambda x, y: x * ops.sin(y), select)
 
@@ -264,7 +264,7 @@ def test_a_fused_function_runs_its_kernel_and_differentiates_twice_by_its_defini
     x, y = np.array([1.0, 2.0]), np.array([0.3, 0.4])
     gradient = grad(lambda y: ops.sum(f(x, y)))(y)
     np.testing.assert_allclose(gradient, x * np.cos(y))
-    assert calls == ["forward", "pull"]
+    assert calls == ["forward", "backward"]
     check_grads(f, x, y, order=2)
     second = grad(lambda y: ops.sum(grad(lambda y: ops.sum(f(x, y)))(y)))(y)
     np.testing.assert_allclose(second, -x * np.sin(y))

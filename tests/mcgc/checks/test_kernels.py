@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from mcgc._jit import _rows
 from mcgc.checks import kernels as checks
 from mcgc.checks.kernels import CASES, ON_EVERY_DEVICE, compare_kernels
 from mcgc.kernels import cpu, cpu_dense, cpu_losses, cpu_matmul
@@ -19,6 +20,7 @@ BODIES = {
     "dense_vjp": (cpu_dense, "dense_vjp"),
     "cross_entropy": (cpu_losses, "cross_entropy"),
     "solve": (_compiled, "vjp_dense"),
+    "jit": (_rows, "run"),
 }
 
 
@@ -39,8 +41,8 @@ def altered(factor):
     """Return a body's wrapper that multiplies its floats by `factor`."""
 
     def change(found):
-        if isinstance(found, tuple):
-            return tuple(map(change, found))
+        if isinstance(found, tuple | list):
+            return type(found)(map(change, found))
         return found.dtype.type(factor) * found
 
     def wrap(function):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from mcgc import jit
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.continuation import ESTIMATORS, estimate
@@ -67,6 +68,34 @@ def z(values, expected):
     values = np.asarray(values)
     rounding = 1e-12 * np.abs(expected)  # all the spread there is where an estimate is exact
     return (values.mean(axis=0) - expected) / (values.std(axis=0, ddof=1) / math.sqrt(len(values)) + rounding)
+
+
+@pytest.mark.parametrize("gradient", ["engine", "score"])
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("batch", [None, (2.0, B)])
+def test_a_jitted_objective_has_the_estimates_of_the_same_objective(estimator, gradient, batch):
+    if gradient == "score" and "score" not in estimator:
+        pytest.skip("this estimator needs gradients")
+    objective = lambda theta, batch: wave(theta) * (1.0 if batch is None else batch[0] + ops.sum(batch[1] * theta))
+    arguments = THETA, np.float64(-1.0), batch, Key(3), 0.25
+    found = estimate(jit(objective), estimator, 3, gradient=gradient)(*arguments)
+    expected = estimate(objective, estimator, 3, gradient=gradient)(*arguments)
+    for x, right in zip(found[:3], expected[:3], strict=True):
+        np.testing.assert_allclose(x, right, rtol=1e-12)
+    assert found.aux == expected.aux
+
+
+def test_a_jitted_objective_may_have_members_and_aux():
+    of_each = lambda theta, batch: ops.sum(theta**3, axis=-1)
+    thetas, keys = np.stack([THETA, B]), (Key(0), Key(1))
+    found = estimate(jit(of_each), "antithetic", 2)(thetas, np.zeros(2), None, keys)
+    expected = estimate(of_each, "antithetic", 2)(thetas, np.zeros(2), None, keys)
+    np.testing.assert_allclose(found.grad_theta, expected.grad_theta, rtol=1e-12)
+    with_aux = jit(lambda theta, batch: (quadratic(theta), theta * 2))
+    found = estimate(with_aux, "pathwise", has_aux=True)(THETA, 0.0, None, Key(0))
+    expected = estimate(quadratic, "pathwise")(THETA, 0.0, None, Key(0))
+    np.testing.assert_allclose(found.grad_theta, expected.grad_theta, rtol=1e-12)
+    assert found.aux[0].shape == THETA.shape
 
 
 def draw(objective, estimator, lam, key, num_samples=1, baseline=0.0, gradient="engine"):

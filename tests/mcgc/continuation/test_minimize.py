@@ -9,9 +9,9 @@ import pytest
 from scipy import optimize
 from scipy.optimize import Bounds, LinearConstraint
 
-from mcgc import continuation_method, minimize, ops
+from mcgc import continuation_method, jit, minimize, ops
 from mcgc.arrays import to_device, to_host
-from mcgc.errors import InputError
+from mcgc.errors import InputError, TraceError
 from mcgc.paper import test_functions
 
 CENTRE = np.array([1.0, -2.0])
@@ -52,6 +52,10 @@ WAYS = {
         lambda x, scale=2.0: scale * np.sum((x - CENTRE) ** 2, axis=-1),
         {"batched": True, "jac": "none"},
     ),
+    "compiled": (jit(bowl), {}),
+    "compiled batch": (jit(lambda x, scale=2.0: scale * ops.sum(ops.square(x - CENTRE), axis=-1)), {"batched": True}),
+    "compiled values": (jit(bowl), {"jac": "none"}),
+    "compiled, with its slope": (jit(bowl), {"jac": slope}),
 }
 
 
@@ -66,6 +70,24 @@ def test_gradients_come_from_where_jac_says(way):
     assert len(found.log_lam) == 60
     assert found.log_lam[-1] == pytest.approx(math.log(3.0 * 3e-3), rel=1e-12)
     assert ("jac" in found) == ("none" not in str(options) and options.get("jac") is not False)
+
+
+@pytest.mark.parametrize("jac", [None, "none"])
+@pytest.mark.parametrize("args", [(), (0.5,), (np.array(3.0),)])
+def test_a_jitted_function_is_minimised_as_the_same_function_is(jac, args):
+    traces = []
+    found = minimize(jit(lambda x, *args: traces.append(x) or bowl(x, *args)), [3.0, 1.0], args, jac=jac, **QUICK)
+    expected = minimize(bowl, [3.0, 1.0], args, jac=jac, **QUICK)
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-9)
+    np.testing.assert_allclose(found.log_lam, expected.log_lam, rtol=1e-12)
+    assert found.nit == expected.nit
+    assert expected.nfev - found.nfev == (jac is None)  # one to see whether the engine can differentiate it
+    assert len(traces) == 1  # for steps of four points and for single ones
+
+
+def test_a_jitted_function_that_cannot_be_compiled_says_why():
+    with pytest.raises(TraceError, match="the truth of a value that is not known while it traces"):
+        minimize(jit(lambda x: x[0] if x[0] > 0 else x[1]), CENTRE, **QUICK)
 
 
 def test_evaluations_are_counted_as_they_are_made():

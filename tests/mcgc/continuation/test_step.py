@@ -42,12 +42,13 @@ def test_a_step_moves_both_variables_along_their_estimates():
     assert new.steps == 1
 
 
-@pytest.mark.parametrize(("relative", "pull"), [(False, 0.2 * 3 * math.exp(-1.7)), (True, 0.2 * 3 * math.exp(-0.7))])
-def test_beta_adds_its_pull_in_both_forms(relative, pull):
-    algorithm = method(beta=0.2, relative=relative)
+@pytest.mark.parametrize("log_lam0", [-1.0, -3.0])
+def test_beta_over_lambda0_is_the_beta_of_equation_12(log_lam0):
+    algorithm = method(beta=0.2, log_lam0=log_lam0)
     state = algorithm.init(THETA)._replace(log_lam=np.float64(-1.7))
     _, info = algorithm.step(state, None, Key(3))
-    assert info.grad_log_lam_total - info.grad_log_lam == pytest.approx(pull, rel=1e-12)
+    beta, lam = 0.2 / math.exp(log_lam0), math.exp(-1.7)
+    assert info.grad_log_lam_total - info.grad_log_lam == pytest.approx(beta * THETA.size * lam, rel=1e-12)
 
 
 def test_log_lam_is_held_in_the_warmup_while_theta_moves():
@@ -115,7 +116,7 @@ def test_a_step_keeps_dtype_and_device_and_reads_nothing_back(device, dtype, est
 def test_continuation_leaves_a_local_minimum_that_descent_stays_in():
     f = lambda theta, batch: ops.sum(theta**4 - theta**3 - theta**2 + theta)  # minima near −0.61 and 1.00
     plain = descent(f, adam(0.02))
-    smooth = continuation(f, adam(0.02), adam(0.02), log_lam0=0.5, beta=1.0, relative=False, estimator="pathwise")
+    smooth = continuation(f, adam(0.02), adam(0.02), log_lam0=0.5, beta=1.6, estimator="pathwise")
     ends = []
     for algorithm in (plain, smooth):
         state = algorithm.init(np.array([1.6]))

@@ -7,33 +7,11 @@ import pytest
 
 import mcgc
 from mcgc import ops
-from mcgc._jit._target import CPU
 from mcgc.errors import SolveError, TraceError
-from mcgc.ode import TABLEAUX, Status, _jitted, solve
+from mcgc.ode import TABLEAUX, Status, solve
 
 ADAPTIVE = [name for name, tableau in TABLEAUX.items() if tableau.error]
 FIXED = [name for name in TABLEAUX if name not in ADAPTIVE]
-
-
-@pytest.fixture
-def interpreted(monkeypatch):
-    """Let Python run the generated source: it takes milliseconds where compiling takes seconds."""
-
-    def loops(source, target):
-        names = {}
-        exec(
-            CPU.header.replace("from mcgc.kernels.compiled import compiled", "compiled = lambda **_: lambda f: f"),
-            names,
-        )
-        exec(source, names)
-        return type("Module", (), {name: staticmethod(value) for name, value in names.items() if callable(value)})
-
-    monkeypatch.setattr(_jitted, "loops", loops)
-    calls = []
-    monkeypatch.setattr(
-        "mcgc.ode._solve.solve_jitted", lambda *args: calls.append(_jitted.solve_jitted(*args)) or calls[-1]
-    )
-    return calls
 
 
 class System(NamedTuple):

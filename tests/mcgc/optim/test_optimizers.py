@@ -278,9 +278,7 @@ PACE = {
 def test_each_optimiser_drives_both_variables_of_the_method_out_of_a_local_minimum(name):
     optimizer, optimizer_lam = (DEFAULT[name](rate) for rate in PACE.get(name, (0.01, 0.004)))
     plain = descent(egg_box, optimizer)
-    smooth = continuation(
-        egg_box, optimizer, optimizer_lam, log_lam0=0.7, estimator="pathwise", beta=0.05, relative=False
-    )
+    smooth = continuation(egg_box, optimizer, optimizer_lam, log_lam0=0.7, estimator="pathwise", beta=0.1)
     ends = []
     for algorithm in (plain, smooth):
         state = algorithm.init(np.array([2.8, -3.1]))

@@ -22,7 +22,7 @@ def keys(shape):
 
 
 def check(ours, theirs, x):
-    """Check the value, and the pullback against NumPy's own sum over the places that the selection finds."""
+    """Check the value, and the pullback against NumPy's own sum over the indices that the selection finds."""
     out, pullback = vjp(ours, x)
     np.testing.assert_array_equal(out, theirs(x))
     g = np.arange(1, np.size(out) + 1, dtype=x.dtype).reshape(np.shape(out))
@@ -108,15 +108,15 @@ def test_sorting_an_array_without_elements_or_axes(device):
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint64"])
-def test_places_of_any_integers_select_among_more_elements_than_they_could_count(dtype, device):
+def test_indices_of_any_integers_select_among_more_elements_than_they_could_count(dtype, device):
     x = to_device(np.arange(400.0), device)
-    places = np.array([3, 100, 3], dtype)
+    indices = np.array([3, 100, 3], dtype)
     for take in (ops.take, ops.take_along_axis):
-        gradient = grad(lambda x, take=take: ops.sum(take(x, to_device(places, device))))(x)
+        gradient = grad(lambda x, take=take: ops.sum(take(x, to_device(indices, device))))(x)
         expected = np.zeros(400)
         expected[[3, 100]] = 2, 1
         np.testing.assert_array_equal(to_host(gradient), expected)
-    added = scatter_add(to_device(np.ones(3), device), to_device(places, device), 400)
+    added = scatter_add(to_device(np.ones(3), device), to_device(indices, device), 400)
     np.testing.assert_array_equal(to_host(added), expected)
 
 
@@ -126,11 +126,11 @@ def test_selections_differentiate_to_third_order_on_every_device(device):
     check_grads(lambda x: ops.take(ops.sin(x), columns, axis=1) * ops.take(x, columns, axis=1), x, order=3)
 
 
-def test_repeated_places_add_up_on_every_device(device):
+def test_repeated_indices_add_up_on_every_device(device):
     x = to_device([1.0, 2.0, 3.0], device, "float32")
-    places = to_device([2, 0, 2, 2, 0], device)
+    indices = to_device([2, 0, 2, 2, 0], device)
     weights = to_device([1.0, 10.0, 100.0, 1000.0, 10000.0], device, "float32")
-    gradient = grad(lambda x: ops.sum(x[places] * weights))(x)
+    gradient = grad(lambda x: ops.sum(x[indices] * weights))(x)
     np.testing.assert_array_equal(to_host(gradient), [10010.0, 0.0, 1101.0])
 
 
