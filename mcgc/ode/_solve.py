@@ -97,7 +97,8 @@ def solve(
     Parameters
     ----------
     f
-        The field (see `Field`). A `DenseField` is solved in one compiled call on the CPU.
+        The field (see `Field`). A `DenseField` is solved in one compiled call on the CPU, and so is a field that
+        `mcgc.jit` has compiled, there and on a GPU.
     y0
         Where the trajectories start, (batch, states), or (states,) for a single one, in float32 or float64. Sequences
         of numbers and arrays of integers become float64 (`mcgc.arrays.as_floats`).
