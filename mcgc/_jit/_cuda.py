@@ -7,8 +7,6 @@ launches it: the arguments of a kernel are bare addresses and numbers.
 import re
 from functools import cache
 from hashlib import sha256
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -73,9 +71,11 @@ def _kernel(loop: Any, kinds: tuple[str, ...], processor: str) -> Any:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write(path, code)
-        except (OSError, OutputError):
-            path = Path(mkdtemp(), name)
-            path.write_bytes(code)
+        except (OSError, OutputError) as error:
+            raise OutputError(
+                f"the kernels of mcgc.jit cannot be kept in {str(directory())!r}: set XDG_CACHE_HOME to a directory "
+                "that can be written"
+            ) from error
     return cupy.RawModule(path=str(path)).get_function(loop.__name__)
 
 
