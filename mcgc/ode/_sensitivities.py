@@ -28,7 +28,7 @@ class Sensitivities(NamedTuple):
     of_y0 : array (batch, times, states, states)
         ∂yᵢ/∂y0ⱼ: the last axis is that of y0.
     of_params : pytree
-        The structure of params. An array of it is replaced by ∂y/∂p, (batch, times, states, *shape), where shape is
+        The structure of params. An array of it is replaced by ∂y/∂p, `(batch, times, states, *shape)`, where shape is
         that of the array, or that of a row of an array with rows. A constant is replaced by None.
     status : int64 array (batch,)
         A `Status` of each trajectory.
