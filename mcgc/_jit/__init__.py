@@ -3,7 +3,7 @@
 from mcgc._jit._field import FieldPrograms, field_programs
 from mcgc._jit._jitted import Jitted, jit
 from mcgc._jit._program import Program
-from mcgc._jit._rows import loops
+from mcgc._jit._rows import loops, split
 from mcgc._jit._target import CPU, TARGETS, Target
 from mcgc._jit._trace import Argument, argument
 
@@ -19,4 +19,5 @@ __all__ = [
     "field_programs",
     "jit",
     "loops",
+    "split",
 ]

@@ -71,9 +71,8 @@ def _programs(
     size = sum(_size(leaf, row) for leaf, row in zip(leaves, by_row, strict=True))
     with building() as graph:
         rows = [[_inputs(graph, 4 * r + i, n, dtype) for i, n in enumerate((1, states, size))] for r in range(count)]
-        shape = lambda tail: (*head, *tail)
-        t = Symbolic(_stacked([row[0] for row in rows], shape(() if batch is None else (1,))), dtype)
-        y = Symbolic(_stacked([row[1] for row in rows], shape((states,))), dtype)
+        t = Symbolic(_stacked([row[0] for row in rows], head if batch is None else (count, 1)), dtype)
+        y = Symbolic(_stacked([row[1] for row in rows], (*head, states)), dtype)
         params, at = [], 0
         for leaf, row in zip(leaves, by_row, strict=True):
             n = _size(leaf, row)
@@ -88,25 +87,28 @@ def _programs(
                 f"f must return an array like y, of shape {y.shape} and dtype {dtype}, got {out.shape} and {out.dtype}"
             )
         value = _rowwise(out.nodes.reshape(count, states))
-        g = np.full((count, states), graph.constant(0, dtype), object)
-        g[0] = _inputs(graph, 3, states, dtype)
-        bars = [strip(bar).nodes for bar in pullback(Symbolic(g.reshape(y.shape), dtype))]
-        of_p = [(bar[:1] if row else bar).ravel() for bar, row in zip(bars[2:], by_row, strict=True)]
-        joined = np.concatenate([np.empty(0, object), *of_p])
-        units = [Symbolic(_unit(graph, count, states, i, dtype).reshape(y.shape), dtype) for i in range(states)]
-        jacobian = [[strip(bar).nodes for bar in pullback(unit)] for unit in units]
+
+        def pulled(g: np.ndarray | list[Node]) -> list[tuple]:
+            """Return the cotangents of t, y and p of the first row, of which `g` is the cotangent."""
+            rows_of_g = np.full((count, states), graph.constant(0, dtype), object)
+            rows_of_g[0] = g
+            bars = [strip(bar).nodes for bar in pullback(Symbolic(rows_of_g.reshape(y.shape), dtype))]
+            of_p = [
+                node for bar, row in zip(bars[2:], by_row, strict=True) for node in (bar[:1] if row else bar).ravel()
+            ]
+            return [tuple(bars[0].ravel()[:1]), tuple(bars[1].reshape(count, states)[0]), tuple(of_p)]
+
+        pullback_of = pulled(_inputs(graph, 3, states, dtype))
+        zero, one = graph.constant(0, dtype), graph.constant(1, dtype)
+        jacobian = [pulled([one if i == j else zero for j in range(states)]) for i in range(states)]
     sizes = Leaf((), dtype), Leaf((states,), dtype), Leaf((size,), dtype)
-    of_y = np.concatenate([bars_of[1].reshape(count, states)[0] for bars_of in jacobian])
-    of_params = [
-        (bar[:1] if row else bar).ravel() for bars_of in jacobian for bar, row in zip(bars_of[2:], by_row, strict=True)
-    ]
-    _check_alone([*value, *joined])
-    pulled = tuple(bars[0].ravel()[:1]), tuple(bars[1].reshape(count, states)[0]), tuple(joined)
+    of_y, of_p = (tuple(node for row in jacobian for node in row[i]) for i in (1, 2))
+    _check_alone(pullback_of[2])
     square, wide = Leaf((states, states), dtype), Leaf((states, size), dtype)
     return FieldPrograms(
         Program(sizes, (sizes[1],), (tuple(value),)),
-        Program((*sizes, sizes[1]), sizes, pulled),
-        Program(sizes, (square, wide), (tuple(of_y), tuple(np.concatenate([np.empty(0, object), *of_params])))),
+        Program((*sizes, sizes[1]), sizes, tuple(pullback_of)),
+        Program(sizes, (square, wide), (of_y, of_p)),
         by_row,
     )
 
@@ -123,12 +125,6 @@ def _inputs(graph: Graph, leaf: int, size: int, dtype: np.dtype) -> np.ndarray:
 
 def _stacked(rows: Sequence[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
     return np.concatenate(rows).reshape(shape)
-
-
-def _unit(graph: Graph, count: int, states: int, i: int, dtype: np.dtype) -> np.ndarray:
-    g = np.full((count, states), graph.constant(0, dtype), object)
-    g[0, i] = graph.constant(1, dtype)
-    return g
 
 
 def _rowwise(rows: np.ndarray) -> np.ndarray:

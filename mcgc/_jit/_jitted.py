@@ -7,20 +7,13 @@ from typing import Any
 from mcgc._integers import whole
 from mcgc._jit import _rows
 from mcgc._jit._programs import Programs
-from mcgc._jit._trace import OF
-from mcgc.autodiff import higher, ops, transforms
+from mcgc._jit._trace import BY_ENGINE, OF
+from mcgc.autodiff import ops, transforms
 from mcgc.autodiff.engine import newest_level
 from mcgc.autodiff.extend import fused
 from mcgc.autodiff.pytree import Structure, flatten, unflatten
 from mcgc.errors import InputError, TraceError
 from mcgc.kernels import Body
-
-_BY_ENGINE: dict[str, Callable] = {
-    "value_and_grad": transforms.value_and_grad,
-    "grad": transforms.grad,
-    "jacobian": higher.jacobian,
-    "hvp": lambda function: lambda x, v: higher.hvp(function, x, v),
-}
 
 
 class Jitted(Programs):
@@ -255,7 +248,7 @@ class Jitted(Programs):
         if not (newest_level(leaves) or self._eager(leaves)):
             return self._run(of, leaves, structure, static)
         args = tuple(self._filled(unflatten(structure, leaves), static))
-        transform = _BY_ENGINE[of]
+        transform = BY_ENGINE[of]
         return transform(self)(*args) if self._rows is None else self._by_rows(transform(self.function), args)
 
     def _recorded(self, leaves: list, structure: Structure, static: tuple) -> Any:

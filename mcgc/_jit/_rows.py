@@ -46,10 +46,10 @@ def compile_rows(program: Program, structure: Structure, by_row: tuple[bool, ...
     source = program.source("point", *names)
     steps = [leaf.size if row else 0 for leaf, row in zip(program.inputs, by_row, strict=True)]
     steps += [leaf.size for leaf in program.outputs]
-    places = [f"{name}, r * {step}" for name, step in zip((*names[0], *names[1]), steps, strict=True)]
+    arguments = [f"{name}, r * {step}" for name, step in zip((*names[0], *names[1]), steps, strict=True)]
     loop = (
         f"def rows(begin, end, {', '.join((*names[0], *names[1]))}):\n"
-        f"    for r in {target.rows}:\n        point({', '.join(places)})\n"
+        f"    for r in {target.rows}:\n        point({', '.join(arguments)})\n"
     )
     text = f"{target.function}{source}\n\n{target.loop}{loop}"
     return Compiled(program, structure, source, _Lazy(text, target), by_row)
@@ -77,16 +77,20 @@ def run(compiled: Compiled, leaves: Sequence[Any], many: bool, threads: int) -> 
     head = (number,) if many else ()
     out = [xp.empty((*head, *leaf.shape), dtype=leaf.dtype) for leaf in program.outputs]
     flat = [x.reshape(-1) for x in (*held, *out)]
-    if threads > 1 and number > 1:
-        from concurrent.futures import ThreadPoolExecutor
-
-        ends = [number * i // threads for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            for done in [pool.submit(compiled.loop, a, b, *flat) for a, b in pairwise(ends)]:
-                done.result()
-    else:
-        compiled.loop(0, number, *flat)
+    split(threads, number, compiled.loop, *flat)
     return [x if x.ndim or xp is not np else x[()] for x in out]
+
+
+def split(threads: int, number: int, loop: Callable, *args: Any) -> list:
+    """Call `loop(begin, end, *args)` for all rows, by as many threads as asked for; return the results."""
+    parts = min(threads, number)
+    if parts <= 1:
+        return [loop(0, number, *args)]
+    from concurrent.futures import ThreadPoolExecutor
+
+    ends = [number * i // parts for i in range(parts + 1)]
+    with ThreadPoolExecutor(parts) as pool:
+        return [done.result() for done in [pool.submit(loop, a, b, *args) for a, b in pairwise(ends)]]
 
 
 def count(leaves: Sequence[Any]) -> int:

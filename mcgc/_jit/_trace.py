@@ -125,11 +125,14 @@ def strip_dtype(x: Any) -> Any:
     return getattr(strip(x), "dtype", FLOATS[1] if type(x) is float else INT)
 
 
-OF: dict[str, Callable] = {
+BY_ENGINE: dict[str, Callable] = {  # the derivatives of a function, by the engine
+    "value_and_grad": transforms.value_and_grad,
+    "grad": transforms.grad,
+    "jacobian": higher.jacobian,
+    "hvp": lambda function: lambda x, v: higher.hvp(function, x, v),
+}
+OF: dict[str, Callable] = {  # what programs are of
     "value": valued,
     "vjp": lambda function: pulled_back(valued(function)),
-    "value_and_grad": lambda function: transforms.value_and_grad(valued(function)),
-    "grad": lambda function: transforms.grad(valued(function)),
-    "jacobian": lambda function: higher.jacobian(valued(function)),
-    "hvp": lambda function: lambda x, v: higher.hvp(valued(function), x, v),
+    **{name: lambda function, of=of: of(valued(function)) for name, of in BY_ENGINE.items()},
 }

@@ -7,13 +7,12 @@ went.
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mcgc._jit import TARGETS, Argument, FieldPrograms, Jitted, Target, field_programs, loops
+from mcgc._jit import TARGETS, Argument, FieldPrograms, Jitted, Target, field_programs, loops, split
 from mcgc.arrays import Array, is_array, is_host, namespace_of, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.pytree import Structure, unflatten
@@ -95,7 +94,7 @@ def solve_jitted(
     while True:
         entries = batch * room
         log = xp.empty(entries, dtype=xp.float64), *(xp.empty(entries * k, dtype=dtype) for k in (1, n, n))
-        found = _split(threads, batch, made.forward, *problem, *limits, room, flat_ys, flat_counts, *log)
+        found = split(threads, batch, made.forward, *problem, *limits, room, flat_ys, flat_counts, *log)
         ordered, most, failed, evaluations = _summary(found, counts, times)
         if not with_vjp or most <= room:
             break
@@ -111,12 +110,12 @@ def solve_jitted(
         p_bar = xp.zeros((batch, step_p or p.size), dtype=dtype)
         bars = y_bar.reshape(-1), p_bar.reshape(-1), ts_bar.reshape(-1)
         given = _flat(cotangent, dtype), flat_counts
-        _split(threads, batch, made.backward, *problem, room, of_ts, *given, *log, *bars)
+        split(threads, batch, made.backward, *problem, room, of_ts, *given, *log, *bars)
         return y_bar, ts_bar, p_bar
 
     def tangents() -> Array:
         out = xp.zeros((*ys.shape, n + (step_p or p.size)), dtype=dtype)
-        _split(threads, batch, made.sensitivities, *problem, room, flat_counts, *log, out.reshape(-1))
+        split(threads, batch, made.sensitivities, *problem, room, flat_counts, *log, out.reshape(-1))
         return out
 
     by_leaf = lambda x: _by_leaf(x, leaves, compiled.programs.by_row)
@@ -275,15 +274,3 @@ def _of_each(tolerance: Any, y0: Array) -> Array:
 @lru_cache
 def _filled(tolerance: float, states: int) -> np.ndarray:
     return np.full(states, tolerance)
-
-
-def _split(threads: int, batch: int, function: Callable, *args: Any) -> list:
-    """Call `function(begin, end, *args)` for all trajectories, by as many threads as asked for; return the results."""
-    parts = min(threads, batch)
-    if parts == 1:
-        return [function(0, batch, *args)]
-    from concurrent.futures import ThreadPoolExecutor
-
-    ends = [batch * i // parts for i in range(parts + 1)]
-    with ThreadPoolExecutor(parts) as pool:
-        return [done.result() for done in [pool.submit(function, a, b, *args) for a, b in pairwise(ends)]]
