@@ -11,7 +11,7 @@ from mcgc_cli.values import DEVICE, choice
 
 if TYPE_CHECKING:
     from mcgc.arrays import Device
-    from mcgc.train import Problem, Settings
+    from mcgc.train import CheckedSettings, Problem, Settings
     from mcgc.train.run_file import RunFile
 
 workers_option = click.option(
@@ -190,7 +190,7 @@ def chosen_options(*fields: str) -> Callable[[Callable], Callable]:
 
 def settings_of(
     problem: "Problem", given: Mapping[str, Any], run: "RunFile | None" = None, recipe: "Settings | None" = None
-) -> "Settings":
+) -> "CheckedSettings":
     """Return the settings of `run`, `recipe`, or the default recipe of `problem`, changed by the given options.
 
     Raises `InputError` for an option that is out of range or does not apply to the problem. The sentence has the flag,

@@ -11,7 +11,7 @@ from mcgc.train._strategies import Processes, Serial, Stacked, Strategy, WorkerE
 from mcgc.train._task import Task, bind, draw
 from mcgc.train._windows import parse_horizons
 from mcgc.train.problems import Problem
-from mcgc.train.settings import Settings, validate
+from mcgc.train.settings import CheckedSettings, Settings, validate
 
 if TYPE_CHECKING:
     from mcgc.train import run_file
@@ -31,6 +31,7 @@ else:
 
 __all__ = [
     "ChangedRunError",
+    "CheckedSettings",
     "Hook",
     "Member",
     "MemberRecord",

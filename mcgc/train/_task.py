@@ -16,7 +16,7 @@ from mcgc.train import problems
 from mcgc.train._members import Member
 from mcgc.train._problem import Problem
 from mcgc.train._windows import by_epoch, take_rows
-from mcgc.train.settings import Settings, validate
+from mcgc.train.settings import CheckedSettings, Settings, validate
 
 TEST_FRACTION = 0.1  # of the examples, set apart
 SPLIT, FIRST_MEMBER = 0, 1  # what is folded into the seed: the split of the data, and the members from here on
@@ -77,7 +77,7 @@ def bind(
     Parameters
     ----------
     settings : Settings
-        The recipe.
+        The recipe. What `validate` returned is not checked again.
     data : Any
         What the problem's `examples` takes, such as what `mcgc_datasets.load` returns.
     device : Device
@@ -109,7 +109,8 @@ def bind(
     (True, True)
     """
     problem = problems.get(settings.problem) if problem is None else problem
-    settings = validate(settings, problem.options)
+    if not isinstance(settings, CheckedSettings):
+        settings = validate(settings, problem.options)
     root = Key(settings.seed)
     examples = problem.examples(data, settings.dtype, device)
     train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)

@@ -130,6 +130,16 @@ class Settings(NamedTuple):
             raise InputError(f"the settings are not those of a run ({error}): copy the run file again") from None
 
 
+class CheckedSettings(Settings):
+    """Settings that `validate` returned, which `bind` takes unchecked. With a field replaced they are plain `Settings`."""
+
+    __slots__ = ()
+
+    def _replace(self, **changes: Any) -> Settings:  # type: ignore[override]
+        """Return settings with these fields changed, which have to be checked."""
+        return Settings(*self)._replace(**changes)
+
+
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
 SERIES = ("horizons", "restart_lam", "standardize")
 OF_SOME = ("loss", *SOLVER, *SERIES)  # the settings that a problem has only if its `options` name them
@@ -149,7 +159,7 @@ _AT_LEAST = {"num_samples": 1, "epochs": 1, "warmup_epochs": 0, "batch_size": 1,
 _POSITIVE = ("learning_rate", "learning_rate_lam", "rtol", "atol")
 
 
-def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
+def validate(settings: Settings, options: Collection[str] = ()) -> CheckedSettings:
     """Return `settings`, with NumPy's integers as Python's, if every field is in its range.
 
     Parameters
@@ -161,8 +171,8 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
 
     Returns
     -------
-    Settings
-        The settings.
+    CheckedSettings
+        The settings. `mcgc.train.bind` takes them as they are.
 
     Raises
     ------
@@ -225,4 +235,4 @@ def validate(settings: Settings, options: Collection[str] = ()) -> Settings:
     require("step_size", step_size is None or 0 < step_size < math.inf, "a positive number")
     if settings.solver is not None and step_size is None and not TABLEAUX[settings.solver].error:
         raise InputError(f"the solver {settings.solver!r} cannot choose its steps: give it a step_size")
-    return settings._replace(seed=seed, **counts)
+    return CheckedSettings(*settings._replace(seed=seed, **counts))

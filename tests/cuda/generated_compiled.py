@@ -1,7 +1,6 @@
 """What the kernels of generated programs compile to, for four processors: `test_cuda.py` runs this."""
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import cupy

@@ -36,6 +36,15 @@ def run(device=HOST, data=DATA, **changes):
     return list(train.fit(QUICK._replace(**changes), data, device))
 
 
+def test_settings_are_checked_once(monkeypatch):
+    checked = train.validate(QUICK, problems.get("lorenz").options)
+    assert checked == QUICK
+    with pytest.raises(InputError, match="epochs must be a whole number of at least 1, got 0"):
+        train.bind(checked._replace(epochs=0), DATA)
+    monkeypatch.setattr(_task, "validate", None)
+    assert train.bind(checked, DATA).settings is checked
+
+
 def hidden_seconds(record):
     return record._replace(seconds=0.0, member_seconds=())
 
