@@ -1,7 +1,8 @@
 """Gaussian continuation: estimators of the smoothed objective, descent on it, schedules of λ, and `minimize`."""
 
 from mcgc.continuation import annealing, estimators, smoothing
-from mcgc.continuation._minimize import continuation_method, minimize
+from mcgc.continuation._minimize import minimize
+from mcgc.continuation._scipy import continuation_method
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
 from mcgc.continuation.annealing import SCHEDULES
 from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, Sample, estimate
