@@ -2,8 +2,9 @@
 
 The steps are differentiated, with their sizes as constants.
 
-The stages of a step are computed again from its state. xb gathers the cotangent of the state before the step, yb is
-that of the state after it, kb has those of the stages, whose first is that of the field before the step.
+The stages of a step are computed again from its state. yb is the cotangent of the state after the step, xb that of the
+state before it from the requested times, kb has those of the stages, zb those of their points. The first of the stages
+is the field before the step.
 """
 
 from mcgc._jit import Target
@@ -29,16 +30,19 @@ def _replay(text: Text) -> str:
 
 
 def _pulled(text: Text, s: int) -> str:
-    """Return the lines that pull the cotangent of stage `s` back to those of the stages before and of the state."""
-    n = text.n
-    weights = [(j, weight) for j, weight in enumerate(text.tableau.a[s]) if weight]
-    to_stages = [f"    kb[{j * n} + d] += h * {text.number(weight)} * zb[d]\n" for j, weight in weights]
-    return f"""for d in range({n}):
-    zb[d] = {"yb[d]" if s == text.last else "kind(0)"}
-pull({text.time(s)}, z, {s * n}, p, at_p, kb, {s * n}, tb, 0, zb, 0, p_bar, r * {text.m})
-for d in range({n}):
-    xb[d] += zb[d]
-{"".join(to_stages)}"""
+    """Return the lines that gather the cotangent of stage `s` from the points of later stages, and pull it back."""
+    at = s * text.n
+    start = "kind(0)" if s != text.last else "yb[d]"
+    return f"""for d in range({text.n}):
+    kb[{at} + d] += h * ({text.combined(_column(text, s), "zb")})
+    zb[{at} + d] = {start}
+pull({text.time(s)}, z, {at}, p, at_p, kb, {at}, tb, 0, zb, {at}, p_bar, r * {text.m})
+"""
+
+
+def _column(text: Text, s: int) -> list[float]:
+    """Return the weights of stage `s` in the points of all stages."""
+    return [row[s] if s < len(row) else 0.0 for row in text.tableau.a]
 
 
 def _requested(text: Text) -> str:
@@ -47,23 +51,19 @@ def _requested(text: Text) -> str:
     The time moves within its step, and the step begins a fixed time after the first.
     """
     n = text.n
-    spread = [
-        f"weight = h * ({text.dense_weight(s)})\n"
-        f"for d in range({n}):\n    kb[{s * n} + d] += weight * cotangent[at + d]\n"
-        for s in text.dense_stages
-    ]
-    slopes = [
-        f"weight = {text.dense_slope(s)}\n"
-        f"for d in range({n}):\n    total += weight * k[{s * n} + d] * cotangent[at + d]\n"
-        for s in text.dense_stages
-    ]
+    weights = [f"w{s} = h * ({text.dense_weight(s)})\n" for s in text.dense_stages]
+    spread = [f"    kb[{s * n} + d] += w{s} * cotangent[at + d]\n" for s in text.dense_stages]
+    slopes = [f"w{s} = {text.dense_slope(s)}\n" for s in text.dense_stages]
+    slope = " + ".join(f"w{s} * k[{s * n} + d]" for s in text.dense_stages)
     return f"""part = kind((elapsed[first + j] - now) / (turn * h))
 at = (first + j) * {n}
-{"".join(spread)}for d in range({n}):
+{"".join(weights)}for d in range({n}):
     xb[d] += cotangent[at + d]
-if of_ts:
+{"".join(spread)}if of_ts:
     total = kind(0)
     {inset(slopes, 1)}
+    for d in range({n}):
+        total += ({slope}) * cotangent[at + d]
     ts_bar[first + j] += total
     ts_bar[first] -= total
 """
@@ -92,7 +92,7 @@ def _pull_back(text: Text) -> str:
         for d in range({last * n}):
             kb[d] = kind(0)
         for d in range({(last + 1) * n}, {text.stages * n}):
-            kb[d] = kind(0)
+            kb[d], zb[d] = kind(0), kind(0)
         while j > 0 and elapsed[first + j] > now:
             {inset(_requested(text), 3)}
             j -= 1
@@ -100,7 +100,8 @@ def _pull_back(text: Text) -> str:
             {inset(extra, 3)}
         {inset([_pulled(text, s) for s in range(last, 0, -1)], 2)}
         for d in range({n}):
-            yb[d] = xb[d]
+            kb[d] += h * ({text.combined(_column(text, 0), "zb")})
+            yb[d] = xb[d] + {text.combined([0.0, *[1.0] * (text.stages - 1)], "zb")}
     for d in range({n}):
         z[d], zb[d] = y0[r * {n} + d], yb[d]
     pull(kind(t0), z, 0, p, at_p, kb, 0, tb, 0, zb, 0, p_bar, r * {text.m})
@@ -117,7 +118,7 @@ def loop(text: Text, target: Target) -> str:
     begin, end, times, t0, sign, elapsed, y0, p, step_p, room, of_ts, cotangent, counts, log_t, log_h, log_y, log_k,
     y_bar, p_bar, ts_bar,
 ):
-    {text.scratch(target, k=size, z=size, kb=size, yb=n, xb=n, zb=n, tb=1)}
+    {text.scratch(target, k=size, z=size, kb=size, yb=n, xb=n, zb=size, tb=1)}
     for r in {target.rows}:
         if counts[r * 4 + 2] == SUCCESS:
             pull_back(
