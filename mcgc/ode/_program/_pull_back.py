@@ -9,6 +9,7 @@ is the field before the step.
 
 from mcgc._jit import Target
 from mcgc.ode._program._text import Text, inset
+from mcgc.ode._tableaux import Row
 
 
 def functions(text: Text) -> list[str]:
@@ -40,9 +41,9 @@ pull({text.time(s)}, z, {at}, p, at_p, kb, {at}, tb, 0, zb, {at}, p_bar, r * {te
 """
 
 
-def _column(text: Text, s: int) -> list[float]:
+def _column(text: Text, s: int) -> Row:
     """Return the weights of stage `s` in the points of all stages."""
-    return [row[s] if s < len(row) else 0.0 for row in text.tableau.a]
+    return tuple(row[s] if s < len(row) else 0.0 for row in text.tableau.a)
 
 
 def _requested(text: Text) -> str:
@@ -101,7 +102,7 @@ def _pull_back(text: Text) -> str:
         {inset([_pulled(text, s) for s in range(last, 0, -1)], 2)}
         for d in range({n}):
             kb[d] += h * ({text.combined(_column(text, 0), "zb")})
-            yb[d] = xb[d] + {text.combined([0.0, *[1.0] * (text.stages - 1)], "zb")}
+            yb[d] = xb[d] + {text.combined((0.0, *(1.0,) * (text.stages - 1)), "zb")}
     for d in range({n}):
         z[d], zb[d] = y0[r * {n} + d], yb[d]
     pull(kind(t0), z, 0, p, at_p, kb, 0, tb, 0, zb, 0, p_bar, r * {text.m})
