@@ -19,6 +19,7 @@ from mcgc.autodiff.pytree import Structure, unflatten
 from mcgc.kernels import platform
 from mcgc.ode._events import Event, Occurrences
 from mcgc.ode._integrate import Method, Stats, Status, timeline
+from mcgc.ode._occurrences import bars_of_events, occurrences_of, room_for_events
 from mcgc.ode._program import whole
 from mcgc.ode._tableaux import Tableau
 
@@ -104,7 +105,7 @@ def solve_jitted(
         entries = batch * room
         log = xp.empty(entries, dtype=xp.float64), *(xp.empty(entries * k, dtype=dtype) for k in (1, n, n))
         log_of_events = (np.empty(entries, np.int64), np.empty(entries, dtype)) if events else ()
-        of_events = _room_for_events(events, y0)
+        of_events = room_for_events(events, y0)
         given = *limits, room, flat_ys, flat_counts, *log, *of_events, *log_of_events
         found = split(threads, batch, made.forward, *problem, *given)
         ordered, most, failed, evaluations = _summary(found, counts, times)
@@ -125,7 +126,7 @@ def solve_jitted(
         p_bar = xp.zeros((batch, step_p or p.size), dtype=dtype)
         bars = y_bar.reshape(-1), p_bar.reshape(-1), ts_bar.reshape(-1)
         given = xp.zeros_like(flat_ys) if cotangent is None else _flat(cotangent, dtype), flat_counts
-        of_landings = _bars_of_events(cotangents, events, y0)
+        of_landings = bars_of_events(cotangents, events, y0)
         split(threads, batch, made.backward, *problem, room, of_ts, *given, *log, *bars, *log_of_events, *of_landings)
         return y_bar, ts_bar, p_bar
 
@@ -136,41 +137,7 @@ def solve_jitted(
 
     by_leaf = lambda x: _by_leaf(x, leaves, compiled.programs.by_row)
     stats = Stats(counts[:, 0], counts[:, 1], evaluations)
-    return Solved(ys, stats, status, pull_back, tangents, by_leaf, _occurrences(events, y0, *of_events))
-
-
-def _room_for_events(events: Sequence[Event], y0: Array) -> tuple:
-    """Return flat arrays for the times and the states of all occurrences, of NaN, and for their numbers."""
-    if not events:
-        return ()
-    (batch, n), slots = y0.shape, sum(event.most for event in events)
-    times, states = np.full(batch * slots, np.nan), np.full(batch * slots * n, np.nan, y0.dtype)
-    return times, states, np.zeros(batch * len(events), np.int64)
-
-
-def _occurrences(events: Sequence[Event], y0: Array, *found: Array) -> tuple[Occurrences, ...]:
-    """Part what the march of all events found by event."""
-    if not events:
-        return ()
-    times, states, counts = found
-    (batch, n), ends = y0.shape, np.cumsum([event.most for event in events])
-    by_time = np.split(times.reshape(batch, -1), ends[:-1], axis=1)
-    by_state = np.split(states.reshape(batch, -1, n), ends[:-1], axis=1)
-    return tuple(map(Occurrences, by_time, by_state, counts.reshape(batch, -1).T))
-
-
-def _bars_of_events(cotangents: Sequence[Any], events: Sequence[Event], y0: Array) -> tuple:
-    """Return the cotangents of the times and of the states of each event as two flat arrays, of zeros for None."""
-    if not events:
-        return ()
-    batch, n = y0.shape
-    both: tuple[list, list] = [], []
-    for i, event in enumerate(events):
-        for which, shape in enumerate([(batch, event.most), (batch, event.most, n)]):
-            bar = cotangents[2 * i + which] if cotangents else None
-            both[which].append(np.zeros(shape) if bar is None else bar)
-    times, states = (np.concatenate(parts, axis=1) for parts in both)
-    return _flat(times, np.float64), _flat(states, y0.dtype)
+    return Solved(ys, stats, status, pull_back, tangents, by_leaf, occurrences_of(events, y0, *of_events))
 
 
 def _summary(found: list, counts: Array, times: "Times") -> tuple:

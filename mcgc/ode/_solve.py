@@ -98,7 +98,7 @@ def solve(
     ----------
     f
         The field (see `Field`). A `DenseField` is solved in one compiled call on the CPU, and so is a field that
-        `mcgc.jit` has compiled, there and on a GPU.
+        `mcgc.jit` has compiled, there and on a GPU, with its events on the CPU.
     y0
         Where the trajectories start, (batch, states), or (states,) for a single one, in float32 or float64. Sequences
         of numbers and arrays of integers become float64 (`mcgc.arrays.as_floats`).
