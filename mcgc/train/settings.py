@@ -131,7 +131,7 @@ class Settings(NamedTuple):
 
 
 class CheckedSettings(Settings):
-    """Settings that `validate` returned, which `bind` takes unchecked. With a field replaced they are plain `Settings`."""
+    """Settings that `validate` returned, which `bind` takes as they are. A replaced field makes plain `Settings`."""
 
     __slots__ = ()
 
