@@ -1,0 +1,138 @@
+"""The methods of a fit, each with restarts, and the portfolio that gives each a share of the budget."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from mcgc.continuation._least_squares._ensemble import invert
+from mcgc.continuation._least_squares._evaluate import Residuals, Spent, Stop
+from mcgc.continuation._least_squares._local import Slopes, grow, levenberg_marquardt
+from mcgc.continuation._least_squares._smoothed import Path, Step, descend
+from mcgc.random import Key, fold_in, normal
+
+LONGER = 1.25  # the steps of a run over those of the last
+SHARES = {
+    "lm": 0.1,
+    "horizons": 0.25,
+    "continuation": 0.45,
+    "eki": 0.2,
+}  # of "auto"; those without times go to the others
+
+
+class Plan(NamedTuple):
+    """What the methods are told: the settings of `mcgc.least_squares`, checked."""
+
+    paths: tuple[Path, ...]
+    restarts: float
+    polish: bool
+    slopes: Slopes
+    tol: float
+    masks: list[np.ndarray]
+    members: int
+    sigma: float | None
+    key: Key
+
+
+class Run(NamedTuple):
+    """One run of a method from one start: what came out, and what it cost."""
+
+    method: str
+    cost: float
+    nfev: int
+    converged: bool
+    message: str
+    path: tuple[Step, ...]
+
+
+Once = Callable[[Residuals, np.ndarray, Plan, int, list], tuple[bool, str]]
+
+
+def _polished(residuals: Residuals, start: np.ndarray, plan: Plan) -> tuple[bool, str]:
+    found = levenberg_marquardt(residuals, start, plan.slopes, plan.tol)
+    return found.status > 0, found.message
+
+
+def _lm(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    return _polished(residuals, start, plan)
+
+
+def _horizons(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    found = grow(residuals, start, plan.masks, plan.slopes, plan.tol, 1e-3)
+    return found.status > 0, found.message
+
+
+def _continuation(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    path = plan.paths[number % len(plan.paths)]
+    path = path._replace(steps=round(path.steps * LONGER**number))
+    end = descend(residuals, start, path, fold_in(plan.key, 2 * number + 1), record)
+    return _from_best(residuals, end, plan, "the path of λ is at its end")
+
+
+def _eki(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    members = round(plan.members * LONGER**number)
+    end = invert(residuals, start, members, 200, fold_in(plan.key, 2 * number + 1), plan.sigma)
+    return _from_best(residuals, end, plan, "the ensemble has collapsed")
+
+
+def _from_best(residuals: Residuals, end: np.ndarray, plan: Plan, message: str) -> tuple[bool, str]:
+    """Evaluate the end of a run, and polish the best point of the run."""
+    rows = residuals(end[None])
+    if not plan.polish:
+        return bool(rows.size and np.isfinite(rows).all()), message
+    return _polished(residuals, residuals.best_of_run.u, plan)
+
+
+METHODS: dict[str, Once] = {"lm": _lm, "horizons": _horizons, "continuation": _continuation, "eki": _eki}
+
+
+def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None:
+    """Run a method from the start, and from as many drawn ones as `plan.restarts`. Each run is added to `done`."""
+    space, number = residuals.space, 0
+    while number <= plan.restarts:
+        start, before, record = space.start, residuals.nfev, []
+        residuals.begin_run()
+        if number:
+            noise = normal(fold_in(plan.key, 2 * number), start.shape, "float64")
+            start = space.clip(start + space.scale * noise)
+        converged, message = False, ""
+        try:
+            converged, message = METHODS[method](residuals, start, plan, number, record)
+        except Stop as stop:
+            message = str(stop)
+            raise
+        finally:
+            cost = residuals.best_of_run.cost
+            done.append(Run(method, cost, residuals.nfev - before, converged, message, tuple(record)))
+        number += 1
+
+
+def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
+    """Give each method its share of the budget in turn, by `SHARES`; what one leaves goes to those after it.
+
+    Levenberg–Marquardt and growing horizons run once, from the start. The others restart until their share is spent.
+    """
+    names = [name for name in SHARES if name != "horizons" or plan.masks]
+    limit = residuals.limit
+    for i, name in enumerate(names):
+        share = SHARES[name] / sum(SHARES[other] for other in names[i:])
+        residuals.limit = residuals.nfev + math.floor((limit - residuals.nfev) * share)
+        once = name in ("lm", "horizons")
+        try:
+            runs(residuals, name, plan._replace(restarts=0 if once else math.inf), done)
+        except Spent:
+            if residuals.nfev >= limit:
+                raise
+        finally:
+            residuals.limit = limit
+
+
+def first_point(residuals: Residuals, key: Key, tries: int = 20) -> None:
+    """Evaluate the start, and draws around it as long as none gave anything, so that the number n is known."""
+    space = residuals.space
+    residuals(space.start[None])
+    for i in range(tries):
+        if residuals.size is not None:
+            break
+        residuals(space.clip(space.start + space.scale * normal(fold_in(key, i), space.start.shape, "float64"))[None])

@@ -1,0 +1,245 @@
+"""`least_squares`: fit parameters so that residuals are small, also where Levenberg–Marquardt alone gets stuck."""
+
+import inspect
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mcgc._integers import whole
+from mcgc.continuation._least_squares._evaluate import Residuals, Stop, callable_rows, start_workers
+from mcgc.continuation._least_squares._local import POINTS, Slopes, central, horizons_of, levenberg_marquardt
+from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, runs
+from mcgc.continuation._least_squares._parameters import Space, space_of
+from mcgc.continuation._least_squares._smoothed import Path, Step
+from mcgc.errors import InputError, unknown
+from mcgc.random import Key, fold_in
+
+FAR = 5.0  # scales from the start: a path that goes farther was given too small a scale
+FINE = 1e-13  # the tolerance of the last local search, with central differences
+
+
+class Trace(NamedTuple):
+    """The path of the run that found the best point.
+
+    Parameters
+    ----------
+    lam : array of shape (steps,)
+        λ of each step.
+    x : array of shape (steps, m)
+        The parameters before each step.
+    cost : array of shape (steps,)
+        The lowest cost so far.
+    """
+
+    lam: np.ndarray
+    x: np.ndarray
+    cost: np.ndarray
+
+
+def least_squares(
+    residuals: Callable[..., Any],
+    x0: Any,
+    x_scale: Any = None,
+    *,
+    bounds: Any = None,
+    method: str | None = None,
+    lam0: float | Sequence[float] = 0.3,
+    shrink: float = 1e-6,
+    steps: int = 40,
+    floor: float = 1e-5,
+    directions: int = 1,
+    restarts: int | None = 0,
+    horizons: Any = None,
+    times: Any = None,
+    polish: str | None = "lm",
+    jac: Any = "2-point",
+    diff_step: float | None = None,
+    tol: float = 1e-8,
+    max_nfev: int | None = None,
+    target: float = 0.0,
+    members: int | None = None,
+    sigma: float | None = None,
+    absolute_sigma: bool = False,
+    batched: bool = False,
+    workers: int | None = None,
+    timeout: float | None = None,
+    seed: int = 0,
+    callback: Callable[..., Any] | None = None,
+) -> Any:
+    """Minimise ½ |r(x)|² of residuals r(x), also where they are rugged or from a simulator that fails at times.
+
+    ...
+    """
+    named = space_of(x0, x_scale, bounds)
+    method = method or ("continuation" if horizons is None else "horizons")
+    if method not in (*METHODS, "auto"):
+        raise InputError(unknown("method", method, (*METHODS, "auto")))
+    d = named.start.size
+    restarts = math.inf if restarts is None else whole(restarts, "restarts", 0)
+    limit = _limit(max_nfev, method, restarts, d)
+    plan = _plan(named, lam0, shrink, steps, floor, directions, polish, jac, diff_step, tol, members, sigma, seed)
+    plan = plan._replace(restarts=restarts)
+    function, batched = callable_rows(residuals, named, batched)
+    pool = start_workers(function, workers, timeout, batched)
+    endless = method == "auto" or restarts == math.inf  # what ends with the budget leaves some of it for the end
+    rest = 8 * d + 6 if endless and plan.polish and limit >= 40 * d else 2 * d
+    search = Residuals(function, named, batched, pool, limit - rest, target, _reporter(callback))
+    done: list[Run] = []
+    try:
+        message = _search(search, method, plan, horizons, times, done)
+        jacobian = _finish(search, plan, limit, endless or not message)
+    finally:
+        if pool is not None:
+            pool.close()
+    _warn_of_scale(search, done, method)
+    return _result(search, done, method, jacobian, message, absolute_sigma)
+
+
+def _limit(max_nfev: int | None, method: str, restarts: float, d: int) -> float:
+    if max_nfev is not None:
+        return whole(max_nfev, "max_nfev", 4 * d + 1)
+    if method == "auto":
+        return 400 * d
+    if restarts == math.inf:
+        raise InputError("restarts=None goes on until max_nfev evaluations: give max_nfev")
+    return math.inf
+
+
+def _plan(
+    space: Space,
+    lam0: Any,
+    shrink: Any,
+    steps: Any,
+    floor: Any,
+    directions: Any,
+    polish: Any,
+    jac: Any,
+    diff_step: Any,
+    tol: Any,
+    members: Any,
+    sigma: Any,
+    seed: Any,
+) -> Plan:
+    """Return the plan of the methods. Raises `InputError` for what cannot be used."""
+    lams = np.atleast_1d(np.asarray(lam0, dtype="float64"))
+    if not (lams.ndim == 1 and (lams > 0).all() and np.isfinite(lams).all()):
+        raise InputError(f"lam0 must be a positive number, or several that the runs take in turn, got {lam0!r}")
+    if not (0 < shrink < 1 and 0 < floor < math.inf and 0 < tol < 1):
+        raise InputError(f"shrink and tol lie between 0 and 1, floor is positive, got {shrink!r}, {tol!r}, {floor!r}")
+    if polish not in ("lm", None):
+        raise InputError(f"polish must be 'lm' or None, got {polish!r}")
+    if not (callable(jac) or jac in POINTS):
+        raise InputError(f"jac must be a function, '2-point' or '3-point', got {jac!r}")
+    steps, directions = whole(steps, "steps"), whole(directions, "directions")
+    count = max(20, 4 * space.start.size) if members is None else whole(members, "members", 3)
+    paths = tuple(Path(lam, shrink, steps, floor, directions) for lam in lams.tolist())
+    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, [], count, sigma, Key(seed))
+
+
+def _reporter(callback: Callable[..., Any] | None) -> Callable[[Residuals, float, np.ndarray], None]:
+    if callback is None:
+        return lambda search, lam, u: None
+    keyword = "intermediate_result" in inspect.signature(callback).parameters
+
+    def report(search: Residuals, lam: float, u: np.ndarray) -> None:
+        from scipy.optimize import OptimizeResult
+
+        x = search.space.decode(u)
+        state = OptimizeResult(x=x, lam=lam, cost=search.best.cost, fun=search.best.cost, nfev=search.nfev)
+        try:
+            callback(intermediate_result=state) if keyword else callback(x)
+        except StopIteration:
+            raise Stop("the callback stopped the fit") from None
+
+    return report
+
+
+def _search(search: Residuals, method: str, plan: Plan, horizons: Any, times: Any, done: list[Run]) -> str:
+    """Run the method, and return why it was stopped, or "" if it came to its end."""
+    try:
+        first_point(search, fold_in(plan.key, 0))
+        if horizons is not None or times is not None or method == "horizons":
+            plan = plan._replace(masks=horizons_of(7 if horizons is None else horizons, times, search.size))
+        if method == "auto":
+            portfolio(search, plan, done)
+        else:
+            runs(search, method, plan, done)
+    except Stop as stop:
+        return str(stop)
+    finally:
+        if search.size is None and search.nfev:
+            raise InputError(f"residuals failed at x0 and in all {search.nfev} calls: {search.first_failure}")
+    return ""
+
+
+def _finish(search: Residuals, plan: Plan, limit: float, polish: bool) -> np.ndarray:
+    """Polish the best point with central differences, if wanted, and return the Jacobian (n, d) there."""
+    d, best, reached = search.space.start.size, search.best, search.best.cost <= search.target
+    search.target = -math.inf
+    if best.fun.size == 0:
+        return np.empty((0, d))
+    slopes = plan.slopes if callable(plan.slopes.jac) else plan.slopes._replace(jac="3-point")
+    if plan.polish and polish and not reached:
+        search.limit = max(limit - 2 * d, search.nfev)
+        try:
+            found = levenberg_marquardt(search, best.u, slopes, FINE)
+            if (found.u == search.best.u).all():
+                return found.jacobian
+        except Stop:  # the budget; what is best is kept
+            pass
+    search.limit = limit
+    if plan.polish:
+        return slopes(search, search.best.u, search.best.fun)
+    wide = 1e-3 * search.space.scale  # residuals that are not smooth have a slope over some length only
+    return central(search, search.best.u, search.best.fun, wide)
+
+
+def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
+    if method in ("lm", "horizons"):
+        return
+    space, path = search.space, _winner(done).path
+    points = np.stack([search.best.u, *(step.x for step in path)])
+    far = (np.abs(points - space.start) > FAR * space.scale).any(0)
+    if far.any():
+        names = [name for name, free in zip(space.names, space.free, strict=True) if free]
+        which = ", ".join(name for name, one in zip(names, far, strict=True) if one)
+        warnings.warn(
+            f"the path went more than {FAR:g} scales from the start in {which}: give a larger x_scale there",
+            stacklevel=3,
+        )
+
+
+def _winner(done: list[Run]) -> Run:
+    return min(done, key=lambda run: run.cost)
+
+
+def _result(search: Residuals, done: list[Run], method: str, jacobian: np.ndarray, message: str, absolute: bool) -> Any:
+    from mcgc.continuation._least_squares._result import FitResult, covariance_of, residual_variance, whole_covariance
+
+    space, best = search.space, search.best
+    x, n, d = space.report(best.u), best.fun.size, space.start.size
+    covariance = covariance_of(jacobian, residual_variance(best.cost, n, d, absolute))
+    covariance = whole_covariance(covariance, space.slopes(best.u), space.free)
+    converged = [run for run in done if run.converged and run.cost <= best.cost * (1 + 1e-6) + 1e-300]
+    reached = message == "the cost has reached the target"
+    success = bool(n and (converged or reached))
+    winner = _winner(done) if done else Run(method, math.inf, 0, False, message, ())
+    return FitResult(
+        x=x, cost=best.cost, fun=best.fun, jac=jacobian, covariance=covariance, free=space.free,
+        standard_errors=np.sqrt(np.diag(covariance)), names=space.names, x0=space.values,
+        parameters=dict(zip(space.names, x.tolist(), strict=True)), nfev=search.nfev, njev=search.njev,
+        failures={kind: number for kind, number in search.failures.items() if number},
+        path=_trace(space, winner.path), weights=np.asarray([step.weights for step in winner.path]),
+        runs=tuple(done), method=method, winner=winner.method, success=success, status=int(success),
+        message=message or (converged[-1].message if converged else winner.message),
+    )  # fmt: skip
+
+
+def _trace(space: Space, path: Sequence[Step]) -> Trace:
+    points = np.asarray([step.x for step in path]).reshape(len(path), space.start.size)
+    return Trace(
+        np.asarray([step.lam for step in path]), space.decode(points), np.asarray([step.cost for step in path])
+    )
