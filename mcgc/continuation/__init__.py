@@ -1,7 +1,7 @@
 """Gaussian continuation: estimators of the smoothed objective, descent on it, schedules of λ, and `minimize`."""
 
 from mcgc.continuation import annealing, estimators, smoothing
-from mcgc.continuation._least_squares import Parameter, least_squares
+from mcgc.continuation._least_squares import Parameter, ScaleWarning, least_squares
 from mcgc.continuation._minimize import continuation_method, minimize
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
 from mcgc.continuation.annealing import SCHEDULES
@@ -17,6 +17,7 @@ __all__ = [
     "Objective",
     "Parameter",
     "Sample",
+    "ScaleWarning",
     "State",
     "adapt_samples",
     "annealing",

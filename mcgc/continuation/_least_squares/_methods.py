@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     members: int
     sigma: float | None
     key: Key
+    part: bool = False  # of a portfolio, which has other methods too
 
 
 class Run(NamedTuple):
@@ -89,38 +90,45 @@ METHODS: dict[str, Once] = {"lm": _lm, "horizons": _horizons, "continuation": _c
 
 def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None:
     """Run a method from the start, and from as many drawn ones as `plan.restarts`. Each run is added to `done`."""
-    space, number = residuals.space, 0
+    _run(residuals, method, residuals.space.start, plan, 0, done)
+    number = 1
+    if method in ("continuation", "eki") and plan.polish and not plan.part:
+        _run(residuals, "lm", residuals.space.start, plan, 0, done)  # so that the fit is no worse than this one
     while number <= plan.restarts:
-        start, before, record = space.start, residuals.nfev, []
-        residuals.begin_run()
-        if number:
-            noise = normal(fold_in(plan.key, 2 * number), start.shape, "float64")
-            start = space.clip(start + space.scale * noise)
-        converged, message = False, ""
-        try:
-            converged, message = METHODS[method](residuals, start, plan, number, record)
-        except Stop as stop:
-            message = str(stop)
-            raise
-        finally:
-            cost = residuals.best_of_run.cost
-            done.append(Run(method, cost, residuals.nfev - before, converged, message, tuple(record)))
+        noise = normal(fold_in(plan.key, 2 * number), residuals.space.start.shape, "float64")
+        start = residuals.space.clip(residuals.space.start + residuals.space.scale * noise)
+        _run(residuals, method, start, plan, number, done)
         number += 1
 
 
+def _run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number: int, done: list[Run]) -> None:
+    before, record, converged, message = residuals.nfev, [], False, ""
+    residuals.begin_run()
+    try:
+        converged, message = METHODS[method](residuals, start, plan, number, record)
+    except Stop as stop:
+        message = str(stop)
+        raise
+    finally:
+        cost = residuals.best_of_run.cost
+        done.append(Run(method, cost, residuals.nfev - before, converged, message, tuple(record)))
+
+
 def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
-    """Give each method its share of the budget in turn, by `SHARES`; what one leaves goes to those after it.
+    """Run each method in turn, with its share of the budget by `SHARES`; what one leaves goes to those after it.
 
     Levenberg–Marquardt and growing horizons run once, from the start. The others restart until their share is spent.
+    Without a budget each runs once.
     """
     names = [name for name in SHARES if name != "horizons" or plan.masks]
     limit = residuals.limit
     for i, name in enumerate(names):
-        share = SHARES[name] / sum(SHARES[other] for other in names[i:])
-        residuals.limit = residuals.nfev + math.floor((limit - residuals.nfev) * share)
-        once = name in ("lm", "horizons")
+        once = limit == math.inf or name in ("lm", "horizons")
+        if limit < math.inf:
+            share = SHARES[name] / sum(SHARES[other] for other in names[i:])
+            residuals.limit = residuals.nfev + math.ceil((limit - residuals.nfev) * share)
         try:
-            runs(residuals, name, plan._replace(restarts=0 if once else math.inf), done)
+            runs(residuals, name, plan._replace(restarts=0 if once else math.inf, part=True), done)
         except Spent:
             if residuals.nfev >= limit:
                 raise

@@ -72,7 +72,7 @@ class Space(NamedTuple):
     def decode(self, u: np.ndarray) -> np.ndarray:
         """Return the values (..., m) of all parameters at the vectors u (..., d)."""
         x = np.broadcast_to(self.values, (*u.shape[:-1], self.values.size)).copy()
-        x[..., self.free] = np.where(self.log[self.free], np.exp(u), u)
+        x[..., self.free] = np.where(self.log[self.free], self._exp(u), u)
         return x
 
     def report(self, u: np.ndarray) -> np.ndarray:
@@ -83,7 +83,11 @@ class Space(NamedTuple):
 
     def slopes(self, u: np.ndarray) -> np.ndarray:
         """Return dx/du (d,) of the free parameters."""
-        return np.where(self.log[self.free], np.exp(u), 1.0)
+        return np.where(self.log[self.free], self._exp(u), 1.0)
+
+    def _exp(self, u: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # an infinite parameter is one more at which the residuals fail
+            return np.exp(np.where(self.log[self.free], u, 0.0))
 
     def clip(self, u: np.ndarray) -> np.ndarray:
         """Return the nearest vector within the bounds."""

@@ -18,7 +18,11 @@ from mcgc.errors import InputError, unknown
 from mcgc.random import Key, fold_in
 
 FAR = 5.0  # scales from the start: a path that goes farther was given too small a scale
-FINE = 1e-13  # the tolerance of the last local search, with central differences
+FINE = 1e-15  # the tolerance of the last local search, with central differences
+
+
+class ScaleWarning(UserWarning):
+    """The path of `mcgc.least_squares` went far from its start, in units of `x_scale`."""
 
 
 class Trace(NamedTuple):
@@ -85,7 +89,7 @@ def least_squares(
     function, batched = callable_rows(residuals, named, batched)
     pool = start_workers(function, workers, timeout, batched)
     endless = method == "auto" or restarts == math.inf  # what ends with the budget leaves some of it for the end
-    rest = 8 * d + 6 if endless and plan.polish and limit >= 40 * d else 2 * d
+    rest = max(8 * d + 6, limit // 10) if endless and plan.polish and 40 * d <= limit < math.inf else 2 * d
     search = Residuals(function, named, batched, pool, limit - rest, target, _reporter(callback))
     done: list[Run] = []
     try:
@@ -101,9 +105,7 @@ def least_squares(
 def _limit(max_nfev: int | None, method: str, restarts: float, d: int) -> float:
     if max_nfev is not None:
         return whole(max_nfev, "max_nfev", 4 * d + 1)
-    if method == "auto":
-        return 400 * d
-    if restarts == math.inf:
+    if restarts == math.inf and method != "auto":
         raise InputError("restarts=None goes on until max_nfev evaluations: give max_nfev")
     return math.inf
 
@@ -208,6 +210,7 @@ def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
         which = ", ".join(name for name, one in zip(names, far, strict=True) if one)
         warnings.warn(
             f"the path went more than {FAR:g} scales from the start in {which}: give a larger x_scale there",
+            ScaleWarning,
             stacklevel=3,
         )
 
