@@ -4,7 +4,7 @@ import numpy as np
 
 from bench.studies.stuck.instances import instance_of
 
-TIMES = np.linspace(0.0, 6.0, 121)
+TIMES = np.linspace(0.0, 10.0, 201)
 SCALE = np.asarray([0.5, 1.0, 2.0, 0.08, 0.2])
 
 
@@ -15,7 +15,7 @@ def simulate(points):
     g, e = np.where(valid, g, 10.0), np.where(valid, e, 0.5)
     h, start = np.where(valid, h - floor, 1.0), np.zeros(len(points))
     found = np.zeros((len(points), TIMES.size))
-    for _ in range(200):
+    for _ in range(60):
         end = start + (v + np.sqrt(v**2 + 2 * g * np.maximum(h, 0))) / g
         t = TIMES - start[:, None]
         within = (t >= 0) & (end[:, None] > TIMES)
@@ -29,7 +29,7 @@ def simulate(points):
 def instance(seed):
     """Return an instance: the start is off by a normal number of scales in each parameter."""
     rng = np.random.default_rng(seed)
-    true = rng.uniform([1.0, -1.0, 8.0, 0.75, -0.2], [3.0, 1.0, 12.0, 0.92, 0.2])
+    true = rng.uniform([1.0, -1.0, 8.0, 0.85, -0.2], [3.0, 1.0, 12.0, 0.95, 0.2])
     while True:
         x0 = true + SCALE * rng.standard_normal(5)
         if np.isfinite(simulate(x0[None])).all():

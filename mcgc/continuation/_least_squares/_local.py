@@ -12,11 +12,16 @@ from mcgc.errors import InputError
 POINTS = ("2-point", "3-point")
 STEPS = {"2-point": 2.0**-26, "3-point": 2.0 ** (-52 / 3)}  # relative: the square and the cube root of the rounding
 
+SHORTEST = 0.1  # of the whole time: the first of several horizons
+LOOSE = 1e-2  # the tolerance of the searches before the last horizon
+WORSE = 2.0  # a run ends at a horizon where its cost is this multiple of the lowest of the runs before it
+
 
 class Local(NamedTuple):
-    """The end of a local search: the point u (d,), SciPy's status and sentence, and the Jacobian of what was kept."""
+    """The end of a local search on what was kept: u (d,), the cost, SciPy's status and sentence, and the Jacobian."""
 
     u: np.ndarray
+    cost: float
     status: int
     message: str
     jacobian: np.ndarray
@@ -111,7 +116,9 @@ def levenberg_marquardt(
     space, held = residuals.space, _Held(residuals, slopes, keep)
     first = held.plain(start)
     if first.size == 0 or not np.isfinite(first).all():
-        return Local(start, -1, "the local search cannot start where a residual is not a number", np.empty((0, 0)))
+        return Local(
+            start, np.inf, -1, "the local search cannot start where a residual is not a number", np.empty((0, 0))
+        )
     held.bad = 1e3 * (1.0 + float(np.abs(first).max()))
     few = first.size < start.size
     found = optimize.least_squares(
@@ -126,7 +133,7 @@ def levenberg_marquardt(
         gtol=max(tol * 1e-2, 1e-15),
         max_nfev=200 * start.size,
     )
-    return Local(found.x, int(found.status), str(found.message), found.jac)
+    return Local(found.x, float(found.cost), int(found.status), str(found.message), found.jac)
 
 
 class _Held:
@@ -175,7 +182,7 @@ def horizons_of(horizons: Any, times: Any, size: int | None) -> list[np.ndarray]
     if size is not None and times.size != size:
         raise InputError(f"times must have one number for each of the {size} residuals, got {times.size}")
     if isinstance(horizons, int | np.integer) and not isinstance(horizons, bool) and horizons >= 1:
-        fractions = np.arange(1, horizons + 1) / horizons
+        fractions = np.geomspace(SHORTEST, 1.0, horizons) if horizons > 1 else np.ones(1)
     else:
         fractions = np.sort(np.atleast_1d(np.asarray(horizons, dtype="float64")))
     if not ((fractions > 0) & (fractions <= 1)).all():
@@ -186,12 +193,25 @@ def horizons_of(horizons: Any, times: Any, size: int | None) -> list[np.ndarray]
 
 
 def grow(
-    residuals: Residuals, start: np.ndarray, masks: list[np.ndarray], slopes: Slopes, tol: float, loose: float
+    residuals: Residuals,
+    start: np.ndarray,
+    masks: list[np.ndarray],
+    slopes: Slopes,
+    tol: float,
+    lowest: dict[int, float],
 ) -> Local:
-    """Return where Levenberg–Marquardt ends on growing horizons, each from the parameters of the last."""
-    end = Local(start, -1, "", np.empty((0, 0)))
+    """Return where Levenberg–Marquardt ends on growing horizons, each from the parameters of the last.
+
+    `lowest` holds the lowest cost at each horizon so far. A run that is much worse than another ends early.
+    """
+    end = Local(start, np.inf, -1, "", np.empty((0, 0)))
     for i, keep in enumerate(masks):
         last = i == len(masks) - 1
-        end = levenberg_marquardt(residuals, end.u, slopes, tol if last else loose, keep)
+        end = levenberg_marquardt(residuals, end.u, slopes, tol if last else LOOSE, keep)
         residuals.step(0.0, end.u)
+        if end.status < 0:
+            return end
+        if not last and end.cost > WORSE * lowest.get(i, np.inf):
+            return end._replace(status=0, message="the run was worse than another at an early horizon")
+        lowest[i] = min(end.cost, lowest.get(i, np.inf))
     return end

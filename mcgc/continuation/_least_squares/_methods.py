@@ -12,6 +12,7 @@ from mcgc.continuation._least_squares._local import Slopes, grow, levenberg_marq
 from mcgc.continuation._least_squares._smoothed import Path, Step, descend
 from mcgc.random import Key, fold_in, normal
 
+LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this part of the squares of r̄
 LONGER = 1.25  # the steps of a run over those of the last
 SHARES = {
     "lm": 0.1,
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
     members: int
     sigma: float | None
     key: Key
-    part: bool = False  # of a portfolio, which has other methods too
+    lowest: dict[int, float]
 
 
 class Run(NamedTuple):
@@ -60,14 +61,14 @@ def _lm(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record
 
 
 def _horizons(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
-    found = grow(residuals, start, plan.masks, plan.slopes, plan.tol, 1e-3)
+    found = grow(residuals, start, plan.masks, plan.slopes, plan.tol, plan.lowest)
     return found.status > 0, found.message
 
 
 def _continuation(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
     path = plan.paths[number % len(plan.paths)]
     path = path._replace(steps=round(path.steps * LONGER**number))
-    end = descend(residuals, start, path, fold_in(plan.key, 2 * number + 1), record)
+    end = descend(residuals, start, path, fold_in(plan.key, 2 * number + 1), record, LINEAR if plan.polish else 0.0)
     return _from_best(residuals, end, plan, "the path of λ is at its end")
 
 
@@ -90,18 +91,16 @@ METHODS: dict[str, Once] = {"lm": _lm, "horizons": _horizons, "continuation": _c
 
 def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None:
     """Run a method from the start, and from as many drawn ones as `plan.restarts`. Each run is added to `done`."""
-    _run(residuals, method, residuals.space.start, plan, 0, done)
-    number = 1
-    if method in ("continuation", "eki") and plan.polish and not plan.part:
-        _run(residuals, "lm", residuals.space.start, plan, 0, done)  # so that the fit is no worse than this one
+    space, number = residuals.space, 0
     while number <= plan.restarts:
-        noise = normal(fold_in(plan.key, 2 * number), residuals.space.start.shape, "float64")
-        start = residuals.space.clip(residuals.space.start + residuals.space.scale * noise)
-        _run(residuals, method, start, plan, number, done)
+        noise = normal(fold_in(plan.key, 2 * number), space.start.shape, "float64")
+        start = space.clip(space.start + space.scale * noise) if number else space.start
+        run(residuals, method, start, plan, number, done)
         number += 1
 
 
-def _run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number: int, done: list[Run]) -> None:
+def run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number: int, done: list[Run]) -> None:
+    """Run a method once from `start`, which is the restart with this number. The run is added to `done`."""
     before, record, converged, message = residuals.nfev, [], False, ""
     residuals.begin_run()
     try:
@@ -128,7 +127,7 @@ def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
             share = SHARES[name] / sum(SHARES[other] for other in names[i:])
             residuals.limit = residuals.nfev + math.ceil((limit - residuals.nfev) * share)
         try:
-            runs(residuals, name, plan._replace(restarts=0 if once else math.inf, part=True), done)
+            runs(residuals, name, plan._replace(restarts=0 if once else math.inf), done)
         except Spent:
             if residuals.nfev >= limit:
                 raise

@@ -6,7 +6,7 @@ little weight, so that those that cannot be fitted yet switch themselves off. Th
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -112,7 +112,7 @@ class Path(NamedTuple):
     steps : int
         The number K of steps.
     floor : float
-        ρ, in units of the mean square of the residuals of the first step.
+        ρ, in units of the lowest mean square of the residuals in the first step.
     blocks : int
         The number of orthogonal blocks a step.
     """
@@ -128,8 +128,13 @@ class Path(NamedTuple):
         return self.lam0 * self.shrink ** (k / max(self.steps - 1, 1))
 
 
-def descend(residuals: Residuals, start: np.ndarray, path: Path, key: Key, record: list[Step]) -> np.ndarray:
-    """Return the point u (d,) where a run along the path ends. Each step is added to `record`."""
+def descend(
+    residuals: Residuals, start: np.ndarray, path: Path, key: Key, record: list[Step], linear: float = 0.0
+) -> np.ndarray:
+    """Return the point u (d,) where a run along the path ends. Each step is added to `record`.
+
+    The run ends early where the sum of Ω is at most `linear` times that of r̄²: a local search can take over there.
+    """
     u, d, unit = start, start.size, 0.0
     for k in range(path.steps):
         lam = path.lam(k)
@@ -144,11 +149,13 @@ def descend(residuals: Residuals, start: np.ndarray, path: Path, key: Key, recor
         record.append(Step(lam, u, weights / weights.max(initial=1e-300), residuals.best_of_run.cost))
         u = residuals.space.clip(centre + size * delta)
         residuals.step(lam, u)
+        if model.unexplained.sum() <= linear * (model.mean**2).sum():
+            break
     return u
 
 
 def mean_square(seen: np.ndarray) -> float:
-    """Return the median over the rows (k, n) of their mean square, 0 if no row is whole."""
-    squares: Any = (seen**2).mean(1) if seen.size else np.empty(0)
+    """Return the lowest mean square of the rows (k, n), 0 if no row is whole."""
+    squares = (seen**2).mean(1) if seen.size else np.empty(0)
     squares = squares[np.isfinite(squares)]
-    return float(np.median(squares)) if squares.size else 0.0
+    return float(squares.min()) if squares.size else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 from mcgc._integers import whole
 from mcgc.continuation._least_squares._evaluate import Residuals, Stop, callable_rows, start_workers
 from mcgc.continuation._least_squares._local import POINTS, Slopes, central, horizons_of, levenberg_marquardt
-from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, runs
+from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs
 from mcgc.continuation._least_squares._parameters import Space, space_of
 from mcgc.continuation._least_squares._smoothed import Path, Step
 from mcgc.errors import InputError, unknown
@@ -94,7 +94,7 @@ def least_squares(
     done: list[Run] = []
     try:
         message = _search(search, method, plan, horizons, times, done)
-        jacobian = _finish(search, plan, limit, endless or not message)
+        jacobian = _finish(search, plan, limit, endless or not message, done)
     finally:
         if pool is not None:
             pool.close()
@@ -138,7 +138,7 @@ def _plan(
     steps, directions = whole(steps, "steps"), whole(directions, "directions")
     count = max(20, 4 * space.start.size) if members is None else whole(members, "members", 3)
     paths = tuple(Path(lam, shrink, steps, floor, directions) for lam in lams.tolist())
-    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, [], count, sigma, Key(seed))
+    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, [], count, sigma, Key(seed), {})
 
 
 def _reporter(callback: Callable[..., Any] | None) -> Callable[[Residuals, float, np.ndarray], None]:
@@ -177,7 +177,7 @@ def _search(search: Residuals, method: str, plan: Plan, horizons: Any, times: An
     return ""
 
 
-def _finish(search: Residuals, plan: Plan, limit: float, polish: bool) -> np.ndarray:
+def _finish(search: Residuals, plan: Plan, limit: float, polish: bool, done: list[Run]) -> np.ndarray:
     """Polish the best point with central differences, if wanted, and return the Jacobian (n, d) there."""
     d, best, reached = search.space.start.size, search.best, search.best.cost <= search.target
     search.target = -math.inf
@@ -187,6 +187,9 @@ def _finish(search: Residuals, plan: Plan, limit: float, polish: bool) -> np.nda
     if plan.polish and polish and not reached:
         search.limit = max(limit - 2 * d, search.nfev)
         try:
+            if "lm" not in {run.method for run in done}:  # so that the fit is no worse than this one
+                run(search, "lm", search.space.start, plan, 0, done)
+                best = search.best
             found = levenberg_marquardt(search, best.u, slopes, FINE)
             if (found.u == search.best.u).all():
                 return found.jacobian
