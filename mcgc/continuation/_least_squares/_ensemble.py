@@ -7,7 +7,8 @@ import numpy as np
 from mcgc.continuation._least_squares._evaluate import Residuals
 from mcgc.random import Key, fold_in, normal
 
-COLLAPSED = 1e-7  # of the scale: an ensemble as narrow as this moves no further
+NARROW = 5e-2  # scales: from an ensemble as narrow as this a local search goes on
+COLLAPSED = 1e-6  # scales: an ensemble as narrow as this moves no further
 
 
 def share_of_step(misfits: np.ndarray, size: int) -> float:
@@ -34,9 +35,9 @@ def kalman_step(points: np.ndarray, rows: np.ndarray, noise: np.ndarray, gamma: 
 
 
 def invert(
-    residuals: Residuals, start: np.ndarray, members: int, most: int, key: Key, sigma: float | None
+    residuals: Residuals, start: np.ndarray, members: int, most: int, key: Key, sigma: float | None, narrow: float
 ) -> np.ndarray:
-    """Return the mean (d,) of the ensemble once it has collapsed, or after `most` steps.
+    """Return the mean (d,) of the ensemble once it is `narrow`, in scales, or after `most` steps.
 
     σ, the standard deviation of the residuals at the solution, is by default taken as the root of the least mean square
     of the ensemble. Members that failed are drawn anew from the others.
@@ -63,6 +64,6 @@ def invert(
         points[~good] = (mean + spread * fresh)[~good]
         points = space.clip(points)
         residuals.step(0.0, space.clip(mean))
-        if (spread < COLLAPSED * space.scale).all():
+        if (spread < narrow * space.scale).all():
             break
     return space.clip(points.mean(0))

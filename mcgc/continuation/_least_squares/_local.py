@@ -14,7 +14,8 @@ STEPS = {"2-point": 2.0**-26, "3-point": 2.0 ** (-52 / 3)}  # relative: the squa
 
 SHORTEST = 0.1  # of the whole time: the first of several horizons
 LOOSE = 1e-2  # the tolerance of the searches before the last horizon
-WORSE = 2.0  # a run ends at a horizon where its cost is this multiple of the lowest of the runs before it
+WORSE = 2.0  # a run ends at a horizon where its cost is above this multiple of that of an earlier run
+SAME = 0.01  # or where its cost differs by at most this part from that of an earlier run: it is the same minimum
 
 
 class Local(NamedTuple):
@@ -192,26 +193,28 @@ def horizons_of(horizons: Any, times: Any, size: int | None) -> list[np.ndarray]
     return [*masks, np.ones(times.size, bool)] if not masks[-1].all() else masks
 
 
+class Visit(NamedTuple):
+    """The cost at which an earlier run left a horizon, by its number."""
+
+    horizon: int
+    cost: float
+
+
 def grow(
-    residuals: Residuals,
-    start: np.ndarray,
-    masks: list[np.ndarray],
-    slopes: Slopes,
-    tol: float,
-    lowest: dict[int, float],
+    residuals: Residuals, start: np.ndarray, masks: list[np.ndarray], slopes: Slopes, tol: float, visits: list[Visit]
 ) -> Local:
     """Return where Levenberg–Marquardt ends on growing horizons, each from the parameters of the last.
 
-    `lowest` holds the lowest cost at each horizon so far. A run that is much worse than another ends early.
+    A run ends early where an earlier one was as well, or where one was much better. `visits` has them, and is added to.
     """
     end = Local(start, np.inf, -1, "", np.empty((0, 0)))
     for i, keep in enumerate(masks):
-        last = i == len(masks) - 1
-        end = levenberg_marquardt(residuals, end.u, slopes, tol if last else LOOSE, keep)
+        end = levenberg_marquardt(residuals, end.u, slopes, LOOSE, keep)
         residuals.step(0.0, end.u)
         if end.status < 0:
             return end
-        if not last and end.cost > WORSE * lowest.get(i, np.inf):
-            return end._replace(status=0, message="the run was worse than another at an early horizon")
-        lowest[i] = min(end.cost, lowest.get(i, np.inf))
-    return end
+        earlier = [visit.cost for visit in visits if visit.horizon == i]
+        visits.append(Visit(i, end.cost))
+        if any(end.cost > WORSE * cost or abs(end.cost - cost) <= SAME * cost for cost in earlier):
+            return end._replace(status=0, message="an earlier run came to the same or a better point at this horizon")
+    return levenberg_marquardt(residuals, end.u, slopes, tol)

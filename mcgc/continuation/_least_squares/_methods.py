@@ -6,13 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mcgc.continuation._least_squares._ensemble import invert
+from mcgc.continuation._least_squares._ensemble import COLLAPSED, NARROW, invert
 from mcgc.continuation._least_squares._evaluate import Residuals, Spent, Stop
-from mcgc.continuation._least_squares._local import Slopes, grow, levenberg_marquardt
+from mcgc.continuation._least_squares._local import Slopes, Visit, grow, levenberg_marquardt
 from mcgc.continuation._least_squares._smoothed import Path, Step, descend
 from mcgc.random import Key, fold_in, normal
 
 LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this part of the squares of r̄
+MOST = 100  # steps of an ensemble
 LONGER = 1.25  # the steps of a run over those of the last
 SHARES = {
     "lm": 0.1,
@@ -34,7 +35,7 @@ class Plan(NamedTuple):
     members: int
     sigma: float | None
     key: Key
-    lowest: dict[int, float]
+    visits: list[Visit]
 
 
 class Run(NamedTuple):
@@ -61,7 +62,7 @@ def _lm(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record
 
 
 def _horizons(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
-    found = grow(residuals, start, plan.masks, plan.slopes, plan.tol, plan.lowest)
+    found = grow(residuals, start, plan.masks, plan.slopes, plan.tol, plan.visits)
     return found.status > 0, found.message
 
 
@@ -74,7 +75,8 @@ def _continuation(residuals: Residuals, start: np.ndarray, plan: Plan, number: i
 
 def _eki(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
     members = round(plan.members * LONGER**number)
-    end = invert(residuals, start, members, 200, fold_in(plan.key, 2 * number + 1), plan.sigma)
+    narrow = NARROW if plan.polish else COLLAPSED
+    end = invert(residuals, start, members, MOST, fold_in(plan.key, 2 * number + 1), plan.sigma, narrow)
     return _from_best(residuals, end, plan, "the ensemble has collapsed")
 
 

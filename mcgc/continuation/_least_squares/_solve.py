@@ -136,9 +136,9 @@ def _plan(
     if not (callable(jac) or jac in POINTS):
         raise InputError(f"jac must be a function, '2-point' or '3-point', got {jac!r}")
     steps, directions = whole(steps, "steps"), whole(directions, "directions")
-    count = max(20, 4 * space.start.size) if members is None else whole(members, "members", 3)
+    count = max(30, 3 * space.start.size) if members is None else whole(members, "members", 3)
     paths = tuple(Path(lam, shrink, steps, floor, directions) for lam in lams.tolist())
-    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, [], count, sigma, Key(seed), {})
+    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, [], count, sigma, Key(seed), [])
 
 
 def _reporter(callback: Callable[..., Any] | None) -> Callable[[Residuals, float, np.ndarray], None]:
