@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mcgc._integers import whole
 from mcgc.continuation._least_squares._evaluate import Residuals
 from mcgc.continuation._least_squares._workers import Failed, attempt
 from mcgc.errors import InputError
@@ -13,6 +14,8 @@ POINTS = ("2-point", "3-point")
 STEPS = {"2-point": 2.0**-26, "3-point": 2.0 ** (-52 / 3)}  # relative: the square and the cube root of the rounding
 
 SHORTEST = 0.1  # of the whole time: the first of several horizons
+MORE = 1.25  # the number of lengths of a restart over that of the last
+MOST = 4.0  # and the largest such factor
 LOOSE = 1e-2  # the tolerance of the searches before the last horizon
 WORSE = 2.0  # a run ends at a horizon where its cost is above this multiple of that of an earlier run
 SAME = 0.01  # or where its cost differs by at most this part from that of an earlier run: it is the same minimum
@@ -175,28 +178,52 @@ def _kept(known: dict[bytes, np.ndarray], u: np.ndarray, find: Callable[[], np.n
     return known[name]
 
 
-def horizons_of(horizons: Any, times: Any, size: int | None) -> list[np.ndarray]:
-    """Return which residuals (n,) lie within each horizon, from the shortest to the whole."""
+class Horizons(NamedTuple):
+    """The residuals that lie within growing lengths of time.
+
+    Parameters
+    ----------
+    times : array of shape (n,)
+        The time of each residual.
+    lengths : int or array of shape (lengths,)
+        How many lengths there are, or the lengths as fractions of the whole time.
+    """
+
+    times: np.ndarray
+    lengths: Any
+
+    def masks(self, number: int = 0) -> list[np.ndarray]:
+        """Return which residuals (n,) lie within each length, up to the whole, for the restart with this number.
+
+        Lengths that are not given grow geometrically. Each restart has more of them than the last.
+        """
+        lengths = self.lengths
+        if isinstance(lengths, int):
+            lengths = np.geomspace(SHORTEST, 1.0, round(lengths * min(MORE**number, MOST))) if lengths > 1 else np.ones(1)
+        low, high = self.times.min(), self.times.max()
+        masks = [self.times <= low + length * (high - low) for length in lengths]
+        return [*masks[:-1], np.ones(self.times.size, bool)]
+
+
+def horizons_of(horizons: Any, times: Any, size: int | None) -> Horizons:
+    """Return the horizons of n = `size` residuals. Raises `InputError` for what cannot be used."""
     if times is None:
         raise InputError("horizons need times: the time of each residual")
     times = np.asarray(times, dtype="float64").reshape(-1)
     if size is not None and times.size != size:
         raise InputError(f"times must have one number for each of the {size} residuals, got {times.size}")
-    if isinstance(horizons, int | np.integer) and not isinstance(horizons, bool) and horizons >= 1:
-        fractions = np.geomspace(SHORTEST, 1.0, horizons) if horizons > 1 else np.ones(1)
-    else:
-        fractions = np.sort(np.atleast_1d(np.asarray(horizons, dtype="float64")))
+    if isinstance(horizons, int | np.integer):
+        return Horizons(times, whole(horizons, "horizons"))
+    fractions = np.unique(np.append(np.asarray(horizons, dtype="float64").reshape(-1), 1.0))
     if not ((fractions > 0) & (fractions <= 1)).all():
         raise InputError(f"horizons must be a number of them or fractions of the whole time, got {horizons!r}")
-    low, high = times.min(), times.max()
-    masks = [times <= low + fraction * (high - low) for fraction in fractions]
-    return [*masks, np.ones(times.size, bool)] if not masks[-1].all() else masks
+    return Horizons(times, fractions)
 
 
 class Visit(NamedTuple):
-    """The cost at which an earlier run left a horizon, by its number."""
+    """The cost at which an earlier run left a horizon, by the number of residuals within it."""
 
-    horizon: int
+    kept: int
     cost: float
 
 
@@ -208,13 +235,13 @@ def grow(
     A run ends early where an earlier one was as well, or where one was much better. `visits` has them, and is added to.
     """
     end = Local(start, np.inf, -1, "", np.empty((0, 0)))
-    for i, keep in enumerate(masks):
+    for keep in masks:
         end = levenberg_marquardt(residuals, end.u, slopes, LOOSE, keep)
         residuals.step(0.0, end.u)
         if end.status < 0:
             return end
-        earlier = [visit.cost for visit in visits if visit.horizon == i]
-        visits.append(Visit(i, end.cost))
+        earlier = [visit.cost for visit in visits if visit.kept == keep.sum()]
+        visits.append(Visit(int(keep.sum()), end.cost))
         if any(end.cost > WORSE * cost or abs(end.cost - cost) <= SAME * cost for cost in earlier):
             return end._replace(status=0, message="an earlier run came to the same or a better point at this horizon")
     return levenberg_marquardt(residuals, end.u, slopes, tol)

@@ -8,7 +8,7 @@ import numpy as np
 
 from mcgc.continuation._least_squares._ensemble import COLLAPSED, NARROW, invert
 from mcgc.continuation._least_squares._evaluate import Residuals, Spent, Stop
-from mcgc.continuation._least_squares._local import Slopes, Visit, grow, levenberg_marquardt
+from mcgc.continuation._least_squares._local import Horizons, Slopes, Visit, grow, levenberg_marquardt
 from mcgc.continuation._least_squares._smoothed import Path, Step, descend
 from mcgc.random import Key, fold_in, normal
 
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
     polish: bool
     slopes: Slopes
     tol: float
-    masks: list[np.ndarray]
+    horizons: Horizons | None
     members: int
     sigma: float | None
     key: Key
@@ -62,7 +62,8 @@ def _lm(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record
 
 
 def _horizons(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
-    found = grow(residuals, start, plan.masks, plan.slopes, plan.tol, plan.visits)
+    assert plan.horizons is not None  # the method is not run without
+    found = grow(residuals, start, plan.horizons.masks(number), plan.slopes, plan.tol, plan.visits)
     return found.status > 0, found.message
 
 
@@ -103,7 +104,8 @@ def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None
 
 def run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number: int, done: list[Run]) -> None:
     """Run a method once from `start`, which is the restart with this number. The run is added to `done`."""
-    before, record, converged, message = residuals.nfev, [], False, ""
+    record: list[Step] = []
+    before, converged, message = residuals.nfev, False, ""
     residuals.begin_run()
     try:
         converged, message = METHODS[method](residuals, start, plan, number, record)
@@ -121,7 +123,7 @@ def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
     Levenberg–Marquardt and growing horizons run once, from the start. The others restart until their share is spent.
     Without a budget each runs once.
     """
-    names = [name for name in SHARES if name != "horizons" or plan.masks]
+    names = [name for name in SHARES if name != "horizons" or plan.horizons]
     limit = residuals.limit
     for i, name in enumerate(names):
         once = limit == math.inf or name in ("lm", "horizons")

@@ -82,13 +82,13 @@ def least_squares(
     if method not in (*METHODS, "auto"):
         raise InputError(unknown("method", method, (*METHODS, "auto")))
     d = named.start.size
-    restarts = math.inf if restarts is None else whole(restarts, "restarts", 0)
-    limit = _limit(max_nfev, method, restarts, d)
+    again = math.inf if restarts is None else whole(restarts, "restarts", 0)
+    limit = _limit(max_nfev, method, again, d)
     plan = _plan(named, lam0, shrink, steps, floor, directions, polish, jac, diff_step, tol, members, sigma, seed)
-    plan = plan._replace(restarts=restarts)
+    plan = plan._replace(restarts=again)
     function, batched = callable_rows(residuals, named, batched)
     pool = start_workers(function, workers, timeout, batched)
-    endless = method == "auto" or restarts == math.inf  # what ends with the budget leaves some of it for the end
+    endless = method == "auto" or again == math.inf  # what ends with the budget leaves some of it for the end
     rest = max(8 * d + 6, limit // 10) if endless and plan.polish and 40 * d <= limit < math.inf else 2 * d
     search = Residuals(function, named, batched, pool, limit - rest, target, _reporter(callback))
     done: list[Run] = []
@@ -102,10 +102,10 @@ def least_squares(
     return _result(search, done, method, jacobian, message, absolute_sigma)
 
 
-def _limit(max_nfev: int | None, method: str, restarts: float, d: int) -> float:
+def _limit(max_nfev: int | None, method: str, again: float, d: int) -> float:
     if max_nfev is not None:
         return whole(max_nfev, "max_nfev", 4 * d + 1)
-    if restarts == math.inf and method != "auto":
+    if again == math.inf and method != "auto":
         raise InputError("restarts=None goes on until max_nfev evaluations: give max_nfev")
     return math.inf
 
@@ -138,7 +138,7 @@ def _plan(
     steps, directions = whole(steps, "steps"), whole(directions, "directions")
     count = max(30, 3 * space.start.size) if members is None else whole(members, "members", 3)
     paths = tuple(Path(lam, shrink, steps, floor, directions) for lam in lams.tolist())
-    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, [], count, sigma, Key(seed), [])
+    return Plan(paths, 0, polish == "lm", Slopes(jac, diff_step), tol, None, count, sigma, Key(seed), [])
 
 
 def _reporter(callback: Callable[..., Any] | None) -> Callable[[Residuals, float, np.ndarray], None]:
@@ -164,7 +164,7 @@ def _search(search: Residuals, method: str, plan: Plan, horizons: Any, times: An
     try:
         first_point(search, fold_in(plan.key, 0))
         if horizons is not None or times is not None or method == "horizons":
-            plan = plan._replace(masks=horizons_of(7 if horizons is None else horizons, times, search.size))
+            plan = plan._replace(horizons=horizons_of(7 if horizons is None else horizons, times, search.size))
         if method == "auto":
             portfolio(search, plan, done)
         else:
