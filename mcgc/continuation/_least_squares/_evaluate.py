@@ -13,6 +13,7 @@ from mcgc.continuation._least_squares._parameters import Space
 from mcgc.continuation._least_squares._workers import Failed, Workers, attempt
 from mcgc.errors import InputError
 
+SPENT, REACHED = "the budget of evaluations is spent", "the cost has reached the target"
 HUGE = 1e100  # residuals above this are as good as infinite: their squares overflow soon
 
 
@@ -24,7 +25,7 @@ class Spent(Stop):
     """The budget of evaluations is spent."""
 
     def __init__(self) -> None:
-        super().__init__("the budget of evaluations is spent")
+        super().__init__(SPENT)
 
 
 class Best(NamedTuple):
@@ -85,7 +86,7 @@ class Residuals:
         self.nfev += len(points)
         self._note(points, rows)
         if self.best.cost <= self.target:
-            raise Stop("the cost has reached the target")
+            raise Stop(REACHED)
         if short:
             raise Spent
         return rows

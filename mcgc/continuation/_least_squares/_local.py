@@ -199,7 +199,9 @@ class Horizons(NamedTuple):
         """
         lengths = self.lengths
         if isinstance(lengths, int):
-            lengths = np.geomspace(SHORTEST, 1.0, round(lengths * min(MORE**number, MOST))) if lengths > 1 else np.ones(1)
+            lengths = (
+                np.geomspace(SHORTEST, 1.0, round(lengths * min(MORE**number, MOST))) if lengths > 1 else np.ones(1)
+            )
         low, high = self.times.min(), self.times.max()
         masks = [self.times <= low + length * (high - low) for length in lengths]
         return [*masks[:-1], np.ones(self.times.size, bool)]

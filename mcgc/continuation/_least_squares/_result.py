@@ -10,6 +10,9 @@ from scipy.optimize import OptimizeResult
 class FitResult(OptimizeResult):
     """The result of `mcgc.least_squares`: SciPy's `OptimizeResult` with a report."""
 
+    def __repr__(self) -> str:
+        return self.report()
+
     def report(self) -> str:
         """Return a table of the fit: its statistics, each parameter with its standard error, and correlations.
 
@@ -25,7 +28,7 @@ def covariance_of(jacobian: np.ndarray, variance: float) -> np.ndarray:
     """Return (JᵀJ)⁻¹ s² (d, d), infinite if the residuals do not determine every parameter."""
     d = jacobian.shape[1]
     lengths = np.linalg.norm(jacobian, axis=0)
-    if not (np.isfinite(jacobian).all() and (lengths > 0).all() and jacobian.shape[0] >= d):
+    if not (math.isfinite(variance) and np.isfinite(jacobian).all() and (lengths > 0).all() and jacobian.shape[0] >= d):
         return np.full((d, d), np.inf)
     _, values, rows = np.linalg.svd(jacobian / lengths, full_matrices=False)
     if values[-1] <= values[0] * max(jacobian.shape) * np.finfo(float).eps:

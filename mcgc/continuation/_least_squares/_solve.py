@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc._integers import whole
-from mcgc.continuation._least_squares._evaluate import Residuals, Stop, callable_rows, start_workers
+from mcgc.continuation._least_squares._evaluate import REACHED, SPENT, Residuals, Stop, callable_rows, start_workers
 from mcgc.continuation._least_squares._local import POINTS, Slopes, central, horizons_of, levenberg_marquardt
 from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs
 from mcgc.continuation._least_squares._parameters import Space, space_of
@@ -73,9 +73,114 @@ def least_squares(
     seed: int = 0,
     callback: Callable[..., Any] | None = None,
 ) -> Any:
-    """Minimise ½ |r(x)|² of residuals r(x), also where they are rugged or from a simulator that fails at times.
+    """Minimise ½ |r(x)|² of residuals r(x) where a local search gets stuck, from values alone.
 
-    ...
+    The residuals are smoothed by Gaussian noise of variance λ in units of `x_scale`. Steps of Gauss–Newton go down the
+    smoothed residuals while λ falls. Each residual has the weight 1/(Ω + ρ), where Ω is what a linear model leaves
+    unexplained of it at this λ. Levenberg–Marquardt from the end of the path, and one from `x0`, make the result a
+    local minimum of r itself that is no worse than that from `x0`.
+
+    A call that raises, gives NaN or infinity, hangs or kills its process is counted and left out. All is computed in
+    float64.
+
+    Parameters
+    ----------
+    residuals : function
+        r. It maps the parameters (m,) to n numbers, or, for named parameters, a dict. With `batched` it maps points
+        (k, m) to (k, n). A function of `mcgc.jit` computes all points of a step in one call, without `batched`.
+    x0 : array of shape (m,), dict of Parameter, or lmfit's Parameters
+        The start.
+    x_scale : float, array of shape (m,) or dict of float
+        About how far each parameter of `x0` may be off. It is needed, unless each `Parameter` has its own.
+    bounds : pair of arrays or scipy.optimize.Bounds, optional
+        The lowest and the highest x. r is called within them alone. The start may lie on one.
+    method : {"continuation", "horizons", "lm", "eki", "auto"}, optional
+        The path of λ; Levenberg–Marquardt on growing horizons, the default with `horizons`; Levenberg–Marquardt alone;
+        ensemble Kalman inversion [2]_ with adaptive steps [3]_; or each of these with a share of `max_nfev`: 0.2, 0.2
+        (where there are `times`), 0.4 for the path and 0.2, in the order of lm, horizons, continuation, eki. Without
+        `max_nfev`, "auto" runs each once.
+    lam0 : float or sequence of float
+        λ₀, or one for each run in turn. √λ₀ is the smoothing length in units of `x_scale`.
+    shrink : float
+        The last λ over λ₀.
+    steps : int
+        The number of steps of a path. Restarts have a quarter more each.
+    floor : float
+        ρ, in units of the lowest mean square of the residuals in the first step.
+    directions : int
+        The number of orthogonal blocks of noise a step. Each costs 2 max(m, 2) evaluations.
+    restarts : int or None
+        The number of further runs, from normal draws around `x0`. None goes on until `max_nfev`.
+    horizons : int or sequence of float, optional
+        For method "horizons": the number of lengths of time, 7 by default, or the lengths as fractions of the whole.
+    times : array of shape (n,), optional
+        The time of each residual. Horizons need it.
+    polish : {"lm", None}
+        Whether Levenberg–Marquardt follows. None is for residuals that are not smooth.
+    jac : function or {"2-point", "3-point"}
+        The derivatives of the local search: a function of what `residuals` takes that returns (n, m), or differences.
+    diff_step : float, optional
+        The step of the differences relative to |x|.
+    tol : float
+        The tolerance of the local searches. The last one, with central differences, goes to rounding.
+    max_nfev : int, optional
+        The most evaluations of r, at least 4 m + 1. 2 m of them are for the standard errors.
+    target : float
+        The cost at which the search ends.
+    members : int, optional
+        The number of members of the ensemble, by default the larger of 30 and 3 m.
+    sigma : float, optional
+        The standard deviation of the residuals at the solution, for "eki". By default it is the lowest of the ensemble.
+    absolute_sigma : bool
+        Whether the residuals are in units of their noise, so that s² = 1. Otherwise s² = 2 cost/(n − m).
+    batched : bool
+        Whether `residuals` takes all points at once.
+    workers : int, optional
+        The number of processes that call `residuals`. It may be a closure.
+    timeout : float, optional
+        The seconds after which a call has failed. Its process is killed. It needs processes: one, without `workers`.
+    seed : int
+        The seed of the noise.
+    callback : function, optional
+        `callback(x)`, or `callback(intermediate_result=...)` with x, cost, lam and nfev if its parameter has that name,
+        is called after each step. It may raise StopIteration to end the fit.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        x (m,), cost, fun (n,), jac (n, free parameters, by their logarithms where those are searched), covariance
+        (m, m) = (JᵀJ)⁻¹ s² and standard_errors (m,), 0 for fixed parameters and infinite where the residuals do not
+        determine them; names, parameters (a dict); nfev, njev (calls of `jac`), failures (their number by kind);
+        runs (each with method, cost, nfev, converged, message, path); of the best run winner (its method), path
+        (lam, x, cost of each step) and weights (steps, n), relative to the largest; success, status and message. Its
+        method `report()` returns a table as text.
+
+    Raises
+    ------
+    InputError
+        If an option cannot be used, or no call of `residuals` gives anything.
+
+    Warns
+    -----
+    ScaleWarning
+        If the path went more than 5 scales from `x0`.
+
+    References
+    ----------
+    .. [1] García-Fernández et al. (2015), Posterior linearization filter: principles and implementation using sigma
+       points, a relative of the path.
+    .. [2] Iglesias, Law and Stuart (2013), Ensemble Kalman methods for inverse problems.
+    .. [3] Iglesias and Yang (2021), Adaptive regularisation for ensemble Kalman inversion.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgc
+    >>> t = np.linspace(0, 10, 50)
+    >>> wave = lambda x: np.sin(x[0] * t + x[1]) - np.sin(3 * t + 1)
+    >>> found = mcgc.least_squares(wave, [2.0, 0.0], x_scale=[1.0, 1.0])
+    >>> bool(found.success), bool(found.cost < 1e-20)
+    (True, True)
     """
     named = space_of(x0, x_scale, bounds)
     method = method or ("continuation" if horizons is None else "horizons")
@@ -94,7 +199,7 @@ def least_squares(
     done: list[Run] = []
     try:
         message = _search(search, method, plan, horizons, times, done)
-        jacobian = _finish(search, plan, limit, endless or not message, done)
+        jacobian = _finish(search, plan, limit, message in ("", SPENT if endless else ""), done)
     finally:
         if pool is not None:
             pool.close()
@@ -219,7 +324,9 @@ def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
 
 
 def _winner(done: list[Run]) -> Run:
-    return min(done, key=lambda run: run.cost)
+    """Return the first of the runs that came to the lowest cost, up to rounding."""
+    lowest = min(run.cost for run in done)
+    return next(run for run in done if run.cost <= lowest * (1 + 1e-6) + 1e-20)
 
 
 def _result(search: Residuals, done: list[Run], method: str, jacobian: np.ndarray, message: str, absolute: bool) -> Any:
@@ -230,7 +337,7 @@ def _result(search: Residuals, done: list[Run], method: str, jacobian: np.ndarra
     covariance = covariance_of(jacobian, residual_variance(best.cost, n, d, absolute))
     covariance = whole_covariance(covariance, space.slopes(best.u), space.free)
     converged = [run for run in done if run.converged and run.cost <= best.cost * (1 + 1e-6) + 1e-300]
-    reached = message == "the cost has reached the target"
+    reached = message == REACHED
     success = bool(n and (converged or reached))
     winner = _winner(done) if done else Run(method, math.inf, 0, False, message, ())
     return FitResult(
