@@ -1,6 +1,7 @@
 """Gaussian continuation: estimators of the smoothed objective, descent on it, schedules of λ, and `minimize`."""
 
 from mcgc.continuation import annealing, estimators, smoothing
+from mcgc.continuation._least_squares import Parameter, ScaleWarning, least_squares
 from mcgc.continuation._minimize import minimize
 from mcgc.continuation._scipy import continuation_method
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
@@ -15,7 +16,9 @@ __all__ = [
     "Estimator",
     "Info",
     "Objective",
+    "Parameter",
     "Sample",
+    "ScaleWarning",
     "State",
     "adapt_samples",
     "annealing",
@@ -24,6 +27,7 @@ __all__ = [
     "descent",
     "estimate",
     "estimators",
+    "least_squares",
     "minimize",
     "smoothing",
 ]
