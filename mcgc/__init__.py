@@ -29,7 +29,7 @@ from mcgc.continuation import continuation_method, minimize
 from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
-    "Use it": ("train", "train.problems", "train.settings", "train.run_file", "continuation"),
+    "Use it": ("tables", "train", "train.problems", "train.settings", "train.run_file", "continuation"),
     "Build with it": (
         *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
         *("continuation.estimators", "continuation.annealing", "continuation.smoothing"),
@@ -38,6 +38,7 @@ MODULES = {  # every public module: the documentation, the tests and the names o
     "The paper": ("paper.studies", "paper.ensembles", "paper.comparison", "paper.test_functions"),
     "Inside": ("kernels", "checks.kernels", "checks.device", "checks.engine", "files", "hdf5"),
 }
+_LATER = {"fit": "fit_table", "load": "load"}  # of mcgc.train, which is imported when they are used
 _NAMES = frozenset(name.partition(".")[0] for names in MODULES.values() for name in names)
 
 if TYPE_CHECKING:
@@ -57,12 +58,16 @@ if TYPE_CHECKING:
         optim as optim,
         paper as paper,
         random as random,
+        tables as tables,
         train as train,
     )
+    from mcgc.train import fit_table as fit, load as load  # isort: skip
 else:
 
     def __getattr__(name):
         """Return the module `name`, imported now. Raises `AttributeError`, with a similar name, if there is none."""
+        if name in _LATER:
+            return getattr(import_module("mcgc.train"), _LATER[name])
         if name in _NAMES:
             return import_module(f"{__name__}.{name}")
         from mcgc.errors import similar
@@ -71,7 +76,7 @@ else:
 
     def __dir__():
         """Return all names, those of modules not yet imported among them."""
-        return sorted({*globals(), *_NAMES})
+        return sorted({*globals(), *_NAMES, *_LATER})
 
 
 __all__ = [
@@ -82,6 +87,7 @@ __all__ = [
     "checkpoint",
     "continuation_method",
     "debug_nonfinite",
+    "fit",
     "fold_in",
     "fused",
     "grad",
@@ -89,6 +95,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jit",
+    "load",
     "minimize",
     "ops",
     "primitive",

@@ -11,7 +11,7 @@ from mcgc.train._hooks import Hook, Hooks
 from mcgc.train._members import Member, Record
 from mcgc.train._problem import Problem
 from mcgc.train._strategies import Strategy, strategy_for
-from mcgc.train._task import Task, bind, draw
+from mcgc.train._task import Task, bind, draw, steps
 from mcgc.train.settings import Settings
 
 
@@ -130,6 +130,21 @@ def epochs(
             record = Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began)
             yield record, members
             hook.after_epoch(record)
+            if out_of_patience(task, members):
+                return
+
+
+def out_of_patience(task: Task, members: Sequence[Member]) -> bool:
+    """Tell whether no member had a new best epoch in the last `patience` epochs. With horizons, the last one's count."""
+    settings, per_epoch = task.settings, steps(task.train, task.settings)
+    if settings.patience is None:
+        return False
+    epoch = members[0].state.steps // per_epoch
+    begun = epoch
+    while begun > 0 and task.horizon(begun) == task.horizon(settings.epochs):
+        begun -= 1
+    latest = max(member.best.steps // per_epoch for member in members)
+    return epoch - max(latest, begun) >= settings.patience
 
 
 @contextmanager

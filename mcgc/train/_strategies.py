@@ -91,9 +91,10 @@ class Stacked:
         """Give what takes all members through an epoch."""
 
         def advance_all(members: Sequence[Member], epoch: int) -> list[tuple[Member, MemberRecord]]:
+            stackable = task.problem.stacked and not task.settings.bootstrap
             stacks: dict[Any, list[int]] = {}
             for index, member in enumerate(members):
-                stacks.setdefault(_kind(member) if task.problem.stacked else index, []).append(index)
+                stacks.setdefault(_kind(member) if stackable else index, []).append(index)
             found: dict[int, tuple[Member, MemberRecord]] = {}
             for stack in stacks.values():
                 found.update(zip(stack, _advance_stack(task, members, stack, epoch, hook.before_step), strict=True))

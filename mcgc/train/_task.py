@@ -5,7 +5,9 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mcgc.arrays import HOST, Array, Device
+import numpy as np
+
+from mcgc.arrays import HOST, Array, Device, to_device
 from mcgc.autodiff import flatten, tree_map
 from mcgc.continuation import SCHEDULES, Continuation, Estimator, Objective, continuation, descent
 from mcgc.errors import InputError
@@ -39,7 +41,7 @@ class Task(NamedTuple):
         The method of a member that was restored so often, last at step number `since`. Each time halves the learning
         rate of θ.
     train, test, validation : pytree
-        The examples. `validation` chooses the best epoch; it is None where there is none.
+        The examples. `validation` chooses the best epoch. A part that is empty is None.
     scaling : Scaling, optional
         What series are standardised by.
     horizon : function (epoch) → int
@@ -112,10 +114,19 @@ def bind(
     if not isinstance(settings, CheckedSettings):
         settings = validate(settings, problem.options)
     root = Key(settings.seed)
-    examples = problem.examples(data, settings.dtype, device)
-    train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)
+    if problem.divide is None:
+        examples = problem.examples(data, settings.dtype, device)
+        train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)
+    else:
+        divided, parts_of = problem.divide(data, settings)
+        examples = problem.examples(divided, settings.dtype, device)
+        train, validation, test = _given_parts(examples, parts_of, device)
     scaling = problem.scaling(train) if settings.standardize and problem.scaling else None
-    objective = problem.objective(settings) if scaling is None else problem.objective(settings, scaling)
+    scaled = problem.scaled
+    if scaling is not None and scaled is not None:
+        train, validation, test = (part and scaled(part, scaling) for part in (train, validation, test))
+    plain = scaling is None or scaled is not None
+    objective = problem.objective(settings) if plain else problem.objective(settings, scaling)
 
     @cache
     def method(restores: int = 0, since: int = 0) -> Continuation:
@@ -207,6 +218,15 @@ def _parts(examples: Any, key: Key, device: Device, fraction: float = 0.0) -> tu
     parts = order[: ends[0]], order[ends[0] : ends[1]], order[ends[1] :]
     test, validation, train = (rows_at(examples, device.namespace.sort(part)) for part in parts)
     return train, validation if num_validation else None, test
+
+
+def _given_parts(examples: Any, parts: Any, device: Device) -> tuple[Any, Any, Any]:
+    """Return the training, validation and test sets of examples whose parts are given; None for one that is empty."""
+    found = [
+        rows_at(examples, to_device(np.flatnonzero(parts == part), device)) if (parts == part).any() else None
+        for part in range(3)
+    ]
+    return found[0], found[1], found[2]
 
 
 def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: int) -> Optimizer:
