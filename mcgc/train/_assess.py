@@ -9,7 +9,7 @@ import numpy as np
 from mcgc.arrays import Array, to_host
 from mcgc.tables import SeriesTable
 from mcgc.train import _baselines as baselines
-from mcgc.train._segments import filled
+from mcgc.train._segments import filled, pieces_of
 from mcgc.train._scores import LEVEL, Predicted, calibrate, class_scores, coverage, scores
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ def assess_series(task: "Task", theta: Array) -> Mapping[str, Any]:
         name: scores(found[test].truth, base_of(parts[test]), names) for name, base_of in base.items()
     }
     results["missing"] = task.data.missing
+    pieces = pieces_of(task.data, task.settings)
+    results["groups"] = {
+        name: list(dict.fromkeys(task.data.groups[series] for series, *_, part in pieces if part == number))
+        for number, name in enumerate(("train", "validation", "test"))
+    }
     if not task.data.varying:
         results["starts"] = _starts(task.data)
     return results
@@ -57,9 +62,9 @@ def assess_rows(task: "Task", theta: Array) -> Mapping[str, Any]:
     features = {name: to_host(part.features).astype(np.float64) for name, part in parts.items()}
     if model["kind"] == "classification":
         labels = {name: to_host(part.labels) for name, part in parts.items()}
-        chances = {
-            name: probabilities(task.problem.predict(task.settings), theta, part) for name, part in parts.items()
-        }
+        assert task.problem.predict is not None
+        logits = task.problem.predict(task.settings)
+        chances = {name: probabilities(logits, theta, part) for name, part in parts.items()}
         frequent = int(np.bincount(labels["train"]).argmax())
         one_hot = np.eye(len(model["classes"]))[labels["train"]]
         fitted = baselines.linear(features["train"], one_hot)
@@ -134,9 +139,7 @@ def rows_predicted(task: "Task", theta: Array, part: Any) -> Predicted:
     """Return the predictions for the rows of a part of a regression."""
     assert task.problem.predict is not None
     of = task.problem.predict(task.settings)
-    sd, mean = (1.0, 0.0)
-    if task.scaling is not None:
-        sd, mean = to_host(task.scaling.targets_sd), to_host(task.scaling.targets_mean)
+    sd, mean = (1.0, 0.0) if task.scaling is None else map(to_host, (task.scaling.targets_sd, task.scaling.targets_mean))
     ys = np.stack([to_host(of(each, part)).astype(np.float64) for each in theta]) * sd + mean
     truth = np.where(to_host(part.seen) > 0, to_host(part.targets).astype(np.float64) * sd + mean, np.nan)
     return Predicted(truth, ys.mean(axis=0), _variance(ys))

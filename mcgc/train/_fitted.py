@@ -8,13 +8,13 @@ import numpy as np
 
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.errors import InputError
-from mcgc.tables import SeriesTable, as_table
+from mcgc.tables import SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._own import is_own, problem_of_model, table_of
 from mcgc.train._scores import LEVEL, LEVELS, Calibration, Predicted, calibration_of, class_scores, coverage, scores
-from mcgc.train._segments import padded_times, segments
-from mcgc.train._supervised import RowsScaling
+from mcgc.train._segments import TEST, padded_times, pieces_of, segments
+from mcgc.train._supervised import RowsScaling, parts_of
 from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
 
@@ -206,6 +206,44 @@ class Fitted:
         names = self.model["states" if self.task == "dynamics" else "targets"]
         covered = {"coverage": coverage(found, self._calibration(), names, level)} if self._calibrated else {}
         return {**scores(truth, found.mean, names), **covered}
+
+    def held_out(self, data: Any) -> Table:
+        """Return the rows of a table that were the test set of the run, if it is the table of the run.
+
+        Parameters
+        ----------
+        data : Any
+            The table that the run was trained on.
+
+        Returns
+        -------
+        Table
+            The rows of the test set; with the split in time of dynamics, and the row before them, where each begins.
+
+        Raises
+        ------
+        InputError
+            If the run has no test set.
+
+        Examples
+        --------
+        >>> import mcgc
+        >>> table = {"x": list(range(40)), "y": list(range(40))}
+        >>> found = mcgc.fit(table, "regression", target="y", epochs=2)
+        >>> found.held_out(table).num_rows
+        8
+        """
+        table, own = as_table(data), table_of(data, self.model)
+        if isinstance(own, SeriesTable):
+            pieces = pieces_of(own, self.settings)
+            chosen = [own.rows[a:b] for _, a, b, part in pieces if part == TEST]
+        else:
+            kept, parts = parts_of(own, self.settings)
+            chosen = [kept[parts == TEST]]
+        rows = np.concatenate(chosen or [np.zeros(0, int)])
+        if len(rows) == 0:
+            raise InputError("the run has no test set: train one with a test part")
+        return table._replace(columns={name: values[rows] for name, values in table.columns.items()})
 
     @property
     def _calibrated(self) -> bool:

@@ -83,7 +83,7 @@ def fit_table(
     >>> found.simulate({"y": 3.0}, until=1.0, every=0.5)["y"].shape
     (3,)
     """
-    names = {"time": time, "group": group, "states": states, "inputs": inputs, "interpolation": interpolation}
+    names: dict[str, Any] = {"time": time, "group": group, "states": states, "inputs": inputs, "interpolation": interpolation}
     problem, checked, own = prepare(data, task, **names, target=target, features=features, **settings)
     from mcgc.devices import select_device
 
@@ -95,7 +95,7 @@ def fit_table(
                 pass
             path = run.path
         return load(path)
-    records, states = [], list[Any]()
+    records, states = list[Any](), list[Any]()
     for record, members in epochs(bound, hooks=hooks):
         records.append(record)
         states = [members]

@@ -76,6 +76,15 @@ class TableScaling(NamedTuple):
 def divide(table: SeriesTable, settings: Settings) -> tuple[Segments, np.ndarray]:
     """Return the segments of a table, and the part that each belongs to: `TRAIN`, `VALIDATION` or `TEST`.
 
+    Raises `InputError` as `pieces_of` does.
+    """
+    pieces = pieces_of(table, settings)
+    return segments(table, [piece[:3] for piece in pieces]), np.asarray([piece[3] for piece in pieces])
+
+
+def pieces_of(table: SeriesTable, settings: Settings) -> list[tuple[int, int, int, int]]:
+    """Return segments of a table: the series, the first row, the row after the last, and the part.
+
     With the split "group" or "random", whole series are dealt out at random. With "time", the last part of each series
     is for the test, and what is before that for the validation; each segment begins at the last time of the one before,
     where it has its initial state and no target.
@@ -92,23 +101,32 @@ def divide(table: SeriesTable, settings: Settings) -> tuple[Segments, np.ndarray
         ]
     else:
         order = to_host(permutation(fold_in(Key(settings.seed), 0), groups, HOST)).tolist()
-        test = max(1, round(fractions[1] * groups)) if fractions[1] else 0
-        validation = max(1, round(fractions[0] * (groups - test))) if fractions[0] else 0
-        if groups - test - validation < 1:
-            raise InputError(
-                f"the table has {groups} groups, of which {test + validation} are set apart, so none is left to train "
-                "on: give more groups, or divide them in time (split time)"
-            )
+        test, validation = sizes_of_parts(groups, fractions, "groups")
         part_of = {
             series: TEST if i < test else VALIDATION if i < test + validation else TRAIN
             for i, series in enumerate(order)
         }
         pieces = [(series, int(bounds[series]), int(bounds[series + 1]), part_of[series]) for series in range(groups)]
     pieces = [piece for piece in pieces if _has_targets(table, *piece[1:3])]
-    parts = np.asarray([piece[3] for piece in pieces])
-    if TRAIN not in parts:
+    if not any(part == TRAIN for *_, part in pieces):
         raise InputError("no series has two times with states, so there is nothing to train on: give longer series")
-    return segments(table, [piece[:3] for piece in pieces]), parts
+    return pieces
+
+
+def sizes_of_parts(total: int, fractions: tuple[float, float], what: str) -> tuple[int, int]:
+    """Return the sizes of the test and the validation set of so many rows, groups or times.
+
+    `fractions` are those of the validation, out of what is not the test, and of the test. Raises `InputError` if
+    nothing is left to train on.
+    """
+    test = max(1, round(fractions[1] * total)) if fractions[1] else 0
+    validation = max(1, round(fractions[0] * (total - test))) if fractions[0] else 0
+    if total - test - validation < 1:
+        raise InputError(
+            f"the table has {total} {what}, of which {test + validation} are set apart, so none is left to train on: give "
+            "more, smaller parts, or another split"
+        )
+    return test, validation
 
 
 def _in_time(a: int, b: int, fractions: tuple[float, float]) -> list[tuple[int, int, int]]:

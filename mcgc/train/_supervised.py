@@ -13,7 +13,7 @@ from mcgc.tables import RowsTable
 from mcgc.train._assess import assess_rows
 from mcgc.train._masked import masked_mean
 from mcgc.train._problem import Problem, init_of
-from mcgc.train._segments import TEST, TRAIN, VALIDATION
+from mcgc.train._segments import TEST, TRAIN, VALIDATION, sizes_of_parts
 from mcgc.train.settings import NET, PARTS, Settings, parse_hidden
 
 OPTIONS = ("loss", "standardize", *NET, *PARTS)
@@ -100,7 +100,15 @@ def model_of_rows(table: RowsTable, settings: Settings) -> dict[str, Any]:
 
 
 def divide_rows(table: RowsTable, settings: Settings) -> tuple[RowsTable, np.ndarray]:
-    """Return the rows that have a target, and the part that each belongs to.
+    """Return the rows that have a target, and the part that each belongs to. Raises `InputError` as `parts_of` does."""
+    kept, parts = parts_of(table, settings)
+    of = lambda x: None if x is None else x[kept]
+    features, targets = table.features[kept], table.targets[kept]
+    return table._replace(features=features, targets=targets, groups=of(table.groups), times=of(table.times)), parts
+
+
+def parts_of(table: RowsTable, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have a target, and the part that each of them belongs to.
 
     With the split "random" rows are dealt out at random, with "group" whole groups, and with "time" the last rows are
     for the test and those before them for the validation; rows of one time stay together.
@@ -110,34 +118,21 @@ def divide_rows(table: RowsTable, settings: Settings) -> tuple[RowsTable, np.nda
     kept = np.flatnonzero(~np.isnan(table.targets).all(axis=1))
     if len(kept) == 0:
         raise InputError(f"target {table.columns.targets[0]!r} has no value: there is nothing to train on")
-    of = lambda x: None if x is None else x[kept]
-    table = table._replace(
-        features=table.features[kept], targets=table.targets[kept], groups=of(table.groups), times=of(table.times)
-    )
-    units = np.arange(len(kept))
-    if settings.split == "group":
-        if table.groups is None:
-            raise InputError("the split by group needs a column of groups: name it")
-        _, units = np.unique(table.groups, return_inverse=True)
-    elif settings.split == "time":
-        if table.times is None:
-            raise InputError("the split in time needs a column of times: name it")
-        _, units = np.unique(table.times, return_inverse=True)
+    what, units = "rows", np.arange(len(kept))
+    by = {"group": ("groups", table.groups), "time": ("times", table.times)}
+    if settings.split in by:
+        what, column = by[settings.split]
+        if column is None:
+            raise InputError(f"the split by {settings.split} needs a column of {what}: name it")
+        _, units = np.unique(column[kept], return_inverse=True)
     total = int(units.max()) + 1
     order = np.arange(total)[::-1]  # the last times come first
     if settings.split != "time":
         order = to_host(permutation(fold_in(Key(settings.seed), 0), total, HOST))
-    test = max(1, round(settings.test * total)) if settings.test else 0
-    validation = max(1, round(settings.validation * (total - test))) if settings.validation else 0
-    if total - test - validation < 1:
-        what = {"random": "rows", "group": "groups", "time": "times"}[str(settings.split)]
-        raise InputError(
-            f"the table has {total} {what}, of which {test + validation} are set apart, so none is left to train on: "
-            "give more, or smaller parts"
-        )
+    test, validation = sizes_of_parts(total, (settings.validation, settings.test or 0.0), what)
     part = np.full(total, TRAIN)
     part[order[:test]], part[order[test : test + validation]] = TEST, VALIDATION
-    return table, part[units]
+    return kept, part[units]
 
 
 def scaling_of_rows(examples: Cases | Labelled) -> RowsScaling:
@@ -225,7 +220,7 @@ def supervised(model: Mapping[str, Any], recipe: Settings) -> Problem:
     def confusion(theta: Array, batch: Labelled) -> Array:
         return losses.confusion(output(theta, batch), batch.labels)
 
-    named = {"accuracy": accuracy, "confusion": confusion} if kind == "classification" else {}
+    of_classes = kind == "classification"
     return Problem(
         kind,
         f"{kind} of a column of a table",
@@ -242,5 +237,6 @@ def supervised(model: Mapping[str, Any], recipe: Settings) -> Problem:
         predict=predict,
         divide=divide_rows,
         assess=assess_rows,
-        **named,
+        accuracy=accuracy if of_classes else None,
+        confusion=confusion if of_classes else None,
     )

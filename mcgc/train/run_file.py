@@ -3,8 +3,8 @@
 Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings`, `versions`, `dataset`, `changes`,
 `scaling` and `model`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the
 groups `states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a
-leaf; `results`, JSON in bytes, what `Problem.assess` found at the end; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`). Numbers and
-structure carry checksums.
+leaf; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`); and
+`results`, JSON as bytes, what the problem's `assess` found at the end. Numbers and structure carry checksums.
 """
 
 import contextlib
