@@ -150,7 +150,7 @@ def fit(
         path = free_path(f"{Path(table).stem}-seed{settings.seed}.h5") if output is None else output
         run = Run.create(path, lambda: bound(known, settings, data, device), overwrite=force, **how)
     elif problem is None:
-        raise click.UsageError("Missing a table DATA, or the option '--problem'.")
+        raise click.UsageError("Missing a table, or option '--problem'.")
     else:
         known = problems.get(problem)
         start = known.recipe_of(recipe)._replace(problem=_absolute(problem))

@@ -103,10 +103,17 @@ ROWS = (
         "--split",
         "split",
         str,
-        "What is set apart from a table: rows at random, whole groups, or what comes last.",
+        "What is set apart: rows at random, whole groups, or what comes last.",
         "Data",
     ),
     Row("--test", "test", float, "Fraction of a table that is set apart for the test.", "Data"),
+    Row(
+        "--rotate/--no-rotate",
+        "rotate",
+        bool,
+        "Give each member a validation set of its own, which trains the others.",
+        "Data",
+    ),
     Row("--patience", "patience", int, "End after so many epochs without a new best epoch of any member."),
     Row(
         "--bootstrap/--no-bootstrap",
@@ -131,7 +138,7 @@ ROWS = (
         "--loss",
         "loss",
         str,
-        "Loss of a classifier, a regressor or dynamics; softmax-cross-entropy applies the softmax twice, as the paper does.",
+        "Loss of the net; softmax-cross-entropy applies the softmax twice, as the paper does.",
         "Model",
     ),
     Row(

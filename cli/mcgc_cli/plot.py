@@ -57,11 +57,13 @@ def of_run(run: Any, fitted: Any = None, table: Any = None) -> "Figure":
         groups = _groups(fitted)
         states = fitted.model["states"][:MOST_STATES]
         figure = pictures.new(2 + 3 * max(len(groups), 2), 3 + 1.7 * len(states))
-        above, below = figure.subfigures(2, 1, height_ratios=[3, 1.7 * len(states)])
+        parts: Any = figure.subfigures(2, 1, height_ratios=[3, 1.7 * len(states)])
+        above, below = parts
         _series(below.subplots(len(states), len(groups), squeeze=False, sharex="col"), fitted, table, groups, states)
     else:
         figure = pictures.new(8, 6.6)
-        above, below = figure.subfigures(2, 1)
+        parts = figure.subfigures(2, 1)
+        above, below = parts
         if fitted.task == "classification":
             _confusion(below.subplots(1, 1), fitted)
         else:
@@ -122,7 +124,9 @@ def _series(axes: Any, fitted: Any, table: Any, groups: list[str], states: list[
                 band = found[f"{state}_low"], found[f"{state}_high"]
                 panel.fill_between(found[model["time"]], *band, color=blue, alpha=0.2, linewidth=0, label="90% band")
             bottom = row == len(states) - 1
-            pictures.plain(panel, _named(model, model["time"]) if bottom else "", _named(model, state) if column == 0 else "")
+            pictures.plain(
+                panel, _named(model, model["time"]) if bottom else "", _named(model, state) if column == 0 else ""
+            )
             if row == 0 and model["group"] is not None:
                 panel.set_title(f"{model['group']} {group}", fontsize=10, parse_math=False)
     axes[0, 0].legend(frameon=False, fontsize=8)

@@ -16,7 +16,9 @@ _level = click.option("--level", type=float, default=0.9, show_default=True, hel
 
 @click.command()
 @click.argument("run", type=FILE)
-@click.option("--inputs", metavar="FILE", type=FILE, help="Table to predict for: rows of features; or starts, inputs and times.")
+@click.option(
+    "--inputs", metavar="FILE", type=FILE, help="Table to predict for: rows of features; or starts, inputs and times."
+)
 @click.option("--until", type=float, help="Predict series from their starts to this time.")
 @click.option("--every", type=float, help="Time between two predictions.  [default: a hundredth of the whole]")
 @click.option("--start", metavar="A=1,B=2", help="Simulate from these states, in place of a table.")
@@ -73,7 +75,9 @@ def _values(text: str, flag: str) -> dict[str, float]:
         try:
             found[name.strip()] = float(value)
         except ValueError:
-            raise click.UsageError(f"{flag} has the entry {entry.strip()!r}: give NAME=NUMBER, with commas between") from None
+            raise click.UsageError(
+                f"{flag} has the entry {entry.strip()!r}: give NAME=NUMBER, with commas between"
+            ) from None
     return found
 
 

@@ -21,7 +21,7 @@ _SEPARATORS = ",;\t|"
 
 
 def read_table(path: str | os.PathLike) -> Table:
-    """Read a table from a file, by the ending of its name.
+    r"""Read a table from a file, by the ending of its name.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def read_table(path: str | os.PathLike) -> Table:
     --------
     >>> from pathlib import Path
     >>> from mcgc_datasets import read_table
-    >>> _ = Path("mine.csv").write_text("t,y\\n0,1.5\\n1,\\n")
+    >>> _ = Path("mine.csv").write_text("t,y\n0,1.5\n1,\n")
     >>> read_table("mine.csv").numbers("y")
     array([1.5, nan])
     """

@@ -224,8 +224,8 @@ def _require_there(table: Table, missing: np.ndarray, name: str) -> None:
     if missing.any():
         row = int(missing.argmax())
         raise DatasetError(
-            f"{table.place(row, name)} is empty: a feature is there in each row, so fill it in, remove the row, or leave "
-            "the feature out"
+            f"{table.place(row, name)} is empty: a feature is there in each row, so fill it in, remove the row, or "
+            "leave the feature out"
         )
 
 

@@ -69,8 +69,8 @@ class Table(NamedTuple):
             if wrong.any():
                 row = int(wrong.argmax())
                 raise DatasetError(
-                    f"{self.place(row, name)} holds {_shown(values[row])}, which is no finite number: mend it, or leave "
-                    "the cell empty"
+                    f"{self.place(row, name)} holds {_shown(values[row])}, which is no finite number: mend it, or "
+                    "leave the cell empty"
                 )
         if np.isinf(found).any():
             row = int(np.isinf(found).argmax())

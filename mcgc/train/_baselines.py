@@ -42,7 +42,10 @@ def linear_dynamics(
 def linear_course(
     matrix: np.ndarray, inputs_matrix: np.ndarray, times: np.ndarray, start: np.ndarray, inputs: np.ndarray
 ) -> np.ndarray:
-    """Return the states (n, D) of dy/dt = A y + B (u, 1) from `start` on; in an interval, u is the mean of both ends."""
+    """Return the states (n, D) of dy/dt = A y + B (u, 1) from `start` on.
+
+    In an interval, u is the mean of both ends.
+    """
     from scipy.linalg import expm
 
     d, course = len(start), [start]

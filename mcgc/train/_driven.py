@@ -10,9 +10,10 @@ from mcgc.autodiff import ops
 class DrivenField(NamedTuple):
     """dy/dt = net(y, u(t)), where the inputs u go through values at knots.
 
-    Its params are (θ, packed): `packed` (batch, ...) are knots, and values and curvatures there, as `pack` lays them out. With
-    the interpolation "previous", u is the value of the last knot, else the spline with these second derivatives at the
-    knots, which is made of straight lines where they are zero. Beyond the knots it has the value at the end.
+    Its params are (θ, packed): `packed` (batch, ...) are knots, and values and curvatures there, as `pack` lays
+    them out. With the interpolation "previous", u is the value of the last knot. Else it is the spline with these
+    second derivatives at the knots, which is made of straight lines where they are zero. Beyond the knots it has the
+    value at the end.
     """
 
     sizes: tuple[int, ...]

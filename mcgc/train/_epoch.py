@@ -87,7 +87,7 @@ def advance(
     `before_step()` is called before each step. `found` is the result of its `run_epoch` where it is known already.
     Raises `SolveError` as `fit` does.
     """
-    began = time.perf_counter()
+    began, task = time.perf_counter(), task.of_member(index)
     most_skips = MOST_SKIPS if task.settings.on_divergence == "skip-step" else 0
     run = lambda: found or run_epoch(task, member, epoch, before_step, most_skips)
     try:

@@ -135,15 +135,19 @@ def epochs(
 
 
 def out_of_patience(task: Task, members: Sequence[Member]) -> bool:
-    """Tell whether no member had a new best epoch in the last `patience` epochs. With horizons, the last one's count."""
-    settings, per_epoch = task.settings, steps(task.train, task.settings)
+    """Tell whether no member had a new best epoch in the last `patience` epochs.
+
+    With horizons, the epochs of the last one count.
+    """
+    settings = task.settings
     if settings.patience is None:
         return False
-    epoch = members[0].state.steps // per_epoch
-    begun = epoch
+    per_epoch = [steps(task.of_member(index).train, settings) for index in range(len(members))]
+    pairs = list(zip(members, per_epoch, strict=True))
+    epoch = begun = members[0].state.steps // per_epoch[0]
     while begun > 0 and task.horizon(begun) == task.horizon(settings.epochs):
         begun -= 1
-    latest = max(member.best.steps // per_epoch for member in members)
+    latest = max(member.best.steps // count for member, count in pairs)
     return epoch - max(latest, begun) >= settings.patience
 
 

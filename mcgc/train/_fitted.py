@@ -10,6 +10,7 @@ from mcgc.arrays import HOST, to_device, to_host
 from mcgc.errors import InputError
 from mcgc.tables import SeriesTable, Table, as_table
 from mcgc.train import run_file
+from mcgc.train._assess import softmax
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._own import is_own, problem_of_model, table_of
 from mcgc.train._scores import LEVEL, LEVELS, Calibration, Predicted, calibration_of, class_scores, coverage, scores
@@ -328,9 +329,7 @@ class Fitted:
         return np.stack([to_host(of(theta, examples)).astype(np.float64) for theta in self.file.theta])
 
     def _chances(self, own: Any) -> np.ndarray:
-        logits = self._outputs(own)
-        raised = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return (raised / raised.sum(axis=-1, keepdims=True)).mean(axis=0)
+        return softmax(self._outputs(own)).mean(axis=0)
 
     def _of_rows(self, data: Any, level: float) -> dict[str, np.ndarray]:
         own = table_of(data, self.model)

@@ -83,7 +83,13 @@ def fit_table(
     >>> found.simulate({"y": 3.0}, until=1.0, every=0.5)["y"].shape
     (3,)
     """
-    names: dict[str, Any] = {"time": time, "group": group, "states": states, "inputs": inputs, "interpolation": interpolation}
+    names: dict[str, Any] = {
+        "time": time,
+        "group": group,
+        "states": states,
+        "inputs": inputs,
+        "interpolation": interpolation,
+    }
     problem, checked, own = prepare(data, task, **names, target=target, features=features, **settings)
     from mcgc.devices import select_device
 
@@ -95,11 +101,9 @@ def fit_table(
                 pass
             path = run.path
         return load(path)
-    records, states = list[Any](), list[Any]()
-    for record, members in epochs(bound, hooks=hooks):
+    records: list[Any] = []
+    last: Any = None
+    for record, last in epochs(bound, hooks=hooks):  # noqa: B007 - the last ones are used
         records.append(record)
-        states = [members]
-    file = header_of(bound)._replace(
-        finished=True, epochs=columns(records), states=[pack(members) for members in states]
-    )
+    file = header_of(bound)._replace(finished=True, epochs=columns(records), states=[pack(last)])
     return Fitted(file._replace(results=results_of(bound, file)))

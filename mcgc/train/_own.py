@@ -101,8 +101,8 @@ def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
         found = series_of(table, columns, model["interpolation"])
         if found.varying and not model["varying"]:
             raise InputError(
-                "the inputs change within a series, but in the table of the run they were constant: give constant inputs, "
-                "or train on a table where they change"
+                "the inputs change within a series, but in the table of the run they were constant: give constant "
+                "inputs, or train on a table where they change"
             )
         return found._replace(varying=bool(model["varying"]))
     categories = {name: tuple(found) for name, found in model["categories"].items()}

@@ -68,7 +68,8 @@ class Problem(NamedTuple):
         Returns (θ, examples) → the states of the series in the units of the data, (examples, times, states).
     divide : function (data, settings) → (data, parts), optional
         Cuts the data where a part ends within an example, and says which part each example belongs to: an array of 0
-        for training, 1 for validation, 2 for the test. By default the parts are drawn at random.
+        for training, 1 for validation, 2 for the test, (examples,), or (members, examples) where each member has a
+        validation set of its own. By default the parts are drawn at random.
     lengths : function (examples) → array, optional
         The number of observed intervals of each series, (series,), on the host, where they differ. Windows are then
         numbered series after series (`mcgc.train._windows.ragged_rows_of`).

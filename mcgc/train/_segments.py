@@ -76,14 +76,35 @@ class TableScaling(NamedTuple):
 def divide(table: SeriesTable, settings: Settings) -> tuple[Segments, np.ndarray]:
     """Return the segments of a table, and the part that each belongs to: `TRAIN`, `VALIDATION` or `TEST`.
 
-    Raises `InputError` as `pieces_of` does.
+    The parts have shape (segments,), or (members, segments) where each member has its own. Raises `InputError` as
+    `pieces_of` does.
     """
-    pieces = pieces_of(table, settings)
-    return segments(table, [piece[:3] for piece in pieces]), np.asarray([piece[3] for piece in pieces])
+    of_members = [pieces_of(table, settings, member) for member in range(num_divisions(settings))]
+    parts = np.asarray([[part for *_, part in pieces] for pieces in of_members])
+    return segments(table, [piece[:3] for piece in of_members[0]]), parts[0] if len(parts) == 1 else parts
 
 
-def pieces_of(table: SeriesTable, settings: Settings) -> list[tuple[int, int, int, int]]:
-    """Return segments of a table: the series, the first row, the row after the last, and the part.
+def num_divisions(settings: Settings) -> int:
+    """Return in how many ways the data are divided: one for each member, or one for all."""
+    own = settings.rotate and settings.validation and settings.split != "time"
+    return settings.members if own else 1
+
+
+def dealt(order: np.ndarray, fractions: tuple[float, float], what: str, member: int = 0) -> np.ndarray:
+    """Return the part of each group, row or time, where `order` is the order in which they are dealt out.
+
+    The first are the test set. What follows is the validation set, which moves on by its size with each member.
+    Raises `InputError` as `sizes_of_parts` does.
+    """
+    test, validation = sizes_of_parts(len(order), fractions, what)
+    parts = np.full(len(order), TRAIN)
+    parts[order[:test]] = TEST
+    parts[np.roll(order[test:], -member * validation)[:validation]] = VALIDATION
+    return parts
+
+
+def pieces_of(table: SeriesTable, settings: Settings, member: int = 0) -> list[tuple[int, int, int, int]]:
+    """Return segments of a table for a member: the series, the first row, the row after the last, and the part.
 
     With the split "group" or "random", whole series are dealt out at random. With "time", the last part of each series
     is for the test, and what is before that for the validation; each segment begins at the last time of the one before,
@@ -100,13 +121,9 @@ def pieces_of(table: SeriesTable, settings: Settings) -> list[tuple[int, int, in
             for a, b, part in _in_time(int(bounds[series]), int(bounds[series + 1]), fractions)
         ]
     else:
-        order = to_host(permutation(fold_in(Key(settings.seed), 0), groups, HOST)).tolist()
-        test, validation = sizes_of_parts(groups, fractions, "groups")
-        part_of = {
-            series: TEST if i < test else VALIDATION if i < test + validation else TRAIN
-            for i, series in enumerate(order)
-        }
-        pieces = [(series, int(bounds[series]), int(bounds[series + 1]), part_of[series]) for series in range(groups)]
+        order = to_host(permutation(fold_in(Key(settings.seed), 0), groups, HOST))
+        parts = dealt(order, fractions, "groups", member).tolist()
+        pieces = [(series, int(bounds[series]), int(bounds[series + 1]), parts[series]) for series in range(groups)]
     pieces = [piece for piece in pieces if _has_targets(table, *piece[1:3])]
     if not any(part == TRAIN for *_, part in pieces):
         raise InputError("no series has two times with states, so there is nothing to train on: give longer series")
@@ -123,8 +140,8 @@ def sizes_of_parts(total: int, fractions: tuple[float, float], what: str) -> tup
     validation = max(1, round(fractions[0] * (total - test))) if fractions[0] else 0
     if total - test - validation < 1:
         raise InputError(
-            f"the table has {total} {what}, of which {test + validation} are set apart, so none is left to train on: give "
-            "more, smaller parts, or another split"
+            f"the table has {total} {what}, of which {test + validation} are set apart, so none is left to train on: "
+            "give more, smaller parts, or another split"
         )
     return test, validation
 

@@ -13,7 +13,7 @@ from mcgc.tables import RowsTable
 from mcgc.train._assess import assess_rows
 from mcgc.train._masked import masked_mean
 from mcgc.train._problem import Problem, init_of
-from mcgc.train._segments import TEST, TRAIN, VALIDATION, sizes_of_parts
+from mcgc.train._segments import dealt, num_divisions
 from mcgc.train.settings import NET, PARTS, Settings, parse_hidden
 
 OPTIONS = ("loss", "standardize", *NET, *PARTS)
@@ -45,6 +45,7 @@ REGRESSION = Settings(
     skip=False,
     split="random",
     test=0.2,
+    rotate=True,
 )
 CLASSIFICATION = REGRESSION._replace(problem="classification", loss="cross-entropy")
 
@@ -100,15 +101,21 @@ def model_of_rows(table: RowsTable, settings: Settings) -> dict[str, Any]:
 
 
 def divide_rows(table: RowsTable, settings: Settings) -> tuple[RowsTable, np.ndarray]:
-    """Return the rows that have a target, and the part that each belongs to. Raises `InputError` as `parts_of` does."""
-    kept, parts = parts_of(table, settings)
+    """Return the rows that have a target, and the part that each belongs to.
+
+    The parts have shape (rows,), or (members, rows) where each member has its own. Raises `InputError` as `parts_of`
+    does.
+    """
+    of_members = [parts_of(table, settings, member) for member in range(num_divisions(settings))]
+    kept, parts = of_members[0][0], np.stack([parts for _, parts in of_members])
     of = lambda x: None if x is None else x[kept]
     features, targets = table.features[kept], table.targets[kept]
-    return table._replace(features=features, targets=targets, groups=of(table.groups), times=of(table.times)), parts
+    own = table._replace(features=features, targets=targets, groups=of(table.groups), times=of(table.times))
+    return own, parts[0] if len(parts) == 1 else parts
 
 
-def parts_of(table: RowsTable, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    """Return which rows have a target, and the part that each of them belongs to.
+def parts_of(table: RowsTable, settings: Settings, member: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows have a target, and the part that each of them belongs to, for a member.
 
     With the split "random" rows are dealt out at random, with "group" whole groups, and with "time" the last rows are
     for the test and those before them for the validation; rows of one time stay together.
@@ -129,10 +136,7 @@ def parts_of(table: RowsTable, settings: Settings) -> tuple[np.ndarray, np.ndarr
     order = np.arange(total)[::-1]  # the last times come first
     if settings.split != "time":
         order = to_host(permutation(fold_in(Key(settings.seed), 0), total, HOST))
-    test, validation = sizes_of_parts(total, (settings.validation, settings.test or 0.0), what)
-    part = np.full(total, TRAIN)
-    part[order[:test]], part[order[test : test + validation]] = TEST, VALIDATION
-    return kept, part[units]
+    return kept, dealt(order, (settings.validation, settings.test or 0.0), what, member)[units]
 
 
 def scaling_of_rows(examples: Cases | Labelled) -> RowsScaling:

@@ -1,6 +1,6 @@
 """A task: what all epochs of all members share. `bind` makes it, and `draw` draws its members."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -50,6 +50,9 @@ class Task(NamedTuple):
         What was given to `bind`.
     replaced : mapping
         "optimizer" and "estimator": objects in place of what the settings name.
+    folds : sequence of tuples
+        The training and validation sets of each member where it has its own (`of_member`). `train` and `validation` are
+        then those of the first.
     """
 
     problem: Problem
@@ -64,6 +67,14 @@ class Task(NamedTuple):
     horizon: Callable[[int], int] = lambda epoch: 0
     data: Any = None
     replaced: Mapping[str, Any] = MappingProxyType({})
+    folds: Sequence[tuple[Any, Any]] = ()
+
+    def of_member(self, index: int) -> "Task":
+        """Return the task as member number `index` has it."""
+        if not self.folds:
+            return self
+        train, validation = self.folds[index]
+        return self._replace(train=train, validation=validation, folds=())
 
 
 def bind(
@@ -114,17 +125,22 @@ def bind(
     if not isinstance(settings, CheckedSettings):
         settings = validate(settings, problem.options)
     root = Key(settings.seed)
+    own: list[tuple[Any, Any]] = []
     if problem.divide is None:
         examples = problem.examples(data, settings.dtype, device)
         train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)
     else:
         divided, parts_of = problem.divide(data, settings)
         examples = problem.examples(divided, settings.dtype, device)
-        train, validation, test = _given_parts(examples, parts_of, device)
+        every = np.atleast_2d(parts_of)
+        train, validation, test = _given_parts(examples, every[0], device)
+        own = [_given_parts(examples, parts, device)[:2] for parts in every] if len(every) > 1 else []
     scaling = problem.scaling(train) if settings.standardize and problem.scaling else None
     scaled = problem.scaled
     if scaling is not None and scaled is not None:
-        train, validation, test = (part and scaled(part, scaling) for part in (train, validation, test))
+        scale = lambda part: None if part is None else scaled(part, scaling)
+        train, validation, test = map(scale, (train, validation, test))
+        own = [(scale(a), scale(b)) for a, b in own]
     plain = scaling is None or scaled is not None
     objective = problem.objective(settings) if plain else problem.objective(settings, scaling)
 
@@ -139,7 +155,7 @@ def bind(
     parts = {"train": train, "test": test, "validation": validation}
     given = {"optimizer": optimizer, "estimator": estimator}
     replaced = {name: value for name, value in given.items() if value is not None}
-    parts |= {"scaling": scaling, "horizon": horizon, "data": data, "replaced": replaced}
+    parts |= {"scaling": scaling, "horizon": horizon, "data": data, "replaced": replaced, "folds": own}
     return Task(problem, settings, device, objective, method, **parts)
 
 

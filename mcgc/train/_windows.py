@@ -137,7 +137,7 @@ def ragged_counts(lengths: np.ndarray, length: int) -> tuple[int, int]:
 
 
 def ragged_rows_of(indices: Array, lengths: Array, length: int) -> tuple[Array, Array, Array]:
-    """Return where windows lie in series of different lengths: series, (...), and columns and excess, (..., length + 1).
+    """Return where windows lie in series of different lengths: series, (...); columns and excess, (..., length + 1).
 
     Windows are numbered series after series, by where they start. `columns` are those of the observations in their
     series, at most the last one. `excess` is how far beyond it a column would be: there is nothing observed.

@@ -99,6 +99,9 @@ class Settings(NamedTuple):
         ("time").
     test : float, optional
         The fraction of a table that is the test set.
+    rotate : bool, optional
+        Whether each member has a validation set of its own, so that what one is validated by trains the others. Not
+        with a split in time.
 
     Notes
     -----
@@ -145,6 +148,7 @@ class Settings(NamedTuple):
     skip: bool | None = None
     split: str | None = None
     test: float | None = None
+    rotate: bool | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Settings":
@@ -171,7 +175,7 @@ class CheckedSettings(Settings):
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
 SERIES = ("horizons", "restart_lam", "standardize")
 NET = ("hidden", "activation", "init", "skip")
-PARTS = ("split", "test")
+PARTS = ("split", "test", "rotate")
 OF_SOME = ("loss", *SOLVER, *SERIES, *NET, *PARTS)  # the settings that a problem has only if its `options` name them
 
 CHOICES: Mapping[str, Collection[str]] = {
@@ -307,8 +311,8 @@ def parse_hidden(text: str) -> tuple[int, ...]:
         numbers = (width, count) if times else (width, "1")
         if not all(number.isdecimal() and 0 < int(number) < 10**5 for number in numbers):
             raise InputError(
-                f"hidden has the entry {entry.strip()!r}: give a width such as 32, or a width and a number of layers such "
-                "as 50x19"
+                f"hidden has the entry {entry.strip()!r}: give a width such as 32, or a width and a number of layers "
+                "such as 50x19"
             )
         widths += [int(width)] * int(numbers[1])
     return tuple(widths)
