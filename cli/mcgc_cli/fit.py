@@ -159,7 +159,8 @@ def fit(
         run = Run.create(path, lambda: task_of(known, settings, dataset, device), overwrite=force, **how)
     with run:
         if run.finished:
-            message(f"{run.path} is finished with all {run.epoch} epochs: give --epochs to add some")
+            more = "--epochs to add some" if run.epoch == run.task.settings.epochs else "a larger --patience to go on"
+            message(f"{run.path} is finished with all {run.epoch} epochs: give {more}")
         else:
             with progress(run.task.settings.epochs, quiet) as show:
                 finish(run, workers, show, message, lambda path: f"mcgc fit --resume {shlex.quote(path)}")

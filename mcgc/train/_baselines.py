@@ -4,14 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RIDGE = 1e-6  # relative to the number of rows: what makes least squares of equal columns have one answer
+RIDGE = 1e-9  # relative to the mean square of the columns: least squares of equal columns then have one answer
 
 
 def linear(features: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the coefficients (features + 1, targets) of the linear model by least squares, the constant last."""
     x = np.column_stack([features, np.ones(len(features))])
-    square = x.T @ x + RIDGE * len(x) * np.eye(x.shape[1])
-    return np.linalg.solve(square, x.T @ targets)
+    return _least_squares(x, targets)
+
+
+def _least_squares(x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    square = x.T @ x
+    return np.linalg.solve(square + RIDGE * np.trace(square) / len(square) * np.eye(len(square)), x.T @ targets)
 
 
 def apply_linear(coefficients: np.ndarray, features: np.ndarray) -> np.ndarray:
@@ -34,7 +38,7 @@ def linear_dynamics(
         rows.append(step * middle)
         targets.append(np.diff(y, axis=0))
     x, z = np.concatenate(rows), np.concatenate(targets)
-    found = np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ z).T
+    found = _least_squares(x, z).T
     d = z.shape[1]
     return found[:, :d], found[:, d:]
 

@@ -121,6 +121,8 @@ def epochs(
         members = draw(task) if members is None else members
     with strategy.start(task, hook) as advance_all:
         for epoch in range(done + 1, task.settings.epochs + 1):
+            if out_of_patience(task, members):
+                return
             began = time.perf_counter()
             with _memory_errors(task):
                 found = advance_all(members, epoch)
@@ -130,8 +132,6 @@ def epochs(
             record = Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began)
             yield record, members
             hook.after_epoch(record)
-            if out_of_patience(task, members):
-                return
 
 
 def out_of_patience(task: Task, members: Sequence[Member]) -> bool:

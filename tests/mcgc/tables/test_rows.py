@@ -37,7 +37,7 @@ def test_columns_to_divide_by_are_no_features():
 @pytest.mark.parametrize(
     ("target", "options", "sentence"),
     [
-        ("yy", {}, "unknown column for a target 'yy'.*did you mean 'y'"),
+        ("yy", {}, r"unknown column for a target 'yy'.*did you mean 'y'"),
         ("y", {"features": "size,y"}, "'y' is named as a target and as a feature"),
         ("y", {"classify": True}, "'y' has fractions, so it is no class: choose the task regression"),
         ("same", {"classify": True}, "'same' has 1 classes"),
@@ -59,7 +59,7 @@ def test_a_missing_feature_and_an_unknown_category_are_named_by_their_row():
     columns = rows_columns(TABLE | {"y": [1, 2, 3, 4]}, "y")
     with pytest.raises(DatasetError, match="row 2, column 'size' is empty: a feature is there in each row"):
         rows_of(TABLE | {"size": [1, 2, None, 4]}, columns)
-    with pytest.raises(DatasetError, match="row 0, column 'colour' has the category 'pink'.*blue, green, red"):
+    with pytest.raises(DatasetError, match=r"row 0, column 'colour' has the category 'pink'.*blue, green, red"):
         rows_of(TABLE | {"colour": ["pink", "blue", "red", "red"]}, columns)
     with pytest.raises(DatasetError, match="row 1, column 'colour' is empty"):
         rows_of(TABLE | {"colour": ["blue", None, "red", "red"]}, columns)
