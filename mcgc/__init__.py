@@ -61,7 +61,8 @@ if TYPE_CHECKING:
         tables as tables,
         train as train,
     )
-    from mcgc.train import fit_table as fit, load as load  # isort: skip
+
+    fit, load = train.fit_table, train.load
 else:
 
     def __getattr__(name):

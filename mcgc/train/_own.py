@@ -65,6 +65,14 @@ def prepare(
     ------
     InputError
         If a name or a setting cannot be used.
+
+    Examples
+    --------
+    >>> from mcgc import train
+    >>> table = {"t": [0, 1, 2] * 6, "run": list("aaabbbcccdddeeefff"), "y": [1, 2, 4] * 6}
+    >>> problem, settings, own = train.prepare(table, "dynamics", group="run", hidden=8)
+    >>> problem.model["states"], settings.hidden, len(train.bind(settings, own, problem=problem).train.times)
+    (['y'], '8', 4)
     """
     if task not in TASKS:
         raise InputError(unknown("task", task, TASKS))
@@ -88,7 +96,37 @@ def prepare(
 
 
 def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
-    """Return what `prepare` does for the columns of a run file's `model`, and the given settings."""
+    """Return what `prepare` does for the columns of a run file's `model`, and the given settings.
+
+    Parameters
+    ----------
+    data : Any
+        What `mcgc.tables.as_table` takes.
+    model : mapping
+        The `model` of a run file.
+    settings : Settings
+        The settings.
+
+    Returns
+    -------
+    tuple
+        The `Problem`, the settings, and a `mcgc.tables.SeriesTable` or `RowsTable`.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column, or a setting cannot be used.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> from mcgc import train
+    >>> table = {"x": list(range(20)), "y": list(range(20))}
+    >>> fitted = mcgc.fit(table, "regression", target="y", epochs=2)
+    >>> problem, settings, own = train.taken_up(table, fitted.model, fitted.settings)
+    >>> problem.name, own.features.shape
+    ('regression', (20, 1))
+    """
     own = table_of(data, model)
     return _with_settings(own, model["kind"], settings)
 
