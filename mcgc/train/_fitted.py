@@ -51,7 +51,7 @@ class Fitted:
     >>> import numpy as np
     >>> import mcgc
     >>> x = np.linspace(-1, 1, 200)
-    >>> fitted = mcgc.fit({"x": x, "y": 2 * x + 1}, "regression", target="y", hidden="8", epochs=60)
+    >>> fitted = mcgc.fit({"x": x, "y": 2 * x + 1}, "regression", target="y")
     >>> found = fitted.predict({"x": [0.0, 0.5]})
     >>> print(found["y"].round(1), bool(fitted.score({"x": x, "y": 2 * x + 1})["r2"]["y"] > 0.99))
     [1. 2.] True

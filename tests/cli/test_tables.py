@@ -10,7 +10,22 @@ from mcgc_datasets import read_table
 from reactor import csv_of, reactor
 
 FIT = (
-    "--task dynamics --time time --group run --states A,B --inputs feed --hidden 8 --epochs 6 --horizons 1,all".split()
+    "--task",
+    "dynamics",
+    "--time",
+    "time",
+    "--group",
+    "run",
+    "--states",
+    "A,B",
+    "--inputs",
+    "feed",
+    "--hidden",
+    "8",
+    "--epochs",
+    "6",
+    "--horizons",
+    "1,all",
 )
 
 

@@ -81,7 +81,7 @@ def test_the_scaling_is_of_what_was_observed_in_the_training_set():
 
 def test_what_is_missing_does_not_change_the_loss():
     data = reactor(runs=6, seed=6)
-    task, own = bound(data)
+    task, _ = bound(data)
     theta = task.problem.init(mcgc.Key(0), "float32", HOST)
     loss = float(task.objective(theta, task.train)[0])
     gaps = task.train.states.copy()
@@ -99,7 +99,7 @@ def test_the_steps_of_a_member_depend_neither_on_the_strategy_nor_on_the_number_
         ("two", 2, Processes(2)),
     ):
         task, _ = bound(data, members=members, bootstrap=True)
-        *_, (record, after) = train.epochs(task, strategy=strategy)
+        *_, (_, after) = train.epochs(task, strategy=strategy)
         found.setdefault(name, []).append(after)
     first = [after[0].state.theta for afters in found.values() for after in afters]
     for theta in first[1:]:
@@ -119,7 +119,7 @@ def test_members_of_a_bootstrap_train_on_series_drawn_with_replacement():
 
 def test_a_run_ends_when_its_patience_does_and_is_finished(tmp_path):
     data = reactor(runs=8, seed=9)
-    task, own = bound(data, patience=2, epochs=400, horizons="all", learning_rate=0.05)
+    task, _ = bound(data, patience=2, epochs=400, horizons="all", learning_rate=0.05)
     with train.Run.create(tmp_path / "run.h5", task) as run:
         records = list(run.epochs())
         assert run.finished
@@ -156,7 +156,7 @@ def test_settings_that_do_not_apply_are_one_sentence():
         bound(data, lr=1)
     with pytest.raises(InputError, match="target does not apply to the task dynamics"):
         prepare(data, "dynamics", target="A")
-    with pytest.raises(InputError, match="unknown task 'dynamic': .*did you mean 'dynamics'"):
+    with pytest.raises(InputError, match=r"unknown task 'dynamic': .*did you mean 'dynamics'"):
         prepare(data, "dynamic")
 
 

@@ -1,4 +1,4 @@
-"""What was fitted predicts from its file alone: the same numbers, at any times, with bands, in the units of the data."""
+"""What was fitted predicts from its file alone: the same numbers, at any times, with bands, in units of the data."""
 
 import numpy as np
 import pandas as pd
@@ -177,5 +177,5 @@ def test_arguments_out_of_range_are_one_sentence(fitted):
 def test_a_run_of_another_problem_is_refused():
     recipe = train.problems.get("lorenz").recipe
     file = run_file.RunFile(recipe._asdict(), {}, {}, "cpu", True, {}, [], model={"kind": "neural-ode"})
-    with pytest.raises(InputError, match="not of a table: use mcgc.train.predict"):
+    with pytest.raises(InputError, match=r"not of a table: use mcgc\.train\.predict"):
         Fitted(file)

@@ -69,7 +69,7 @@ def test_no_group_or_time_is_in_two_parts(column):
 
 
 def test_rows_at_random_are_in_one_part_each_and_members_share_the_test():
-    own, parts = divide_rows(rows(), REGRESSION._replace(members=3))
+    _, parts = divide_rows(rows(), REGRESSION._replace(members=3))
     assert parts.shape == (3, 60)
     assert ((parts == TEST) == (parts[0] == TEST)).all()
     assert (parts == VALIDATION).sum(axis=0).max() == 1
