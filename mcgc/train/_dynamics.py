@@ -17,6 +17,7 @@ from mcgc.train._windows import ragged_rows_of, take_rows
 from mcgc.train.settings import NET, PARTS, SERIES, SOLVER, Settings, parse_hidden
 
 FEWEST = 5  # groups that are divided among the parts; fewer are each divided in time
+STEPS = 1200  # of a run, about
 OPTIONS = ("loss", *SOLVER, *SERIES, *NET, *PARTS)
 LOSSES = ("mse", "mae", "huber")
 
@@ -53,8 +54,16 @@ RECIPE = Settings(
 
 
 def recipe_of(table: SeriesTable) -> Settings:
-    """Return the settings to begin with: whole groups are set apart where there are enough, else the ends of each."""
-    return RECIPE if len(table.groups) >= FEWEST else RECIPE._replace(split="time")
+    """Return the settings to begin with.
+
+    Whole groups are set apart where there are enough, else the end of each. There are as many epochs as make up about
+    `STEPS` steps, from 60 to that many.
+    """
+    groups = len(table.groups)
+    recipe = RECIPE if groups >= FEWEST else RECIPE._replace(split="time")
+    trained = groups * (1 - RECIPE.validation) * (1 - (RECIPE.test or 0)) if groups >= FEWEST else groups
+    per_epoch = max(1, round(trained / RECIPE.batch_size))
+    return recipe._replace(epochs=min(max(STEPS // per_epoch, 60), STEPS))
 
 
 def model_of(table: SeriesTable, settings: Settings) -> dict[str, Any]:
