@@ -114,8 +114,10 @@ def fit(
     named = [name for name, value in columns.items() if value is not None]
     if table is not None and (problem, dataset, recipe) != (None, None, None):
         raise click.UsageError("DATA is a table of your own: leave out --problem, --dataset and --recipe")
-    if table is None and named:
+    if table is None and resume is None and named:
         raise click.UsageError(f"--{named[0]} is for a table: give the file DATA")
+    if resume is not None and named:
+        raise click.UsageError(f"--resume uses the columns of its file: leave out --{named[0]}")
     message = (lambda sentence: None) if quiet else tell
 
     def task_of(known: Any, settings: Any, dataset: str | None, device: str | None, done: int = 0) -> Any:

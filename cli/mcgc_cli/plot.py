@@ -54,7 +54,7 @@ def of_run(run: Any, fitted: Any = None, table: Any = None) -> "Figure":
         _progress(figure.subplots(1, 2), run.epochs)
         return figure
     if fitted.task == "dynamics":
-        groups = _groups(fitted)
+        groups = _groups(fitted, table)
         states = fitted.model["states"][:MOST_STATES]
         figure = pictures.new(2 + 3 * max(len(groups), 2), 3 + 1.7 * len(states))
         parts: Any = figure.subfigures(2, 1, height_ratios=[3, 1.7 * len(states)])
@@ -96,11 +96,14 @@ def _progress(axes: Any, epochs: Any) -> None:
         panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _groups(fitted: Any) -> list[str]:
-    """Return the groups to draw: of the test set, else of what there is."""
-    groups = fitted.results.get("groups", {})
-    chosen = next((groups[part] for part in ("test", "validation", "train") if groups.get(part)), [""])
-    return chosen[:MOST_SERIES]
+def _groups(fitted: Any, table: Any) -> list[str]:
+    """Return the groups of the table to draw: those of the test set, else the first."""
+    column = fitted.model["group"]
+    if column is None:
+        return [""]
+    there = list(dict.fromkeys(label for label in table.labels(column) if label is not None))
+    test = {*fitted.results.get("groups", {}).get("test", [])}
+    return sorted(there, key=lambda label: label not in test)[:MOST_SERIES]
 
 
 def _series(axes: Any, fitted: Any, table: Any, groups: list[str], states: list[str]) -> None:

@@ -8,7 +8,7 @@ import click
 from mcgc_cli.grouped import in_group
 from mcgc_cli.options import with_flags
 from mcgc_cli.summary import as_table
-from mcgc_cli.values import Name
+from mcgc_cli.values import Columns, Name
 
 COLUMNS = ("task", "time", "group", "states", "inputs", "interpolation", "target", "features")
 _HELP = {
@@ -28,7 +28,7 @@ def _choices(name: str) -> Any:
         return Name(lambda ctx: ("dynamics", "regression", "classification"))
     if name == "interpolation":
         return Name(lambda ctx: ("linear", "cubic", "previous"))
-    return str
+    return Columns()
 
 
 def column_options(command: Callable) -> Callable:

@@ -9,6 +9,8 @@ import pytest
 from mcgc_datasets import read_table
 from reactor import csv_of, reactor
 
+from mcgc.errors import SolveError
+
 FIT = (
     "--task",
     "dynamics",
@@ -89,6 +91,32 @@ def test_a_run_predicts_to_any_time_and_from_any_start(mcgc, table):
     assert "the picture is without data" in done.stderr
 
 
+def test_a_run_that_is_not_done_predicts_and_is_drawn_without_bands(mcgc, table):
+    from mcgc.train import _run
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_run, "epochs", _stopped(_run.epochs))
+        assert mcgc("fit", "mine.csv", *FIT, "-o", "r.h5").exit_code == 1
+    assert [*rows_of(mcgc("predict", "r.h5", "--inputs", "mine.csv").stdout)[0]] == ["run", "time", "A", "B"]
+    assert mcgc("plot", "r.h5", "-o", "p.png").exit_code == 0
+    assert mcgc("evaluate", "r.h5").stdout == "the run is not done: it has no scores yet\n"
+    assert "has no starts" in mcgc("predict", "r.h5", "--until", 3).stderr
+    assert mcgc("fit", "--resume", "r.h5").exit_code == 0
+    assert "linear model, test" in mcgc("evaluate", "r.h5").stdout
+
+
+def _stopped(epochs):
+    """Return epochs that fail after the third."""
+
+    def some(*args):
+        for record, members in epochs(*args):
+            yield record, members
+            if record.epoch == 3:
+                raise SolveError("the loss of a step has become nan")
+
+    return some
+
+
 def test_a_run_on_a_table_goes_on_with_its_own_columns(mcgc, table):
     whole = mcgc("fit", "mine.csv", *FIT, "-o", "whole.h5", "--json", "--no-continuation")
     assert whole.exit_code == 0
@@ -146,13 +174,16 @@ def test_a_table_is_written_to_a_dataset_that_can_be_trained_on(mcgc, table):
         ("fit mine.csv --task dynamics --group run --activation tanhh", "did you mean 'tanh'?"),
         ("data from-table mine.csv --units Z=s -o out.h5", "unknown column with a unit 'Z'"),
         ("data from-table mine.csv --units A -o out.h5", "--units has the entry 'A'"),
+        ("fit --resume none.h5 --states A", "--resume uses the columns of its file: leave out --states"),
         ("predict none.h5 --until 3", "'none.h5' does not exist"),
         ("predict none.h5 --start A", "--start needs --until"),
         ("plot none.h5 -o out.gif", "a picture ends in .png or .svg or .pdf"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing(mcgc, table, tmp_path, command, sentence):
-    done = mcgc(*command.split(), *(["-o", "out.h5"] if command.startswith("fit") else []))
+    done = mcgc(
+        *command.split(), *(["-o", "out.h5"] if command.startswith("fit") and "--resume" not in command else [])
+    )
     assert done.exit_code == 2
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1

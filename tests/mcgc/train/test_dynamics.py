@@ -167,3 +167,19 @@ def test_series_columns_are_those_that_the_model_names():
     assert problem.model["sizes"] == [3, 5, 4, 2]
     assert (problem.model["states"], problem.model["inputs"], problem.model["varying"]) == (["A", "B"], ["feed"], False)
     assert own.columns.group == problem.model["group"] == "run"
+
+
+@pytest.mark.parametrize("varying", [False, True])
+def test_an_epoch_on_another_device_has_the_numbers_of_the_host(away, varying):
+    problem, checked, own = prepare(
+        reactor(runs=6, seed=11, varying=varying),
+        "dynamics",
+        **NAMES,
+        **SMALL,
+        dtype="float64",
+        members=2,
+        rotate=False,
+    )
+    found = [next(train.epochs(train.bind(checked, own, device, problem)))[0] for device in (HOST, away)]
+    for field in ("train_loss", "validation_loss", "test_loss", "log_lam"):
+        np.testing.assert_allclose(getattr(found[0], field), getattr(found[1], field), rtol=1e-6)

@@ -114,3 +114,14 @@ def test_real_tables_beat_the_plain_baseline(load, task):
         assert scores["rmse"]["all"] < 0.9 * baselines["mean"]["rmse"]["all"]
     else:
         assert scores["accuracy"] > max(0.9, baselines["most frequent class"]["accuracy"])
+
+
+@pytest.mark.parametrize(("task", "target"), [("regression", "y,z"), ("classification", "class")])
+def test_an_epoch_on_another_device_has_the_numbers_of_the_host(away, task, target):
+    problem, checked, own = prepare(
+        TABLE, task, target=target, features="x,kind", dtype="float64", members=2, hidden="4"
+    )
+    for settings in (checked, checked._replace(rotate=False)):
+        found = [next(train.epochs(train.bind(settings, own, device, problem)))[0] for device in (HOST, away)]
+        for field in ("train_loss", "validation_loss", "test_loss", "log_lam"):
+            np.testing.assert_allclose(getattr(found[0], field), getattr(found[1], field), rtol=1e-9)
