@@ -10,6 +10,7 @@ from zipfile import ZipFile
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"mcgc": ".", "mcgc_cli": "cli", "mcgc_datasets": "datasets"}
+SOURCES = ("*.py", "*.css", "*.js", "py.typed")
 METADATA = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 
 
@@ -19,7 +20,8 @@ def check(wheel):
     sources = {
         path.relative_to(ROOT / folder).as_posix()
         for package, folder in FOLDERS.items()
-        for path in [*(ROOT / folder / package).rglob("*.py"), ROOT / folder / package / "py.typed"]
+        for ending in SOURCES
+        for path in (ROOT / folder / package).rglob(ending)
     }
     wrong = {*ZipFile(wheel).namelist()} ^ (sources | {f"{information}/{name}" for name in METADATA})
     if wrong:

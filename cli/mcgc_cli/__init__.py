@@ -13,6 +13,7 @@ from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
 from mcgc_cli.plot import plot
 from mcgc_cli.predict import evaluate, info, predict
+from mcgc_cli.report import report
 from mcgc_cli.reproduce import reproduce
 
 
@@ -29,6 +30,7 @@ main.add_command(fit)
 main.add_command(predict)
 main.add_command(evaluate)
 main.add_command(plot)
+main.add_command(report)
 main.add_command(info)
 main.add_command(data)
 main.add_command(minimize)

@@ -24,7 +24,14 @@ LABELS = {
     "test_accuracy": "accuracy, test set (%)",
     "log_lam": "log₁₀ λ",
 }
+PARTS = {"train_loss": "training", "validation_loss": "validation", "test_loss": "test"}
 SCALES = {"test_accuracy": 100.0, "log_lam": 1 / math.log(10)}
+
+
+def named(model: Mapping[str, Any], name: str) -> str:
+    """Return the name of a column with its unit, if the `model` of a run file knows it."""
+    unit = model.get("units", {}).get(name)
+    return f"{name} [{unit}]" if unit else name
 
 
 def new(width: float, height: float) -> "Figure":
@@ -43,7 +50,7 @@ def check_format(path: str | os.PathLike) -> None:
 
 
 def save(figure: "Figure", path: str | os.PathLike) -> None:
-    """Write `figure` to `path` as PNG or SVG. Raises `InputError` or `OutputError` if it cannot be written."""
+    """Write `figure` to `path` as PNG, SVG or PDF. Raises `InputError` or `OutputError` if it cannot be written."""
     import matplotlib
 
     check_format(path)
