@@ -10,7 +10,7 @@ import pytest
 
 import mcgc.kernels
 from mcgc import devices
-from mcgc.arrays import _cupy, HOST
+from mcgc.arrays import HOST, _cupy
 from mcgc.devices import select_device, slow_on_gpu
 from mcgc.errors import DeviceError
 from mcgc.random import normal
