@@ -1,4 +1,4 @@
-"""The functions of CuPy's namespace that mcgc has of its own, on a stand-in that refuses what would wait for a device."""
+"""What mcgc has of its own in CuPy's namespace, on a stand-in that refuses what would wait for a device."""
 
 from contextlib import contextmanager
 
@@ -14,7 +14,7 @@ class Waiting(np.ndarray):
     """An array that cannot be indexed by a mask, assigned into or asked for its truth."""
 
     def __getitem__(self, key):
-        if getattr(key, "dtype", None) == bool:
+        if np.asarray(key).dtype == np.dtype(bool):
             raise AssertionError("a mask waits for the device")
         return super().__getitem__(key)
 
