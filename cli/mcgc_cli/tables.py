@@ -62,6 +62,14 @@ def is_own(model: Any) -> bool:
     return model.get("kind") in TASKS
 
 
+def problem_of_model(model: Any, settings: Any) -> Any:
+    """Return the problem of a run file of a table."""
+    from mcgc.train import Settings
+    from mcgc.train._own import problem_of_model
+
+    return problem_of_model(model, Settings.of(settings))
+
+
 def taken_up(run: Any, path: str | None, changes: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Return what `prepared` does for a run file, whose table is at `path`, or where it was."""
     from mcgc import train

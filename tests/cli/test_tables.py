@@ -143,6 +143,22 @@ def test_a_classification_and_a_regression_of_a_csv(mcgc, tmp_path):
         assert len(rows_of(mcgc("predict", f"{name}.h5", "--inputs", f"{name}.csv").stdout)) == 60
 
 
+def test_runs_on_a_table_are_compared(mcgc, table):
+    for seed in (1, 2):
+        assert mcgc("fit", "mine.csv", *FIT, "--members", 2, "--seed", seed, "-o", f"{seed}.h5").exit_code == 0
+    done = mcgc("compare", "1.h5", "2.h5", "-o", "p.png", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["problem"] == "dynamics"
+    done = mcgc("compare", "1.h5", "2.h5", "--data", "mine.csv")
+    assert (done.exit_code, "see mcgc evaluate" in done.stderr) == (2, True)
+
+
+def test_the_help_has_the_defaults_of_tables(mcgc):
+    text = " ".join(mcgc("fit", "--help").stdout.split())
+    assert "such as 32,32 or 50x19. [dynamics: 32,32; regression, classification: 64,64]" in text
+    assert "[DATA] -o" not in text
+
+
 def test_a_table_is_written_to_a_dataset_that_can_be_trained_on(mcgc, table):
     made = mcgc("data", "from-table", "mine.csv", "--units", "A=mol/l, time=h", "-o", "mine.h5", "--json")
     assert json.loads(made.stdout)["columns"]["A"] == "mol/l"
