@@ -25,7 +25,7 @@ from mcgc.autodiff import (
     value_and_grad,
     vjp,
 )
-from mcgc.continuation import continuation_method, minimize
+from mcgc.continuation import Parameter, continuation_method, least_squares, minimize
 from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
@@ -83,6 +83,7 @@ else:
 __all__ = [
     "Jitted",
     "Key",
+    "Parameter",
     "__version__",
     "check_grads",
     "checkpoint",
@@ -96,6 +97,7 @@ __all__ = [
     "hvp",
     "jacobian",
     "jit",
+    "least_squares",
     "load",
     "minimize",
     "ops",

@@ -1,7 +1,9 @@
 """Gaussian continuation: estimators of the smoothed objective, descent on it, schedules of λ, and `minimize`."""
 
 from mcgc.continuation import annealing, estimators, smoothing
-from mcgc.continuation._minimize import continuation_method, minimize
+from mcgc.continuation._least_squares import Parameter, ScaleWarning, least_squares
+from mcgc.continuation._minimize import minimize
+from mcgc.continuation._scipy import continuation_method
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
 from mcgc.continuation.annealing import SCHEDULES
 from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, Sample, estimate
@@ -14,7 +16,9 @@ __all__ = [
     "Estimator",
     "Info",
     "Objective",
+    "Parameter",
     "Sample",
+    "ScaleWarning",
     "State",
     "adapt_samples",
     "annealing",
@@ -23,6 +27,7 @@ __all__ = [
     "descent",
     "estimate",
     "estimators",
+    "least_squares",
     "minimize",
     "smoothing",
 ]

@@ -1,0 +1,1 @@
+"""Parameters of simulators where searches get stuck: classes of instances, competitors, and the driver."""

@@ -1,0 +1,61 @@
+"""Search instances of each class: `python -m bench.studies.stuck [--class NAME] [--method NAME] [--record FILE]`.
+
+An instance is solved by the first evaluation whose cost is at most 1.5 times that of the true parameters. The table
+counts the instances solved within 300, 1,000 and 3,000 evaluations, and in brackets the evaluations spent in all, with
+3,000 for an instance that is not solved, for each success. Instances have the seeds from 1000; those below were for
+tuning.
+"""
+
+import argparse
+import json
+from importlib import import_module
+from pathlib import Path
+
+import mcgc
+from bench.studies.stuck.competitors import SEARCHES, attempt
+
+CLASSES = ("bouncing_ball", "lorenz", "lotka_volterra", "fitzhugh_nagumo", "repressilator")
+ROUGH = ("bouncing_ball",)  # classes whose residuals are not smooth: a local search by derivatives is of no use
+BUDGETS = (300, 1000, 3000)
+
+
+def solved(name, method, seeds):
+    """Return for each seed the evaluation at which the instance was solved, or None."""
+    polish = None if name in ROUGH and method not in ("horizons", "LM, multi-start") else "lm"
+    instance = import_module(f"bench.studies.stuck.{name}").instance
+    return [attempt(SEARCHES[method], instance(seed), seed, polish, BUDGETS[-1])[0] for seed in seeds]
+
+
+def cell(found):
+    """Return the numbers solved within each budget, and the evaluations spent for each success."""
+    counts = [sum(at is not None and at <= budget for at in found) for budget in BUDGETS]
+    spent = sum(BUDGETS[-1] if at is None else at for at in found)
+    return "/".join(map(str, counts)) + (f" ({spent / counts[-1]:,.0f})" if counts[-1] else "")
+
+
+def main():
+    """Print the table, and write the evaluations at success if asked."""
+    parser = argparse.ArgumentParser(prog="python -m bench.studies.stuck", description=__doc__)
+    parser.add_argument("--class", dest="classes", choices=CLASSES, action="append", help="may be repeated [all]")
+    parser.add_argument("--method", choices=list(SEARCHES), action="append", help="may be repeated [all]")
+    parser.add_argument("--instances", type=int, default=30, help="instances of each class [30]")
+    parser.add_argument("--first", type=int, default=1000, help="the seed of the first instance [1000]")
+    parser.add_argument("--record", type=Path, help="read and write the evaluations at success in this file")
+    told = parser.parse_args()
+    record = json.loads(told.record.read_text(encoding="utf-8")) if told.record and told.record.exists() else {}
+    methods, seeds = told.method or list(SEARCHES), range(told.first, told.first + told.instances)
+    print(f"| | {' | '.join(methods)} |\n|{'---|' * (len(methods) + 1)}", flush=True)
+    for name in told.classes or CLASSES:
+        cells = []
+        for method in methods:
+            found = solved(name, method, seeds)
+            record.setdefault(name, {})[method] = dict(zip(map(str, seeds), found, strict=True))
+            cells.append(cell(found))
+            if told.record:
+                record["mcgc"] = mcgc.__version__
+                told.record.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The methods of a fit, each with restarts, and the portfolio that gives each a share of the budget."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from mcgc.continuation._least_squares._ensemble import COLLAPSED, NARROW, invert
+from mcgc.continuation._least_squares._evaluate import Residuals, Spent, Stop
+from mcgc.continuation._least_squares._local import Horizons, Slopes, Visit, grow, levenberg_marquardt
+from mcgc.continuation._least_squares._smoothed import Path, Step, descend
+from mcgc.random import Key, fold_in, normal
+
+LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this part of the squares of r̄
+MOST = 100  # steps of an ensemble
+LONGER = 1.25  # the steps of a run over those of the last
+SHARES = {
+    "lm": 0.1,
+    "horizons": 0.25,
+    "continuation": 0.45,
+    "eki": 0.2,
+}  # of "auto"; those without times go to the others
+
+
+class Plan(NamedTuple):
+    """What the methods are told: the settings of `mcgc.least_squares`, checked."""
+
+    paths: tuple[Path, ...]
+    restarts: float
+    polish: bool
+    slopes: Slopes
+    tol: float
+    horizons: Horizons | None
+    members: int
+    sigma: float | None
+    key: Key
+    visits: list[Visit]
+
+
+class Run(NamedTuple):
+    """One run of a method from one start: what came out, and what it cost."""
+
+    method: str
+    cost: float
+    nfev: int
+    converged: bool
+    message: str
+    path: tuple[Step, ...]
+
+
+Once = Callable[[Residuals, np.ndarray, Plan, int, list], tuple[bool, str]]
+
+
+def _polished(residuals: Residuals, start: np.ndarray, plan: Plan) -> tuple[bool, str]:
+    found = levenberg_marquardt(residuals, start, plan.slopes, plan.tol)
+    return found.status > 0, found.message
+
+
+def _lm(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    return _polished(residuals, start, plan)
+
+
+def _horizons(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    assert plan.horizons is not None  # the method is not run without
+    found = grow(residuals, start, plan.horizons.masks(number), plan.slopes, plan.tol, plan.visits)
+    return found.status > 0, found.message
+
+
+def _continuation(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    path = plan.paths[number % len(plan.paths)]
+    path = path._replace(steps=round(path.steps * LONGER**number))
+    end = descend(residuals, start, path, fold_in(plan.key, 2 * number + 1), record, LINEAR if plan.polish else 0.0)
+    return _from_best(residuals, end, plan, "the path of λ is at its end")
+
+
+def _eki(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    members = round(plan.members * LONGER**number)
+    narrow = NARROW if plan.polish else COLLAPSED
+    end = invert(residuals, start, members, MOST, fold_in(plan.key, 2 * number + 1), plan.sigma, narrow)
+    return _from_best(residuals, end, plan, "the ensemble has collapsed")
+
+
+def _from_best(residuals: Residuals, end: np.ndarray, plan: Plan, message: str) -> tuple[bool, str]:
+    """Evaluate the end of a run, and polish the best point of the run."""
+    rows = residuals(end[None])
+    if not plan.polish:
+        return bool(rows.size and np.isfinite(rows).all()), message
+    return _polished(residuals, residuals.best_of_run.u, plan)
+
+
+METHODS: dict[str, Once] = {"lm": _lm, "horizons": _horizons, "continuation": _continuation, "eki": _eki}
+
+
+def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None:
+    """Run a method from the start, and from as many drawn ones as `plan.restarts`. Each run is added to `done`."""
+    space, number = residuals.space, 0
+    while number <= plan.restarts:
+        noise = normal(fold_in(plan.key, 2 * number), space.start.shape, "float64")
+        start = space.clip(space.start + space.scale * noise) if number else space.start
+        run(residuals, method, start, plan, number, done)
+        number += 1
+
+
+def run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number: int, done: list[Run]) -> None:
+    """Run a method once from `start`, which is the restart with this number. The run is added to `done`."""
+    record: list[Step] = []
+    before, converged, message = residuals.nfev, False, ""
+    residuals.begin_run()
+    try:
+        converged, message = METHODS[method](residuals, start, plan, number, record)
+    except Stop as stop:
+        message = str(stop)
+        raise
+    finally:
+        cost = residuals.best_of_run.cost
+        done.append(Run(method, cost, residuals.nfev - before, converged, message, tuple(record)))
+
+
+def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
+    """Run each method in turn, with its share of the budget by `SHARES`; what one leaves goes to those after it.
+
+    Levenberg–Marquardt and growing horizons run once, from the start. The others restart until their share is spent.
+    Without a budget each runs once.
+    """
+    names = [name for name in SHARES if name != "horizons" or plan.horizons]
+    limit = residuals.limit
+    for i, name in enumerate(names):
+        once = limit == math.inf or name in ("lm", "horizons")
+        if limit < math.inf:
+            share = SHARES[name] / sum(SHARES[other] for other in names[i:])
+            residuals.limit = residuals.nfev + math.ceil((limit - residuals.nfev) * share)
+        try:
+            runs(residuals, name, plan._replace(restarts=0 if once else math.inf), done)
+        except Spent:
+            if residuals.nfev >= limit:
+                raise
+        finally:
+            residuals.limit = limit
+
+
+def first_point(residuals: Residuals, key: Key, tries: int = 20) -> None:
+    """Evaluate the start, and draws around it as long as none gave anything, so that the number n is known."""
+    space = residuals.space
+    residuals(space.start[None])
+    for i in range(tries):
+        if residuals.size is not None:
+            break
+        residuals(space.clip(space.start + space.scale * normal(fold_in(key, i), space.start.shape, "float64"))[None])
