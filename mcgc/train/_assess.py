@@ -125,12 +125,17 @@ def _of_numbers(task: "Task", found: Mapping[str, Predicted], names: list[str]) 
         "calibration": {
             "part": chosen,
             "level": LEVEL,
-            "noise": calibration.noise.tolist(),
-            "factors": calibration.factors.tolist(),
+            "noise": _or_none(calibration.noise),
+            "factors": _or_none(calibration.factors),
             "spread": spread,
         },
         "coverage": {name: coverage(part, calibration, names) for name, part in found.items() if name != chosen},
     }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """Return numbers as JSON has them."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _parts(task: "Task") -> dict[str, Part]:

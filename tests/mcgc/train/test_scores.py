@@ -32,6 +32,20 @@ def test_scores_of_what_was_never_observed_are_none():
     assert (found["rmse"]["a"], found["r2"]["a"], found["rmse"]["b"]) == (None, None, pytest.approx(np.sqrt(2.5)))
 
 
+def test_a_prediction_that_failed_is_not_left_out():
+    truth, mean = np.ones((20, 2)), np.full((20, 2), 0.5)
+    mean[3, 0] = np.nan
+    found = scores(truth, mean, ["a", "b"])
+    assert (found["rmse"]["a"], found["rmse"]["all"], found["rmse"]["b"]) == (None, None, 0.5)
+    missing = truth.copy()
+    missing[3, 0] = np.nan  # nothing was observed there
+    assert scores(missing, mean, ["a", "b"])["rmse"]["all"] == 0.5
+    calibration = calibrate(Predicted(truth, mean, 0 * mean), False)
+    assert calibration.factors[LEVELS.index(0.9)] == pytest.approx(1)
+    assert calibration.factors[LEVELS.index(0.99)] == np.inf
+    assert coverage(Predicted(truth, mean, 0 * mean), calibration, ["a", "b"])["a"] == pytest.approx(0.95)
+
+
 def test_scores_of_classes_are_those_of_scikit_learn():
     chances = RNG.dirichlet(np.ones(3), 40)
     labels = RNG.integers(0, 3, 40)
