@@ -118,6 +118,13 @@ def _or_none(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
+def beats(ours: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether scores are better than others: a larger accuracy, or a larger mean R²; one that is None is worst."""
+    number = lambda scores: scores["accuracy"] if "accuracy" in scores else scores["r2"]["all"]
+    mine, theirs = number(ours), number(other)
+    return mine is not None and (theirs is None or mine > theirs)
+
+
 def class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:
     """Return the accuracy and the mean of −log p of what was observed, from probabilities (rows, classes)."""
     chosen = probabilities[np.arange(len(labels)), labels]

@@ -143,6 +143,14 @@ def test_a_classification_and_a_regression_of_a_csv(mcgc, tmp_path):
         assert len(rows_of(mcgc("predict", f"{name}.h5", "--inputs", f"{name}.csv").stdout)) == 60
 
 
+def test_a_run_that_is_no_better_than_a_baseline_says_so(mcgc, tmp_path):
+    x = np.random.default_rng(0).normal(size=60).round(3)
+    (tmp_path / "line.csv").write_text("x,y\n" + "".join(f"{a},{2 * a}\n" for a in x))
+    done = mcgc("fit", "line.csv", "--task", "regression", "--target", "y", "--epochs", 1, "--hidden", 2)
+    assert "on the test set the run is no better than the " in done.stdout
+    assert "linear model" in done.stdout.splitlines()[-2]
+
+
 def test_runs_on_a_table_are_compared(mcgc, table):
     for seed in (1, 2):
         assert mcgc("fit", "mine.csv", *FIT, "--members", 2, "--seed", seed, "-o", f"{seed}.h5").exit_code == 0
