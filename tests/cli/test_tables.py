@@ -151,6 +151,18 @@ def test_a_run_that_is_no_better_than_a_baseline_says_so(mcgc, tmp_path):
     assert "linear model" in done.stdout.splitlines()[-2]
 
 
+def test_a_run_without_parts_set_apart_is_trained_shown_and_drawn(mcgc, table):
+    parts = ("--test", 0, "--validation", 0)
+    done = mcgc("fit", "mine.csv", *FIT, *parts, "-o", "r.h5", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["test_loss"], [*result["results"]["scores"]], result["results"]["coverage"]) == (None, ["train"], {})
+    for command in (("evaluate", "r.h5"), ("plot", "r.h5", "-o", "p.png"), ("predict", "r.h5", "--until", 2)):
+        assert mcgc(*command).exit_code == 0
+    done = mcgc("fit", "mine.csv", *FIT, *parts, "-o", "s.h5")
+    assert "linear model, train" in done.stdout
+
+
 def test_runs_on_a_table_are_compared(mcgc, table):
     for seed in (1, 2):
         assert mcgc("fit", "mine.csv", *FIT, "--members", 2, "--seed", seed, "-o", f"{seed}.h5").exit_code == 0
