@@ -4,12 +4,21 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mcgc._integers import whole
-from mcgc.continuation._least_squares._evaluate import REACHED, SPENT, Residuals, Stop, callable_rows, start_workers
+from mcgc.continuation._least_squares._evaluate import (
+    REACHED,
+    SPENT,
+    Residuals,
+    Spent,
+    Stop,
+    callable_rows,
+    start_workers,
+)
 from mcgc.continuation._least_squares._local import POINTS, Slopes, central, horizons_of, levenberg_marquardt
 from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs
 from mcgc.continuation._least_squares._parameters import Space, space_of
@@ -18,6 +27,7 @@ from mcgc.errors import InputError, unknown
 from mcgc.random import Key, fold_in
 
 FAR = 5.0  # scales from the start: a path that goes farther was given too small a scale
+LAST = 40  # points that the last local search tries at most
 FINE = 1e-15  # the tolerance of the last local search, with central differences
 
 
@@ -284,18 +294,20 @@ def _search(search: Residuals, method: str, plan: Plan, horizons: Any, times: An
 
 def _finish(search: Residuals, plan: Plan, limit: float, polish: bool, done: list[Run]) -> np.ndarray:
     """Polish the best point with central differences, if wanted, and return the Jacobian (n, d) there."""
-    d, best, reached = search.space.start.size, search.best, search.best.cost <= search.target
+    d, reached = search.space.start.size, search.best.cost <= search.target
     search.target = -math.inf
-    if best.fun.size == 0:
+    if search.best.fun.size == 0:
         return np.empty((0, d))
     slopes = plan.slopes if callable(plan.slopes.jac) else plan.slopes._replace(jac="3-point")
     if plan.polish and polish and not reached:
         search.limit = max(limit - 2 * d, search.nfev)
         try:
             if "lm" not in {run.method for run in done}:  # so that the fit is no worse than this one
-                run(search, "lm", search.space.start, plan, 0, done)
-                best = search.best
-            found = levenberg_marquardt(search, best.u, slopes, FINE)
+                search.limit = min(limit - 2 * d, 2 * search.nfev)  # with at most what the fit has cost so far
+                with suppress(Spent):
+                    run(search, "lm", search.space.start, plan, 0, done)
+                search.limit = max(limit - 2 * d, search.nfev)
+            found = levenberg_marquardt(search, search.best.u, slopes, FINE, most=LAST)
             if (found.u == search.best.u).all():
                 return found.jacobian
         except Stop:  # the budget; what is best is kept
