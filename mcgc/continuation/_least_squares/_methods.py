@@ -147,3 +147,9 @@ def first_point(residuals: Residuals, key: Key, tries: int = 20) -> None:
         if residuals.size is not None:
             break
         residuals(space.clip(space.start + space.scale * normal(fold_in(key, i), space.start.shape, "float64"))[None])
+
+
+def winner_of(done: list[Run]) -> Run:
+    """Return the first of the runs that came to the lowest cost, up to rounding."""
+    lowest = min(run.cost for run in done)
+    return next(run for run in done if run.cost <= lowest * (1 + 1e-6) + 1e-20)

@@ -5,13 +5,12 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mcgc._integers import whole
 from mcgc.continuation._least_squares._evaluate import (
-    REACHED,
     SPENT,
     Residuals,
     Spent,
@@ -20,9 +19,9 @@ from mcgc.continuation._least_squares._evaluate import (
     start_workers,
 )
 from mcgc.continuation._least_squares._local import POINTS, Slopes, central, horizons_of, levenberg_marquardt
-from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs
+from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs, winner_of
 from mcgc.continuation._least_squares._parameters import Space, space_of
-from mcgc.continuation._least_squares._smoothed import Path, Step
+from mcgc.continuation._least_squares._smoothed import Path
 from mcgc.errors import InputError, unknown
 from mcgc.random import Key, fold_in
 
@@ -33,24 +32,6 @@ FINE = 1e-15  # the tolerance of the last local search, with central differences
 
 class ScaleWarning(UserWarning):
     """The path of `mcgc.least_squares` went far from its start, in units of `x_scale`."""
-
-
-class Trace(NamedTuple):
-    """The path of the run that found the best point.
-
-    Parameters
-    ----------
-    lam : array of shape (steps,)
-        λ of each step.
-    x : array of shape (steps, m)
-        The parameters before each step.
-    cost : array of shape (steps,)
-        The lowest cost so far.
-    """
-
-    lam: np.ndarray
-    x: np.ndarray
-    cost: np.ndarray
 
 
 def least_squares(
@@ -186,12 +167,14 @@ def least_squares(
     --------
     >>> import numpy as np
     >>> import mcgc
-    >>> t = np.linspace(0, 10, 50)
-    >>> wave = lambda x: np.sin(x[0] * t + x[1]) - np.sin(3 * t + 1)
-    >>> found = mcgc.least_squares(wave, [2.0, 0.0], x_scale=[1.0, 1.0])
+    >>> t = np.linspace(0, 10, 100)
+    >>> chirp = lambda x: np.sin(x[0] * t + 0.1 * x[1] * t**2) - np.sin(3 * t + 0.1 * t**2)
+    >>> found = mcgc.least_squares(chirp, [2.2, 0.5], x_scale=1.0)
     >>> bool(found.success), bool(found.cost < 1e-20)
     (True, True)
     """
+    from mcgc.continuation._least_squares._result import result_of  # which imports scipy.optimize
+
     named = space_of(x0, x_scale, bounds)
     method = method or ("continuation" if horizons is None else "horizons")
     if method not in (*METHODS, "auto"):
@@ -214,7 +197,7 @@ def least_squares(
         if pool is not None:
             pool.close()
     _warn_of_scale(search, done, method)
-    return _result(search, done, method, jacobian, message, absolute_sigma)
+    return result_of(search, done, method, jacobian, message, absolute_sigma)
 
 
 def _limit(max_nfev: int | None, method: str, again: float, d: int) -> float:
@@ -322,7 +305,7 @@ def _finish(search: Residuals, plan: Plan, limit: float, polish: bool, done: lis
 def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
     if method in ("lm", "horizons"):
         return
-    space, path = search.space, _winner(done).path
+    space, path = search.space, winner_of(done).path
     points = np.stack([search.best.u, *(step.x for step in path)])
     far = (np.abs(points - space.start) > FAR * space.scale).any(0)
     if far.any():
@@ -333,38 +316,3 @@ def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
             ScaleWarning,
             stacklevel=3,
         )
-
-
-def _winner(done: list[Run]) -> Run:
-    """Return the first of the runs that came to the lowest cost, up to rounding."""
-    lowest = min(run.cost for run in done)
-    return next(run for run in done if run.cost <= lowest * (1 + 1e-6) + 1e-20)
-
-
-def _result(search: Residuals, done: list[Run], method: str, jacobian: np.ndarray, message: str, absolute: bool) -> Any:
-    from mcgc.continuation._least_squares._result import FitResult, covariance_of, residual_variance, whole_covariance
-
-    space, best = search.space, search.best
-    x, n, d = space.report(best.u), best.fun.size, space.start.size
-    covariance = covariance_of(jacobian, residual_variance(best.cost, n, d, absolute))
-    covariance = whole_covariance(covariance, space.slopes(best.u), space.free)
-    converged = [run for run in done if run.converged and run.cost <= best.cost * (1 + 1e-6) + 1e-300]
-    reached = message == REACHED
-    success = bool(n and (converged or reached))
-    winner = _winner(done) if done else Run(method, math.inf, 0, False, message, ())
-    return FitResult(
-        x=x, cost=best.cost, fun=best.fun, jac=jacobian, covariance=covariance, free=space.free,
-        standard_errors=np.sqrt(np.diag(covariance)), names=space.names, x0=space.values,
-        parameters=dict(zip(space.names, x.tolist(), strict=True)), nfev=search.nfev, njev=search.njev,
-        failures={kind: number for kind, number in search.failures.items() if number},
-        path=_trace(space, winner.path), weights=np.asarray([step.weights for step in winner.path]),
-        runs=tuple(done), method=method, winner=winner.method, success=success, status=int(success),
-        message=message or (converged[-1].message if converged else winner.message),
-    )  # fmt: skip
-
-
-def _trace(space: Space, path: Sequence[Step]) -> Trace:
-    points = np.asarray([step.x for step in path]).reshape(len(path), space.start.size)
-    return Trace(
-        np.asarray([step.lam for step in path]), space.decode(points), np.asarray([step.cost for step in path])
-    )
