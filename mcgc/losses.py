@@ -6,6 +6,7 @@ of the prediction.
 """
 
 import math
+from collections.abc import Sequence
 
 from mcgc.arrays import Array, device_of, is_dtype, is_host, namespace_of
 from mcgc.autodiff import ops
@@ -13,7 +14,7 @@ from mcgc.autodiff.engine import strip
 from mcgc.autodiff.extend import fused
 from mcgc.autodiff.ops.rows import real, refuse_complex
 from mcgc.errors import InputError
-from mcgc.kernels import Kernel
+from mcgc.kernels import Body, Kernel
 
 
 def mse(prediction: Array, target: Array, members: int = 0) -> Array:
@@ -46,7 +47,28 @@ def mse(prediction: Array, target: Array, members: int = 0) -> Array:
     >>> float(losses.mse(np.array([1.0, 2.0]), np.array([1.0, 4.0])))
     2.0
     """
-    return _mean(ops.square(_residual("mse", prediction, target, members)), members)
+    prediction, target = _alike("mse", prediction, target, members)
+    return _mean_square(prediction, target, members=members)
+
+
+def _square_definition(prediction: Array, target: Array, members: int) -> Array:
+    return _mean(ops.square(prediction - target), members)
+
+
+def _square_forward(prediction: Array, target: Array, members: int) -> tuple[Array, Array]:
+    residual = prediction - target
+    return ops.mean(residual * residual), residual
+
+
+def _square_vjp(residual: Array, indices: Sequence[int], cotangent: Array) -> tuple[Array, Array]:
+    bar = residual * (2 * cotangent / residual.size)
+    return bar, -bar
+
+
+_square_body = Body(_square_forward, _square_vjp)  # one operation on the tape instead of three
+_mean_square = fused(
+    _square_definition, lambda x, y, members: None if members or x.shape != y.shape or not x.ndim else _square_body
+)
 
 
 def mae(prediction: Array, target: Array, members: int = 0) -> Array:
@@ -133,13 +155,19 @@ def _mean(x: Array, members: int) -> Array:
 
 
 def _residual(name: str, prediction: Array, target: Array, members: int) -> Array:
+    prediction, target = _alike(name, prediction, target, members)
+    return prediction - target
+
+
+def _alike(name: str, prediction: Array, target: Array, members: int) -> tuple[Array, Array]:
+    """Return both as floats of one kind. Raises `InputError` if they cannot be compared."""
     if target.shape not in (prediction.shape, prediction.shape[members:]):
         raise InputError(f"{name} compares arrays of one shape, got {prediction.shape} and {target.shape}")
     refuse_complex(name, target)
     prediction = real(name, prediction)
     if not is_dtype(namespace_of(strip(target)), target.dtype, "real floating"):
         target = ops.astype(target, prediction.dtype)
-    return prediction - target
+    return prediction, target
 
 
 def cross_entropy(logits: Array, labels: Array, members: int = 0) -> Array:

@@ -49,16 +49,16 @@ def _option(flag: str, kind: Any, text: str) -> Any:
 @click.option("--dimension", type=int, help="Number of variables.  [default: 2, for quartic 1]")
 @click.option("--start", metavar="X,Y,...", help="Start point.  [default: that of the function]")
 @_option("--seed", int, "Seed of the noise.")
-@_option("--iterations", int, "Number of steps.")
+@_option("--iterations", int, "Number of steps.  [default: 1000]")
 @_option("--warmup", int, "Steps at the start in which lambda stays constant.  [default: a quarter of all]")
 @_option("--estimator", choice("estimator"), "Estimator of the gradient of log lambda.  [default: antithetic]")
-@_option("--num-samples", int, "Monte Carlo samples in each step.")
+@_option("--num-samples", int, "Monte Carlo samples in each step.  [default: 4]")
 @_option("--lam0", float, "Variance of the noise (lambda) at the start.")
-@_option("--shrink", float, "Lambda at the end, as a fraction of lambda at the start.")
+@_option("--shrink", float, "Lambda at the end, as a fraction of lambda at the start.  [default: 0.003]")
 @_option("--lr", float, "Learning rate of the variables, in units of the noise.")
 @_option("--lr-lam", float, "Learning rate of log lambda.  [default: lambda is not learned but follows its schedule]")
 @_option("--beta", float, "Weight of the penalty that draws a learned lambda towards zero, in units of 1/lambda0.")
-@_option("--tol", float, "Largest element of the gradient at the end.")
+@_option("--tol", float, "Largest element of the gradient at the end, relative to f.")
 @json_option
 def minimize(function: str, dimension: int | None, start: str | None, json: bool, **given: Any) -> None:
     """Minimise a test function by continuation, for example rastrigin."""
@@ -72,6 +72,7 @@ def minimize(function: str, dimension: int | None, start: str | None, json: bool
             chosen.function,
             _point(start, chosen.dimension) if start is not None else chosen.start,
             batched=True,
+            scale=1.0,
             **{name: value for name, value in given.items() if value is not None},
         )
     except InputError as error:  # with the flags of the command in place of the arguments of the library

@@ -23,25 +23,41 @@ from mcgc.errors import TraceError
 CANDIDATES = 6  # arrays of params, at most, that may have rows: there are two ways for each
 
 
-class FieldPrograms(NamedTuple):
-    """The programs of a field of (t, y, p), numbers of one trajectory.
+class Programs(NamedTuple):
+    """The programs of a function f of (t, y, p), numbers of one trajectory.
 
     `pullback` takes (t, y, p, g) and returns the cotangents of t, y and p. `jacobians` returns ∂f/∂y and ∂f/∂p.
-    `by_row` tells of each leaf of params whether it has rows; p has the leaves one after the other.
     """
 
     value: Program
     pullback: Program
     jacobians: Program
+
+
+class FieldPrograms(NamedTuple):
+    """The programs of a field, and those of the function and of the reset of each event.
+
+    `by_row` tells of each leaf of params whether it has rows; p has the leaves one after the other.
+    """
+
+    field: Programs
+    events: tuple[tuple[Programs, Programs | None], ...]
     by_row: tuple[bool, ...]
 
 
 def field_programs(
-    field: Callable, structure: Structure, leaves: Sequence[Argument], dtype: np.dtype, states: int, batch: int | None
+    field: Callable,
+    structure: Structure,
+    leaves: Sequence[Argument],
+    dtype: np.dtype,
+    states: int,
+    batch: int | None,
+    events: Sequence[tuple[Callable, Callable | None]] = (),
 ) -> FieldPrograms:
     """Return the programs of `field` at `states` numbers of `dtype`, in a batch, or for a single trajectory (None).
 
-    `structure` and `leaves` are those of params, all of `dtype`. Raises what `field` raises.
+    `structure` and `leaves` are those of params, all of `dtype`. `events` are the function and the reset of each event.
+    Raises what these functions raise.
     """
     able = [i for i, leaf in enumerate(leaves) if batch not in (None, 1) and leaf.shape[:1] == (batch,)]
     if len(able) > CANDIDATES:
@@ -50,7 +66,12 @@ def field_programs(
     for rows in product((False, True), repeat=len(able)):
         by_row = tuple(i in able and rows[able.index(i)] for i in range(len(leaves)))
         try:
-            return _programs(field, structure, leaves, dtype, states, batch, by_row)
+            of = lambda name, f, width=None: _programs(name, f, structure, leaves, dtype, states, batch, by_row, width)  # noqa: B023
+            of_events = [
+                (of("the function of an event", guard, 1), reset and of("the reset of an event", reset))
+                for guard, reset in events
+            ]
+            return FieldPrograms(of("f", field), tuple(of_events), by_row)
         except Exception as error:  # whatever the function has against these shapes
             first = first or error
     assert first is not None
@@ -58,6 +79,7 @@ def field_programs(
 
 
 def _programs(
+    name: str,
     field: Callable,
     structure: Structure,
     leaves: Sequence[Argument],
@@ -65,7 +87,9 @@ def _programs(
     states: int,
     batch: int | None,
     by_row: tuple[bool, ...],
-) -> FieldPrograms:
+    width: int | None,
+) -> Programs:
+    """Return the programs of `field`, which gives an array like y, or with a `width` of 1 a number a trajectory."""
     count = 1 if batch in (None, 1) else 3 if batch == 2 else 2
     head = () if batch is None else (count,)
     size = sum(_size(leaf, row) for leaf, row in zip(leaves, by_row, strict=True))
@@ -82,34 +106,38 @@ def _programs(
         function = lambda t, y, *params: field(t, y, unflatten(structure, list(params)))
         out, pullback = transforms.vjp(function, t, y, *params)
         out = symbolic(strip(out))
-        if out.shape != y.shape or out.dtype != dtype:
+        expected = head if width else y.shape
+        if out.shape != expected or out.dtype != dtype:
+            like = "with a number for each trajectory" if width else "like y"
             raise TraceError(
-                f"f must return an array like y, of shape {y.shape} and dtype {dtype}, got {out.shape} and {out.dtype}"
+                f"{name} must return an array {like}, of shape {expected} and dtype {dtype}, "
+                f"got {out.shape} and {out.dtype}"
             )
-        value = _rowwise(out.nodes.reshape(count, states))
+        width = width or states
+        value = _rowwise(out.nodes.reshape(count, width))
 
         def pulled(g: np.ndarray | list[Node]) -> list[tuple]:
             """Return the cotangents of t, y and p of the first row, of which `g` is the cotangent."""
-            rows_of_g = np.full((count, states), graph.constant(0, dtype), object)
+            rows_of_g = np.full((count, width), graph.constant(0, dtype), object)
             rows_of_g[0] = g
-            bars = [strip(bar).nodes for bar in pullback(Symbolic(rows_of_g.reshape(y.shape), dtype))]
+            bars = [strip(bar).nodes for bar in pullback(Symbolic(rows_of_g.reshape(expected), dtype))]
             of_p = [
                 node for bar, row in zip(bars[2:], by_row, strict=True) for node in (bar[:1] if row else bar).ravel()
             ]
             return [tuple(bars[0].ravel()[:1]), tuple(bars[1].reshape(count, states)[0]), tuple(of_p)]
 
-        pullback_of = pulled(_inputs(graph, 3, states, dtype))
+        pullback_of = pulled(_inputs(graph, 3, width, dtype))
         zero, one = graph.constant(0, dtype), graph.constant(1, dtype)
-        jacobian = [pulled([one if i == j else zero for j in range(states)]) for i in range(states)]
+        jacobian = [pulled([one if i == j else zero for j in range(width)]) for i in range(width)]
     sizes = Leaf((), dtype), Leaf((states,), dtype), Leaf((size,), dtype)
     of_y, of_p = (tuple(node for row in jacobian for node in row[i]) for i in (1, 2))
     _check_alone(pullback_of[2])
-    square, wide = Leaf((states, states), dtype), Leaf((states, size), dtype)
-    return FieldPrograms(
-        Program(sizes, (sizes[1],), (tuple(value),)),
-        Program((*sizes, sizes[1]), sizes, tuple(pullback_of)),
+    result = Leaf((width,), dtype)
+    square, wide = Leaf((width, states), dtype), Leaf((width, size), dtype)
+    return Programs(
+        Program(sizes, (result,), (tuple(value),)),
+        Program((*sizes, result), sizes, tuple(pullback_of)),
         Program(sizes, (square, wide), (of_y, of_p)),
-        by_row,
     )
 
 

@@ -18,6 +18,7 @@ class Target(NamedTuple):
     rows: str
 
 
+_INNER = '@inner(nogil=True, error_model="numpy")\n'
 _COMPILED = '@compiled(nogil=True, error_model="numpy")\n'
 
 CPU = Target(
@@ -29,10 +30,10 @@ from math import inf, nan
 import numpy as np
 from numpy import cbrt, ceil, float32, float64, floor, int64, log2, rint, trunc
 
-from mcgc.kernels.compiled import compiled
+from mcgc.kernels.compiled import compiled, inner
 
 ''',
-    _COMPILED,
+    _INNER,
     _COMPILED,
     "np.empty",
     "range(begin, end)",

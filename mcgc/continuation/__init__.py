@@ -2,7 +2,8 @@
 
 from mcgc.continuation import annealing, estimators, smoothing
 from mcgc.continuation._least_squares import Parameter, ScaleWarning, least_squares
-from mcgc.continuation._minimize import continuation_method, minimize
+from mcgc.continuation._minimize import minimize
+from mcgc.continuation._scipy import continuation_method
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
 from mcgc.continuation.annealing import SCHEDULES
 from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, Sample, estimate

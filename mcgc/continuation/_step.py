@@ -136,6 +136,7 @@ def continuation(
     batched: bool = False,
     scaled: bool = False,
     gap: bool = False,
+    skip_nonfinite: bool = False,
 ) -> Continuation:
     """Return Algorithm 2 of the paper, with λ = exp φ.
 
@@ -151,7 +152,7 @@ def continuation(
         The optimisers of θ and of φ. A schedule of `mcgc.continuation.annealing` may stand for the second.
     log_lam0 : float
         φ₀, the start of φ.
-    estimator, num_samples, has_aux, gradient, batched
+    estimator, num_samples, has_aux, gradient, batched, skip_nonfinite
         As for `estimate`. A state does not depend on `num_samples`: a method of another number goes on with it
         (`adapt_samples`).
     beta : float
@@ -201,7 +202,7 @@ def continuation(
     warmup = whole(warmup, "warmup", 0)
     if not math.isfinite(log_lam0):
         raise InputError(f"log_lam0 must be a finite number, got {log_lam0}")
-    estimate_at = estimate(objective, estimator, num_samples, has_aux, gradient, batched)
+    estimate_at = estimate(objective, estimator, num_samples, has_aux, gradient, batched, skip_nonfinite)
     plain = evaluator(objective, "given" if gradient == "given" else "score", has_aux, batched)
 
     def init(theta: Array) -> State:

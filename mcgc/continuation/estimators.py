@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from mcgc._integers import whole
 from mcgc._jit import Jitted
 from mcgc._shapes import Array, Float
-from mcgc.arrays import as_floats, namespace_of
+from mcgc.arrays import as_floats, namespace_of, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.transforms import value_and_grad
 from mcgc.errors import InputError, unknown
@@ -128,6 +128,7 @@ def estimate(
     has_aux: bool = False,
     gradient: str = "engine",
     batched: bool = False,
+    skip_nonfinite: bool = False,
 ) -> Callable[..., Estimate]:
     """Return a function that estimates the smoothed objective and its gradients at (θ, φ).
 
@@ -165,6 +166,9 @@ def estimate(
     batched : bool
         Whether the objective gets all points of a step at once. It maps points (n, m) to values (n,), and gives
         gradients (n, m) where it gives them.
+    skip_nonfinite : bool
+        Whether the averages leave out draws with a value or a gradient that is not finite. Where all are left out, the
+        gradients are zero and g is the baseline. This reads from the device in each step. Not for members.
 
     Returns
     -------
@@ -224,6 +228,11 @@ def estimate(
             Sample(losses[i : i + each], gradients[i : i + each], 0.0, root, theta.shape[-1], sqnorm, sample_key)
             for i, sqnorm, sample_key in zip(range(0, len(losses), each), sqnorms, keys, strict=True)
         ]
+        if skip_nonfinite:
+            samples = [sample for sample in samples if _is_finite(sample)]
+            if not samples:
+                zero = log_lam * 0
+                return Estimate(zero + baseline, theta * 0, zero, list(extras))
         if chosen.baseline:
             samples = _with_baselines(samples, baseline)
         smoothed = _mean([_even(sample.losses) for sample in samples])
@@ -333,6 +342,13 @@ def _with_baselines(samples: list[Sample], baseline: Array | float) -> list[Samp
     losses = [_even(sample.losses) for sample in samples]
     total, others = sum(losses[1:], start=losses[0]), len(losses) - 1
     return [s._replace(baseline=(total - loss) / others) for s, loss in zip(samples, losses, strict=True)]
+
+
+def _is_finite(sample: Sample) -> bool:
+    """Tell whether all values and gradients of a draw are finite."""
+    found = [*sample.losses, *(slope for slope in sample.gradients if slope is not None)]
+    finite = [namespace_of(each).all(namespace_of(each).isfinite(each)) for each in found]
+    return all(bool(to_host(each)) for each in finite)
 
 
 def _mean(parts: Sequence[Array]) -> Array:

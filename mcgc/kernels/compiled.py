@@ -34,6 +34,11 @@ def compiled(function: Callable | None = None, interpreted: Callable | None = No
     return cached(njit(**options)(function), config)
 
 
+def inner(**options: Any) -> Callable:
+    """Return a decorator for functions that only compiled ones call: Numba makes no wrappers of them, and no files."""
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+
+
 def cached(dispatcher: Any, settings: Any) -> Any:
     """Return `dispatcher` with a cache on disk if a directory can be written; `settings` are its compiler's."""
     try:

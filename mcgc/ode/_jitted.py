@@ -12,12 +12,14 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from mcgc._jit import TARGETS, Argument, FieldPrograms, Jitted, Target, field_programs, loops, split
+from mcgc._jit import CPU, TARGETS, Argument, FieldPrograms, Jitted, Target, field_programs, loops, split
 from mcgc.arrays import Array, is_array, is_host, namespace_of, to_host
 from mcgc.autodiff import ops
 from mcgc.autodiff.pytree import Structure, unflatten
 from mcgc.kernels import platform
+from mcgc.ode._events import Event, Occurrences
 from mcgc.ode._integrate import Method, Stats, Status, timeline
+from mcgc.ode._occurrences import bars_of_events, occurrences_of, room_for_events
 from mcgc.ode._program import whole
 from mcgc.ode._tableaux import Tableau
 
@@ -36,21 +38,23 @@ class Compiled(NamedTuple):
 class Solved(NamedTuple):
     """A solution by one call, and its derivatives.
 
-    `pull_back` maps the cotangent of `ys` to those of y0, of ts (zeros unless asked for), and of the numbers of params,
-    (batch, numbers) each. `tangents` returns the derivatives of `ys` by y0 and these numbers, (batch, times, states,
-    states + numbers). `by_leaf` parts an array whose last axis are these numbers into one for each leaf.
+    `pull_back` maps the cotangents of `ys` and of the times and states of each event, None for zero, to those of y0, of
+    ts (zeros unless asked for), and of the numbers of params, (batch, numbers) each. `tangents` returns the derivatives
+    of `ys` by y0 and these numbers, (batch, times, states, states + numbers); there are none with events. `by_leaf`
+    parts an array whose last axis are these numbers into one for each leaf.
     """
 
     ys: Array
     stats: Stats
     status: Array
-    pull_back: Callable[[Array], tuple[Array, Array, Array]]
+    pull_back: Callable[..., tuple[Array, Array, Array]]
     tangents: Callable[[], Array]
     by_leaf: Callable[[Array], list]
+    occurrences: tuple[Occurrences, ...] = ()
 
-    def vjp(self, cotangent: Array) -> list:
+    def vjp(self, *cotangents: Any) -> list:
         """Return the cotangents of y0, ts and the leaves of params; those of a shared leaf are added up, in order."""
-        y_bar, ts_bar, p_bar = self.pull_back(cotangent)
+        y_bar, ts_bar, p_bar = self.pull_back(*cotangents)
         return [y_bar, ts_bar, *self.by_leaf(p_bar)]
 
 
@@ -67,20 +71,26 @@ def solve_jitted(
     single: bool,
     with_vjp: bool,
     of_ts: bool,
+    events: Sequence[Event] = (),
 ) -> Solved | None:
     """Return the solution of `mcgc.ode._integrate.march`, or None where there is no compiled one.
 
     y0 is (batch, states), ts (batch, times) in float64; `leaves` and `structure` are those of params. There is no
     compiled solution on devices without a compiler, where a float array of params has another dtype than y0 or lies
-    elsewhere, where times are not in order, and, with `method.throw`, where a trajectory fails.
+    elsewhere, where times are not in order, for events on a GPU, and, with `method.throw`, where a trajectory fails.
     """
     xp, dtype, target = namespace_of(y0), y0.dtype, TARGETS.get(platform(y0) or "")
-    if target is None or namespace_of(ts) is not xp or not all(_fits(leaf, y0) for leaf in leaves):
+    if (
+        target is None
+        or (events and target is not CPU)
+        or namespace_of(ts) is not xp
+        or not all(_fits(leaf, y0) for leaf in leaves)
+    ):
         return None
     times = _times(ts)
     if times is None:
         return None
-    compiled = _of(field, method.tableau, leaves, structure, y0, single, target)
+    compiled = _of(field, method.tableau, leaves, structure, y0, single, target, tuple(events))
     (batch, n), made, threads = y0.shape, compiled.loops, field.threads
     p, step_p = _packed(leaves, compiled.programs, y0)
     problem = ts.shape[1], times.start, times.sign, times.elapsed, _flat(y0), p, step_p
@@ -94,7 +104,10 @@ def solve_jitted(
     while True:
         entries = batch * room
         log = xp.empty(entries, dtype=xp.float64), *(xp.empty(entries * k, dtype=dtype) for k in (1, n, n))
-        found = split(threads, batch, made.forward, *problem, *limits, room, flat_ys, flat_counts, *log)
+        log_of_events = (np.empty(entries, np.int64), np.empty(entries, dtype)) if events else ()
+        of_events = room_for_events(events, y0)
+        given = *limits, room, flat_ys, flat_counts, *log, *of_events, *log_of_events
+        found = split(threads, batch, made.forward, *problem, *given)
         ordered, most, failed, evaluations = _summary(found, counts, times)
         if not with_vjp or most <= room:
             break
@@ -103,14 +116,18 @@ def solve_jitted(
         return None
     status = counts[:, 2]
     if failed:
-        ys = ops.where((status == int(Status.SUCCESS))[:, None, None], ys, xp.nan)
+        succeeded = status == int(Status.SUCCESS)
+        ys = ops.where(succeeded[:, None, None], ys, xp.nan)
+        for x in of_events[:2]:
+            x.reshape(batch, -1)[~succeeded] = np.nan
 
-    def pull_back(cotangent: Array) -> tuple:
+    def pull_back(cotangent: Any, *cotangents: Any) -> tuple:
         y_bar, ts_bar = xp.zeros(y0.shape, dtype=dtype), xp.zeros(ts.shape, dtype=xp.float64)
         p_bar = xp.zeros((batch, step_p or p.size), dtype=dtype)
         bars = y_bar.reshape(-1), p_bar.reshape(-1), ts_bar.reshape(-1)
-        given = _flat(cotangent, dtype), flat_counts
-        split(threads, batch, made.backward, *problem, room, of_ts, *given, *log, *bars)
+        given = xp.zeros_like(flat_ys) if cotangent is None else _flat(cotangent, dtype), flat_counts
+        of_landings = bars_of_events(cotangents, events, y0)
+        split(threads, batch, made.backward, *problem, room, of_ts, *given, *log, *bars, *log_of_events, *of_landings)
         return y_bar, ts_bar, p_bar
 
     def tangents() -> Array:
@@ -119,7 +136,8 @@ def solve_jitted(
         return out
 
     by_leaf = lambda x: _by_leaf(x, leaves, compiled.programs.by_row)
-    return Solved(ys, Stats(counts[:, 0], counts[:, 1], evaluations), status, pull_back, tangents, by_leaf)
+    stats = Stats(counts[:, 0], counts[:, 1], evaluations)
+    return Solved(ys, stats, status, pull_back, tangents, by_leaf, occurrences_of(events, y0, *of_events))
 
 
 def _summary(found: list, counts: Array, times: "Times") -> tuple:
@@ -193,6 +211,7 @@ def _of(
     y0: Array,
     single: bool,
     target: Target,
+    events: tuple[Event, ...],
 ) -> Compiled:
     """Return the compiled loops for arguments like these."""
     varied = [i for i, leaf in enumerate(leaves) if not _is_constant(leaf)]
@@ -202,22 +221,29 @@ def _of(
         constants = [(i, np.asarray(leaf)) for i, leaf in enumerate(leaves) if _is_constant(leaf)]
         known = tuple([(i, x.dtype, x.shape, x.tobytes()) for i, x in constants])
     batch = None if single else len(y0)
-    key = (id(tableau), y0.dtype, y0.shape[1], batch, structure, arguments, known, target)
+    key = (id(tableau), y0.dtype, y0.shape[1], batch, structure, arguments, known, target, events)
     of_field = _compiled.setdefault(field, {})
     found = of_field.get(key)
     if found is None:
 
-        def function(t: Any, y: Any, some: list) -> Any:
-            full = list(leaves)
-            for i, leaf in zip(varied, some, strict=True):
-                full[i] = leaf
-            return field.function(t, y, unflatten(structure, full))
+        def of_varied(function: Callable) -> Callable:
+            def of_some(t: Any, y: Any, some: list) -> Any:
+                full = list(leaves)
+                for i, leaf in zip(varied, some, strict=True):
+                    full[i] = leaf
+                return function(t, y, unflatten(structure, full))
+
+            return of_some
 
         listed = Structure(list, (), (_LEAF,) * len(varied))
-        programs = field_programs(function, listed, arguments, y0.dtype, y0.shape[1], batch)
+        of_events = [(of_varied(e.function), e.reset and of_varied(e.reset)) for e in events]
+        function = of_varied(field.function)
+        programs = field_programs(function, listed, arguments, y0.dtype, y0.shape[1], batch, of_events)
         rows = iter(programs.by_row)
         programs = programs._replace(by_row=tuple(next(rows) if i in varied else False for i in range(len(leaves))))
-        found = of_field[key] = Compiled(loops(whole(programs, tableau, target), target), programs, tableau, [ROOM])
+        found = of_field[key] = Compiled(
+            loops(whole(programs, tableau, target, events), target), programs, tableau, [ROOM]
+        )
     return found
 
 

@@ -98,7 +98,7 @@ def solve(
     ----------
     f
         The field (see `Field`). A `DenseField` is solved in one compiled call on the CPU, and so is a field that
-        `mcgc.jit` has compiled, there and on a GPU.
+        `mcgc.jit` has compiled, there and on a GPU, with its events on the CPU.
     y0
         Where the trajectories start, (batch, states), or (states,) for a single one, in float32 or float64. Sequences
         of numbers and arrays of integers become float64 (`mcgc.arrays.as_floats`).
@@ -214,13 +214,13 @@ def solve(
     by_steps = lambda: march(method, checked_field(), plain[1], plain[0], stored, events=events)
     with quietly():
         solved: Any = None
-        if adjoint != "checkpointed" or events:
+        if adjoint != "checkpointed":
             pass
         elif jitted:
             solved = solve_jitted(
-                jitted, method, plain[0], plain[1], plain[2:], structure, single, stored > 0, 1 in traced
+                jitted, method, plain[0], plain[1], plain[2:], structure, single, stored > 0, 1 in traced, events
             )
-        elif isinstance(f, WholeSolver) and 1 not in traced and not single:
+        elif isinstance(f, WholeSolver) and not events and 1 not in traced and not single:
             solved = f.solve_whole(method, plain[0], plain[1], unflatten(structure, plain[2:]), stored > 0)
         plan: Any = solved or by_steps()
 

@@ -186,14 +186,15 @@ def test_a_quick_run_compares_each_kernel_with_what_is_simpler(plan):
 
 
 def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
-    cases = ("--case", "noise", "--case", "adam", "--case", "jit")
-    command.main(["--quick", *cases, "--json", str(tmp_path / "bench.json")])
+    cases = "noise", "adam", "jit", "generic-rows", "repressilator", "least-squares"
+    named = [word for case in cases for word in ("--case", case)]
+    command.main(["--quick", *named, "--json", str(tmp_path / "bench.json")])
     found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
     assert set(found) == {"machine", "plan", "rows"}
     assert found["machine"]["versions"]["numpy"] == np.__version__
     assert found["machine"]["processor"]
     assert (found["plan"]["quick"], found["plan"]["threads"], found["plan"]["rounds"]) == (True, [1], 2)
-    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160", "jit"}
+    assert {row["case"] for row in found["rows"]} == {"noise 111,160", "adam 111,160", *cases[2:]}
     rows = {row["side"]: row for row in found["rows"] if row["case"] == "noise 111,160"}
     assert set(rows["numpy"]) == {*Row._fields, "met"}
     assert set(rows["numpy"]["ratio"]) == set(Spread._fields)
@@ -201,4 +202,6 @@ def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
         rows["numpy"]["seconds"]["median"] / rows["mcgc"]["seconds"]["median"], rel=0.5
     )
     assert all(row["target"] is None for row in found["rows"])
+    fits = {row["side"]: row["ratio"] for row in found["rows"] if row["case"] == "least-squares"}
+    assert fits["scipy"]["median"] > 5
     assert "numpy" in capsys.readouterr().out

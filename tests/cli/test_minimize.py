@@ -14,7 +14,7 @@ def test_the_result_is_what_the_library_finds(mcgc):
     result = mcgc("minimize", "levy", "--iterations", 80, "--seed", 3, "--json")
     assert result.exit_code == 0, result.stderr
     levy = test_functions.get("levy")
-    expected = minimize(levy.function, levy.start, maxiter=80, seed=3, batched=True)
+    expected = minimize(levy.function, levy.start, maxiter=80, seed=3, batched=True, scale=1.0)
     found = json.loads(result.stdout)
     assert found["x"] == expected.x.tolist()
     assert found["fun"] == expected.fun
@@ -32,6 +32,7 @@ def test_every_option_reaches_the_library(mcgc):
     expected = minimize(
         test_functions.get("rastrigin", 3).function,
         [1.0, 2.0, -1.0],
+        scale=1.0,
         maxiter=50,
         warmup=5,
         estimator="pathwise",

@@ -8,8 +8,11 @@ Arrays: z has the state and the point of each stage, k the stages, one after the
 trajectory has in an array of the batch begins at `at_…`. The log has room for a number of steps a trajectory.
 """
 
+from collections.abc import Sequence
+
 from mcgc._jit import FieldPrograms, Target
-from mcgc.ode._program import _march, _pull_back, _tangents
+from mcgc.ode._events import Event
+from mcgc.ode._program import _events, _march, _pull_back, _tangents
 from mcgc.ode._program._text import Text
 from mcgc.ode._tableaux import Tableau
 
@@ -17,13 +20,21 @@ __all__ = ["Text", "functions", "whole"]
 
 
 def functions(text: Text) -> list[str]:
-    """Return the source of the functions of one trajectory, in the order of their use."""
-    return [*_march.functions(text), *_pull_back.functions(text), *_tangents.functions(text)]
+    """Return the source of the functions of one trajectory; each is called by later ones."""
+    march, back = _march.functions(text), _pull_back.functions(text)
+    if not text.events:
+        return [*march, *back, *_tangents.functions(text)]
+    return [*march[:-1], *back[:-1], *_events.functions(text), march[-1], back[-1]]
 
 
-def whole(programs: FieldPrograms, tableau: Tableau, target: Target) -> str:
-    """Return the source of `forward`, `backward` and `sensitivities`, loops over the trajectories of a batch."""
-    text = Text(programs, tableau)
+def whole(programs: FieldPrograms, tableau: Tableau, target: Target, events: Sequence[Event] = ()) -> str:
+    """Return the source of `forward`, `backward` and `sensitivities`, loops over the trajectories of a batch.
+
+    With events there are no sensitivities.
+    """
+    text = Text(programs, tableau, events)
     of_one = [target.function + part for part in functions(text)]
-    loops = [target.loop + file.loop(text, target) for file in (_march, _pull_back, _tangents)]
-    return "\n\n".join([text.constants(), *of_one, *loops])
+    files = (_march, _pull_back) if events else (_march, _pull_back, _tangents)
+    loops = [target.loop + file.loop(text, target) for file in files]
+    constants = text.constants() + (_events.constants(events) if events else "")
+    return "\n\n".join([constants, *of_one, *loops])

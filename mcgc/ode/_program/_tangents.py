@@ -10,7 +10,7 @@ from mcgc.ode._program._text import Text, inset
 
 def functions(text: Text) -> list[str]:
     """Return the source of `tangents` and of what it calls."""
-    jacobians = text.programs.jacobians.source("jacobians", ["=t", "y", "p"], ["of_y", "of_p"])
+    jacobians = text.programs.field.jacobians.source("jacobians", ["=t", "y", "p"], ["of_y", "of_p"])
     return [jacobians, _rates(text), _tangents(text)]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from mcgc._jit import FieldPrograms, Target
 from mcgc.ode import _control as control
+from mcgc.ode._events import Event
 from mcgc.ode._integrate import SNAP, Status
 from mcgc.ode._tableaux import Row, Tableau
 
@@ -17,10 +18,10 @@ class Text:
     n is the number of states, m that of the numbers of params, `last` the stage whose point is the new state.
     """
 
-    def __init__(self, programs: FieldPrograms, tableau: Tableau):
-        self.programs, self.tableau = programs, tableau
-        (_, (self.n,), (self.m,)) = (leaf.shape for leaf in programs.value.inputs)
-        self.dtype = programs.value.outputs[0].dtype
+    def __init__(self, programs: FieldPrograms, tableau: Tableau, events: Sequence[Event] = ()):
+        self.programs, self.tableau, self.events = programs, tableau, events
+        (_, (self.n,), (self.m,)) = (leaf.shape for leaf in programs.field.value.inputs)
+        self.dtype = programs.field.value.outputs[0].dtype
         self.stages = len(tableau.a)
         self.last = self.stages - 1 - tableau.extra
 

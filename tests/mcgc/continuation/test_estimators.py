@@ -211,3 +211,34 @@ def test_an_estimator_of_ones_own_goes_where_a_name_does():
     assert of(ESTIMATORS["pathwise"])(*at).grad_log_lam == of("pathwise")(*at).grad_log_lam
     with pytest.raises(InputError, match="unknown estimator 3: choose one of"):
         of(3)
+
+
+@pytest.mark.parametrize("name", ["pathwise", "antithetic", "antithetic-score", "score-baseline"])
+def test_draws_that_are_not_finite_are_left_out_of_all_averages(name):
+    gradient = "score" if "score" in name else "engine"
+    estimates = lambda objective, draws, **options: estimate(objective, name, draws, gradient=gradient, **options)(
+        THETA, math.log(0.1), None, Key(4)
+    )
+    full = [estimates(wave, draws) for draws in (7, 8)]
+    last = fold_in(Key(4), 7)  # the eighth draw alone fails
+    eps = normal(last, (3,), "float64")
+    failing = lambda theta, batch: (
+        wave(theta)
+        * (
+            math.nan
+            if np.allclose(abs((to_host(getattr(theta, "value", theta)) - THETA) / eps), math.sqrt(0.1))
+            else 1.0
+        )
+    )
+    found = estimates(failing, 8, skip_nonfinite=True)
+    for one, expected, other in zip(found[:3], full[0][:3], full[1][:3], strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-13)
+        assert not np.allclose(one, other, rtol=1e-6)
+
+
+def test_where_no_draw_is_finite_the_gradients_are_zero_and_g_is_the_baseline():
+    at = estimate(lambda theta, batch: ops.sum(theta) * math.nan, "antithetic", 2, skip_nonfinite=True)
+    found = at(THETA, 0.0, None, Key(0), 5.0)
+    assert found.smoothed == 5.0
+    np.testing.assert_array_equal(found.grad_theta, np.zeros(3))
+    assert found.grad_log_lam == 0.0

@@ -13,10 +13,8 @@ def interpreted(monkeypatch):
     def loops(source, target):
         names = {}
         assert target is CPU
-        exec(
-            CPU.header.replace("from mcgc.kernels.compiled import compiled", "compiled = lambda **_: lambda f: f"),
-            names,
-        )
+        imported = "from mcgc.kernels.compiled import compiled, inner"
+        exec(CPU.header.replace(imported, "compiled = inner = lambda **_: lambda f: f"), names)
         exec(source, names)
         return type("Module", (), {name: staticmethod(value) for name, value in names.items() if callable(value)})
 
