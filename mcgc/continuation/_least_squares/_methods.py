@@ -16,10 +16,10 @@ LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this p
 MOST = 100  # steps of an ensemble
 LONGER = 1.25  # the steps of a run over those of the last
 SHARES = {
-    "lm": 0.1,
-    "horizons": 0.25,
-    "continuation": 0.45,
-    "eki": 0.2,
+    "lm": 0.05,
+    "horizons": 0.1,
+    "continuation": 0.55,
+    "eki": 0.3,
 }  # of "auto"; those without times go to the others
 
 
