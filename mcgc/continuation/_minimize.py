@@ -78,8 +78,8 @@ def minimize(
         `callback(x)` is called after each step of the continuation, or with the keyword `intermediate_result` if its
         parameter has that name. It may raise StopIteration to end the run.
     tol : float
-        L-BFGS-B ends where no element of scale ∘ ∇f is above `tol` times the magnitude of f, or where f falls no more than
-        its rounding.
+        L-BFGS-B ends where no element of scale ∘ ∇f is above `tol` times the magnitude of f, or where f falls no
+        more than its rounding.
     scale : float or array of shape (m,), optional
         About how far each variable may be off. By default the magnitude of x₀, or an eighth of the width where both
         bounds are finite, and 1 where that is 0.
