@@ -1,6 +1,6 @@
 """Train a run to its last epoch, show its progress, and stop on signals and errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mcgc.errors import McgcError
@@ -38,16 +38,18 @@ def finish(
     tell: Callable[[str], None],
     command: Callable[[str], str],
     nothing: str = "nothing was saved",
+    hooks: Sequence[Hook] = (),
 ) -> None:
     """Train `run` to its last epoch.
 
     `command(path)` is the command that continues the run file at `path`. The sentence `nothing` is printed if there is
-    no file. Raises `Stopped` for a signal and for every error except a bug, and says what was saved.
+    no file. `hooks` are called beside those of the command. Raises `Stopped` for a signal and for every error except a
+    bug, and says what was saved.
     """
     when_compiling(lambda: tell("compiling the kernels, once"))
     try:
         with interruptible() as check:
-            for _ in run.epochs(Processes(workers) if workers > 1 else None, [_Shown(check, show, tell)]):
+            for _ in run.epochs(Processes(workers) if workers > 1 else None, [_Shown(check, show, tell), *hooks]):
                 pass
     except SaveError as failure:
         raise Stopped(str(failure), FAILURE) from failure

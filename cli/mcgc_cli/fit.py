@@ -23,7 +23,7 @@ from mcgc_cli.options import (
 from mcgc_cli.progress import progress
 from mcgc_cli.summary import as_json, as_text, result_of, warn
 from mcgc_cli.tables import COLUMNS, column_options, is_own, prepared, shown, taken_up, told
-from mcgc_cli.values import FILE, PROBLEM, RECIPE
+from mcgc_cli.values import DIRECTORY, FILE, PROBLEM, RECIPE
 
 
 @click.command(cls=Grouped)
@@ -71,6 +71,12 @@ from mcgc_cli.values import FILE, PROBLEM, RECIPE
     show_default=True,
     help="Save after every N epochs, but at most every 2 seconds.",
 )
+@click.option(
+    "--tensorboard",
+    metavar="DIR",
+    type=DIRECTORY,
+    help="Write event files for TensorBoard to DIR/<name of the run file>: losses, lambda and scores.",
+)
 @workers_option
 @quiet_option
 @json_option
@@ -88,6 +94,7 @@ def fit(
     resume: str | None,
     allow_changed: bool,
     checkpoint_every: int,
+    tensorboard: str | None,
     workers: int,
     quiet: bool,
     json: bool,
@@ -102,7 +109,7 @@ def fit(
     # imported here, so that help and mistakes of spelling are fast
     from mcgc_datasets import load
 
-    from mcgc.train import Run, bind, free_path, problems
+    from mcgc.train import Run, TensorBoard, bind, free_path, problems
     from mcgc_cli.finish import finish
 
     ctx.meta["debug"] = debug
@@ -160,12 +167,14 @@ def fit(
         path = free_path(f"{known.name}-seed{settings.seed}.h5") if output is None else output
         run = Run.create(path, lambda: task_of(known, settings, dataset, device), overwrite=force, **how)
     with run:
+        hooks = [] if tensorboard is None else [TensorBoard(Path(tensorboard) / Path(run.path).stem)]
         if run.finished:
             more = "--epochs to add some" if run.epoch == run.task.settings.epochs else "a larger --patience to go on"
             message(f"{run.path} is finished with all {run.epoch} epochs: give {more}")
         else:
             with progress(run.task.settings.epochs, quiet) as show:
-                finish(run, workers, show, message, lambda path: f"mcgc fit --resume {shlex.quote(path)}")
+                command = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
+                finish(run, workers, show, message, command, hooks=hooks)
         _report(run, json)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mcgc.train._own import prepare, taken_up
     from mcgc.train._predict import predict
     from mcgc.train._run import ChangedRunError, Run, SaveError, free_path
+    from mcgc.train._tensorboard import TensorBoard
 else:
     _LATER = dict.fromkeys(("ChangedRunError", "Run", "SaveError", "free_path"), "_run")
     _LATER |= {"predict": "_predict", "run_file": "run_file"}
@@ -29,6 +30,7 @@ else:
         "fit_table": "_from_table",
         "prepare": "_own",
         "taken_up": "_own",
+        "TensorBoard": "_tensorboard",
     }
 
     def __getattr__(name):
@@ -57,6 +59,7 @@ __all__ = [
     "Stacked",
     "Strategy",
     "Task",
+    "TensorBoard",
     "WorkerError",
     "bind",
     "draw",

@@ -6,7 +6,7 @@ from typing import Any
 
 from mcgc.train._fit import epochs
 from mcgc.train._fitted import Fitted, load
-from mcgc.train._hooks import Hook
+from mcgc.train._hooks import Hook, Hooks
 from mcgc.train._own import Names, prepare
 from mcgc.train._resume import pack
 from mcgc.train._run import Run, header_of, results_of
@@ -106,4 +106,6 @@ def fit_table(
     for record, last in epochs(bound, hooks=hooks):  # noqa: B007 - the last ones are used
         records.append(record)
     file = header_of(bound)._replace(finished=True, epochs=columns(records), states=[pack(last)])
-    return Fitted(file._replace(results=results_of(bound, file)))
+    results = results_of(bound, file)
+    Hooks(hooks).after_run(results)
+    return Fitted(file._replace(results=results))

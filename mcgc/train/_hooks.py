@@ -1,7 +1,7 @@
 """Hooks: what a run calls while it goes, for progress, signals, logs and the like."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mcgc.train._members import Record
@@ -18,6 +18,9 @@ class Hook:
 
     def after_epoch(self, record: "Record") -> None:
         """Is called after each epoch, when it may have been saved, with its record."""
+
+    def after_run(self, results: Mapping[str, Any]) -> None:
+        """Is called when the last epoch is done and saved, with the results of a run on a table."""
 
     def message(self, sentence: str) -> None:
         """Is called with a sentence for the user, such as that a worker process died."""
@@ -38,6 +41,11 @@ class Hooks(Hook):
         """Call all hooks."""
         for hook in self.hooks:
             hook.after_epoch(record)
+
+    def after_run(self, results: Mapping[str, Any]) -> None:
+        """Call all hooks."""
+        for hook in self.hooks:
+            hook.after_run(results)
 
     def message(self, sentence: str) -> None:
         """Call all hooks."""

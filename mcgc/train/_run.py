@@ -16,7 +16,7 @@ from mcgc.autodiff import flatten
 from mcgc.errors import InputError, McgcError, OutputError
 from mcgc.train import run_file
 from mcgc.train._fit import epochs, out_of_patience
-from mcgc.train._hooks import Hook
+from mcgc.train._hooks import Hook, Hooks
 from mcgc.train._members import Record
 from mcgc.train._resume import differences, pack, records, unpack
 from mcgc.train._strategies import Strategy
@@ -202,6 +202,8 @@ class Run:
                 if self.finished or due:
                     self.save()
                 yield record
+            if self.finished:
+                Hooks(hooks).after_run(self.header.results)
         except BaseException:
             self.save()
             raise

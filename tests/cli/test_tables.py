@@ -224,3 +224,15 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(mcgc, table, tmp_path, com
     assert sentence in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.csv"]
+
+
+def test_fit_writes_event_files_that_go_on_with_the_run(mcgc, table, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    options = ("--horizons", "all", "--lr-schedule", "constant", "--tensorboard", "logs", "--quiet")
+    assert mcgc("fit", "mine.csv", *FIT, *options, "--epochs", 2, "-o", "r.h5").exit_code == 0
+    more = ("--epochs", 3, "--allow-changed", "--tensorboard", "logs", "--quiet")
+    assert mcgc("fit", "--resume", "r.h5", *more).exit_code == 0
+    found = EventAccumulator(str(tmp_path / "logs" / "r" / "member-0"))
+    found.Reload()
+    assert [event.step for event in found.Scalars("loss/test")] == [1, 2, 3]
