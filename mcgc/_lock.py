@@ -47,6 +47,25 @@ def locked(path: str, message: Callable[[str], None]) -> Iterator[None]:
         lock.release()
 
 
+def held(path: str) -> bool:
+    """Tell whether a process writes the output `path`, as far as one can know without taking its lock.
+
+    A process on another host, or on Windows, counts as there as long as its file is.
+    """
+    if not (named := _read(files.beside(path, ".holder"))):
+        return False
+    host, pid = named
+    if host != socket.gethostname() or os.name != "posix" or not pid.isdecimal():
+        return True
+    try:
+        os.kill(int(pid), 0)  # which sends nothing
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        pass
+    return True
+
+
 def _read(holder: str) -> list[str]:
     """Return host and process id of the file `holder`, or nothing if they are not there."""
     with suppress(OSError), open(holder, encoding="utf-8", errors="replace") as file:

@@ -15,6 +15,7 @@ from mcgc_cli.plot import plot
 from mcgc_cli.predict import evaluate, info, predict
 from mcgc_cli.report import report
 from mcgc_cli.reproduce import reproduce
+from mcgc_cli.watch import watch
 
 
 @click.group(cls=ErrorGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +32,7 @@ main.add_command(predict)
 main.add_command(evaluate)
 main.add_command(plot)
 main.add_command(report)
+main.add_command(watch)
 main.add_command(info)
 main.add_command(data)
 main.add_command(minimize)

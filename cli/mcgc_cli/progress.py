@@ -1,4 +1,4 @@
-"""Progress of a training: a bar on a terminal, and otherwise some lines."""
+"""Progress of a training: a bar and a table of the members on a terminal, and otherwise some lines."""
 
 import math
 import sys
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from mcgc_cli.errors import tell
+from mcgc_cli.members import members_table
 
 MOST_LINES = 30
 
@@ -21,7 +22,7 @@ class Show(Protocol):
 
 @contextmanager
 def progress(epochs: int, quiet: bool) -> Iterator[Show]:
-    """Yield a function that shows a record on stderr: as a bar on a terminal, or else as a line."""
+    """Yield a function that shows a record on stderr: as a bar and a table on a terminal, or else as a line."""
     if quiet:
         yield lambda record, epoch=None, run="": None
     elif sys.stderr is not None and sys.stderr.isatty():
@@ -33,17 +34,24 @@ def progress(epochs: int, quiet: bool) -> Iterator[Show]:
 
 @contextmanager
 def _bar(epochs: int) -> Iterator[Show]:
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = MofNCompleteColumn(), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("first epoch", total=epochs)
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, auto_refresh=False)
+    task = bar.add_task("first epoch", total=epochs)
+    with Live(bar, console=console) as live:
 
         def show(record: Any, epoch: int | None = None, run: str = "") -> None:
             bar.update(task, completed=epoch or record.epoch, description=run + describe(record))
+            live.update(Group(bar, members_table(record)))
 
-        yield show
+        try:
+            yield show
+        finally:
+            live.update(bar)  # the table of the result follows
 
 
 def _lines(epochs: int) -> Show:

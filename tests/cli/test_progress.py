@@ -2,6 +2,7 @@
 
 import io
 import sys
+import time
 
 import pytest
 from mcgc_cli.progress import describe, progress
@@ -63,6 +64,19 @@ def test_a_terminal_gets_a_bar_with_epoch_losses_and_lambda(monkeypatch):
     shown = sys.stderr.getvalue()
     assert "2/3" in shown
     assert "train 1.5, test 4, lambda 1.35e-01" in shown
+
+
+def test_a_terminal_gets_a_table_of_the_members_that_is_gone_at_the_end(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    with progress(3, quiet=False) as show:
+        show(record(2))
+        time.sleep(0.6)  # it is drawn four times a second
+        during = sys.stderr.getvalue()
+    after = sys.stderr.getvalue()[len(during) :]
+    assert all(word in during for word in ("member", "train", "lambda", "3.68e-01", "4.98e-02"))
+    assert "member" not in after
 
 
 def test_an_exception_restores_the_cursor_of_the_terminal(monkeypatch):
