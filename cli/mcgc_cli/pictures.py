@@ -86,10 +86,22 @@ def ensembles(runs: Mapping[str, Mapping[str, Any]], shown: Sequence[str], loss:
 
 def plain(axes: "Axes", x: str, y: str) -> None:
     """Label `axes`, and remove the upper and the right spine."""
-    axes.set_xlabel(x, fontsize=10)
-    axes.set_ylabel(y, fontsize=10)
+    axes.set_xlabel(x, fontsize=10, parse_math=False)  # names of columns may contain a $
+    axes.set_ylabel(y, fontsize=10, parse_math=False)
     axes.tick_params(labelsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def logarithmic(axes: "Axes") -> None:
+    """Make the vertical axis logarithmic, with plain numbers where it spans few decades."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if math.log10(high / low) < 2:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, position: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def styles() -> Iterator[tuple[str, Any]]:

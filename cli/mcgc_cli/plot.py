@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mcgc_cli import pictures
+from mcgc_cli import drawn, pictures
 from mcgc_cli.errors import tell
 from mcgc_cli.values import FILE
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_SERIES, MOST_STATES = 3, 6  # that are drawn
-PARTS = {"train_loss": "training", "validation_loss": "validation", "test_loss": "test"}
+LETTERS = 45  # of all classes together, which fit side by side below a matrix
 
 
 @click.command()
@@ -25,7 +25,7 @@ def plot(run: str, output: str, data: str | None, force: bool) -> None:
     """Draw the run file RUN: losses and lambda, and for a table its predictions beside the data.
 
     Dynamics are drawn with bands for three series of the test set, a regression by its residuals, and a classification
-    by its confusion matrix.
+    by its confusion matrix; and each by its calibration on the test set.
     """
     from mcgc import files
     from mcgc.errors import InputError
@@ -49,42 +49,109 @@ def plot(run: str, output: str, data: str | None, force: bool) -> None:
 
 def of_run(run: Any, fitted: Any = None, table: Any = None) -> "Figure":
     """Return the figure of a run file, and of what it fitted to a table."""
-    if fitted is None or (table is None and fitted.task != "classification"):
+    known = fitted is not None and "confusion" in run.results
+    if fitted is None or (table is None and not known):
         figure = pictures.new(8, 3.2)
-        _progress(figure.subplots(1, 2), run.epochs)
+        _progress(figure.subplots(1, 2), run)
         return figure
+    held = None if table is None else _held_out(fitted, table)
     if fitted.task == "dynamics":
-        groups = _groups(fitted, table)
-        states = fitted.model["states"][:MOST_STATES]
-        figure = pictures.new(2 + 3 * max(len(groups), 2), 3 + 1.7 * len(states))
-        parts: Any = figure.subfigures(2, 1, height_ratios=[3, 1.7 * len(states)])
-        above, below = parts
-        _series(below.subplots(len(states), len(groups), squeeze=False, sharex="col"), fitted, table, groups, states)
-    else:
-        figure = pictures.new(8, 6.6)
-        parts = figure.subfigures(2, 1)
-        above, below = parts
-        if fitted.task == "classification":
-            _confusion(below.subplots(1, 1), fitted)
-        else:
-            _residuals(below.subplots(1, 2), fitted, table)
-    _progress(above.subplots(1, 2), run.epochs)
+        found = drawn.residuals(fitted, held) if held is not None else {}
+        return _of_dynamics(run, fitted, table, found)
+    if fitted.task == "classification":
+        reliability = None if held is None else drawn.reliability(fitted, held)
+        return _of_classes(run, fitted, reliability)
+    if held is None:
+        return of_run(run)
+    return _of_regression(run, fitted, drawn.residuals(fitted, held))
+
+
+def _held_out(fitted: Any, table: Any) -> Any:
+    """Return the rows of the test set, None if the run has none."""
+    from mcgc.errors import InputError
+
+    try:
+        return fitted.held_out(table)
+    except InputError:
+        return None
+
+
+def _of_dynamics(run: Any, fitted: Any, table: Any, found: Any) -> "Figure":
+    """Return the figure of dynamics: training and calibration above, series below."""
+    chosen = dict(list(drawn.groups(fitted, table).items())[:MOST_SERIES])
+    states = fitted.model["states"][:MOST_STATES]
+    shares = drawn.covered(fitted, found)
+    height = 0.5 + 1.7 * len(states)
+    figure = pictures.new(11 if shares or len(chosen) > 2 else 8, 3 + height)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3, height])
+    above, below = parts
+    axes = above.subplots(1, 3 if shares else 2)
+    _progress(axes, run)
+    if shares:
+        _calibration(axes[2], fitted, shares)
+    courses = [drawn.course(fitted, table, group, part) for group, part in chosen.items()]
+    panels = below.subplots(len(states), len(courses), squeeze=False, sharex="col")
+    _series(panels, fitted, courses, states)
+    lines, labels = max((panel.get_legend_handles_labels() for panel in panels[0]), key=lambda found: len(found[0]))
+    below.legend(lines, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
+    below.align_ylabels(panels[:, 0])
     return figure
 
 
-def _progress(axes: Any, epochs: Any) -> None:
+def _of_regression(run: Any, fitted: Any, found: Any) -> "Figure":
+    """Return the figure of a regression: training above, and a row for each target."""
+    shares = drawn.covered(fitted, found)
+    targets = [name for name, each in found.items() if len(each.truth)][:MOST_STATES]
+    figure = pictures.new(11, 3 + 3.2 * len(targets))
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3, 3.2 * len(targets)])
+    above, below = parts
+    _progress(above.subplots(1, 2), run)
+    panels = below.subplots(len(targets), 3, squeeze=False)
+    for row, name in zip(panels, targets, strict=True):
+        _residuals(row, fitted, name, found[name])
+        if name in shares:
+            _calibration(row[2], fitted, {name: shares[name]})
+        else:
+            row[2].set_axis_off()
+    return figure
+
+
+def _of_classes(run: Any, fitted: Any, reliability: Any) -> "Figure":
+    """Return the figure of a classification: training above, confusion and calibration below."""
+    figure = pictures.new(9, 7.2)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3, 4.2])
+    above, below = parts
+    _progress(above.subplots(1, 2), run)
+    if reliability is None:
+        _confusion(below.subplots(1, 1), fitted)
+        return figure
+    left, right = below.subplots(1, 2)
+    _confusion(left, fitted)
+    right.plot([0, 100], [0, 100], color="0.6", linewidth=1)
+    size = (reliability.rows**0.5).clip(4, 10) ** 2  # a mark with many rows is large
+    right.plot(100 * reliability.chance, 100 * reliability.right, color=pictures.COLOURS[0], linewidth=1)
+    right.scatter(100 * reliability.chance, 100 * reliability.right, s=size, color=pictures.COLOURS[0], clip_on=False)
+    right.set(xlim=(0, 100), ylim=(0, 100))
+    right.set_title("calibration, test set", fontsize=10)
+    pictures.plain(right, "probability of the predicted class (%)", "predictions that are right (%)")
+    return figure
+
+
+def _progress(axes: Any, run: Any) -> None:
     """Draw losses and λ by the epoch. Members are faint, their mean is bold."""
     import numpy as np
 
-    for (field, label), (colour, dash) in zip(PARTS.items(), pictures.styles(), strict=False):
+    epochs = run.epochs
+    for (field, label), (colour, dash) in zip(pictures.PARTS.items(), pictures.styles(), strict=False):
         values = epochs[field]
         if np.isfinite(values).any():
             values = np.where(np.isfinite(values), values, np.nan)
             axes[0].plot(epochs["epoch"], values, color=colour, alpha=0.3, linewidth=0.7)
             axes[0].plot(epochs["epoch"], values.mean(axis=1), dash, color=colour, linewidth=2, label=label)
-    axes[0].set_yscale("log")
+    pictures.logarithmic(axes[0])
     axes[0].legend(frameon=False, fontsize=9)
-    pictures.plain(axes[0], "epoch", "loss")
+    scaled = run.scaling and run.model.get("kind") in ("dynamics", "regression")
+    pictures.plain(axes[0], "epoch", "loss, in scaled units" if scaled else "loss")
     lam = epochs["log_lam"] / np.log(10)
     if np.isfinite(lam).any():
         axes[1].plot(epochs["epoch"], lam, color=pictures.COLOURS[0], alpha=0.3, linewidth=0.7)
@@ -92,70 +159,60 @@ def _progress(axes: Any, epochs: Any) -> None:
         pictures.plain(axes[1], "epoch", "log₁₀ λ")
     else:
         axes[1].set_axis_off()
-    for panel in axes:
+    for panel in axes[:2]:
         panel.xaxis.get_major_locator().set_params(integer=True)
 
 
-def _groups(fitted: Any, table: Any) -> list[str]:
-    """Return the groups of the table to draw: those of the test set, else the first."""
-    column = fitted.model["group"]
-    if column is None:
-        return [""]
-    there = list(dict.fromkeys(label for label in table.labels(column) if label is not None))
-    test = {*fitted.results.get("groups", {}).get("test", [])}
-    return sorted(there, key=lambda label: label not in test)[:MOST_SERIES]
-
-
-def _series(axes: Any, fitted: Any, table: Any, groups: list[str], states: list[str]) -> None:
+def _series(axes: Any, fitted: Any, courses: list[drawn.Course], states: list[str]) -> None:
     """Draw data, means and bands: a row a state, a column a series."""
-    import numpy as np
-
-    from mcgc.tables import as_table
-
     model, (blue, red) = fitted.model, pictures.COLOURS[:2]
-    labels = None if model["group"] is None else np.asarray(table.labels(model["group"]))
-    for column, group in enumerate(groups):
-        rows = np.arange(table.num_rows) if labels is None else np.flatnonzero(labels == group)
-        part = as_table({name: values[rows] for name, values in table.columns.items()})
-        times = part.numbers(model["time"])
-        found = fitted.predict(part, every=(times.max() - times.min()) / 200)
+    for column, found in enumerate(courses):
         for row, state in enumerate(states):
-            panel = axes[row, column]
-            panel.plot(times, part.numbers(state), ".", color=red, markersize=4, label="data")
-            panel.plot(found[model["time"]], found[state], color=blue, label="fit")
-            if f"{state}_low" in found:
-                band = found[f"{state}_low"], found[f"{state}_high"]
-                panel.fill_between(found[model["time"]], *band, color=blue, alpha=0.2, linewidth=0, label="90% band")
+            panel, name = axes[row, column], lambda label: pictures.named(model, label)
+            panel.plot(found.times, found.data[state], ".", color=red, markersize=4, label="data")
+            if state in found.fit:
+                panel.plot(found.fit[model["time"]], found.fit[state], color=blue, label="fit")
+            if f"{state}_low" in found.fit:
+                band = found.fit[f"{state}_low"], found.fit[f"{state}_high"]
+                around = {"alpha": 0.2, "linewidth": 0, "label": "90% band"}
+                panel.fill_between(found.fit[model["time"]], *band, color=blue, **around)
+            if found.test_from is not None:
+                panel.axvline(found.test_from, color="0.6", linestyle="--", linewidth=1, label="test from here")
             bottom = row == len(states) - 1
-            pictures.plain(
-                panel, _named(model, model["time"]) if bottom else "", _named(model, state) if column == 0 else ""
-            )
-            if row == 0 and model["group"] is not None:
-                panel.set_title(f"{model['group']} {group}", fontsize=10, parse_math=False)
-    axes[0, 0].legend(frameon=False, fontsize=8)
+            pictures.plain(panel, name(model["time"]) if bottom else "", name(state) if column == 0 else "")
+        title = f"{model['group']} {found.group}" if model["group"] is not None else ""
+        axes[0, column].set_title(f"{title} ({found.part})" if found.part else title, fontsize=10, parse_math=False)
 
 
-def _named(model: Any, name: str) -> str:
-    unit = model["units"].get(name)
-    return f"{name} [{unit}]" if unit else name
+def _calibration(axes: "Axes", fitted: Any, shares: Any) -> None:
+    """Draw the share of the test set in the bands against their level."""
+    axes.plot([0, 100], [0, 100], color="0.6", linewidth=1)
+    levels = [100 * level for level in drawn.LEVELS]
+    for (name, share), (colour, dash) in zip(shares.items(), pictures.styles(), strict=False):
+        axes.plot(levels, 100 * share, dash, color=colour, label=pictures.named(fitted.model, name))
+    if 1 < len(shares) <= MOST_STATES:
+        for text in axes.legend(frameon=False, fontsize=9).get_texts():
+            text.set_parse_math(False)
+    axes.set(xlim=(0, 100), ylim=(0, 100))
+    axes.set_title("calibration of the bands", fontsize=10)
+    pictures.plain(axes, "level of the band (%)", "test set in the band (%)")
 
 
-def _residuals(axes: Any, fitted: Any, table: Any) -> None:
+def _residuals(axes: Any, fitted: Any, target: str, found: drawn.Residuals) -> None:
     """Draw predictions against the data, and residuals against predictions, for the test set of a regression."""
-    held = fitted.held_out(table)
-    target = fitted.model["targets"][0]
-    truth, found = held.numbers(target), fitted.predict(held)
-    blue = pictures.COLOURS[0]
-    ends = [min(truth.min(), found[target].min()), max(truth.max(), found[target].max())]
-    axes[0].plot(ends, ends, color="0.6", linewidth=1)
-    axes[0].plot(truth, found[target], ".", color=blue)
-    pictures.plain(axes[0], f"{_named(fitted.model, target)}, data", "prediction")
+    blue, name = pictures.COLOURS[0], pictures.named(fitted.model, target)
+    both = [*found.truth, *found.predicted]
+    axes[0].plot([min(both), max(both)], [min(both), max(both)], color="0.6", linewidth=1)
+    axes[0].plot(found.truth, found.predicted, ".", color=blue)
+    axes[0].set_title("test set", fontsize=10)
+    pictures.plain(axes[0], f"{name}, data", f"{name}, prediction")
     axes[1].axhline(0, color="0.6", linewidth=1)
-    axes[1].plot(found[target], truth - found[target], ".", color=blue)
-    half = (found[f"{target}_high"] - found[f"{target}_low"]) / 2
-    order = found[target].argsort()
-    axes[1].fill_between(found[target][order], -half[order], half[order], color=blue, alpha=0.15, linewidth=0)
-    pictures.plain(axes[1], f"{_named(fitted.model, target)}, prediction", "residual and 90% band")
+    axes[1].plot(found.predicted, found.truth - found.predicted, ".", color=blue)
+    order = found.predicted.argsort()
+    x, half = found.predicted[order], found.half[order]
+    axes[1].fill_between(x, -half, half, color=blue, alpha=0.15, linewidth=0)
+    axes[1].set_title("90% band, test set" if (half == half).all() else "test set", fontsize=10)
+    pictures.plain(axes[1], f"{name}, prediction", f"{name}, data − prediction")
 
 
 def _confusion(axes: "Axes", fitted: Any) -> None:
@@ -164,11 +221,16 @@ def _confusion(axes: "Axes", fitted: Any) -> None:
 
     counts, classes = np.asarray(fitted.results["confusion"]), fitted.model["classes"]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     if len(classes) <= 20:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
-        axes.set_xticks(range(len(classes)), classes, parse_math=False)
+        upright = sum(len(name) + 1 for name in classes) > LETTERS
+        axes.set_xticks(range(len(classes)), classes, parse_math=False, rotation=90 if upright else 0)
         axes.set_yticks(range(len(classes)), classes, parse_math=False)
+    bar = axes.figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the true class", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    axes.set_title("confusion, test set", fontsize=10)
     pictures.plain(axes, "predicted class", "true class")

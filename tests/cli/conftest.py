@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import h5py
 import mcgc_datasets
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from mcgc_cli import main
+from reactor import DYNAMICS, csv_of, reactor
 
 from mcgc import train
 from mcgc.arrays import HOST, to_device
@@ -20,6 +22,36 @@ def mcgc(tmp_path, monkeypatch):
     """Give a function that runs the command in an empty directory and returns what click's runner saw."""
     monkeypatch.chdir(tmp_path)
     return lambda *args: CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """Give a directory with a small run of each kind and its table."""
+    from sklearn.datasets import load_iris
+
+    place = tmp_path_factory.mktemp("runs")
+    (place / "reactor.csv").write_text(csv_of(reactor(runs=8, seed=1)))
+    iris, rng = load_iris(as_frame=True).frame, np.random.default_rng(0)
+    iris["target"] = iris["target"].map(lambda i: ["setosa", "versicolor <&>", "virginica"][i])
+    iris.to_csv(place / "iris.csv", index=False)
+    x = rng.normal(size=80)
+    lines = [f"{a},{2 * a + 0.1 * b},{a * a}" for a, b in zip(x, rng.normal(size=80), strict=True)]
+    (place / "line.csv").write_text("\n".join(["x,y,z", *lines]) + "\n")
+    short = ("--epochs", 8, "--hidden", 8)
+    tables = {
+        "dynamics": ("reactor.csv", *DYNAMICS.split(), "--members", 2),
+        "regression": ("line.csv", "--task", "regression", "--target", "y,z", *short, "--members", 3),
+        "classification": ("iris.csv", "--task", "classification", "--target", "target", *short),
+        "lorenz": ("--problem", "lorenz", "--epochs", 2, "--rtol", 1e-3, "--atol", 1e-3, "--members", 2),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        for name, options in tables.items():
+            done = CliRunner().invoke(main, ["fit", *map(str, options), "--quiet", "-o", f"{name}.h5"])
+            assert done.exit_code == 0, done.output
+            done = CliRunner().invoke(main, ["report", f"{name}.h5", "-o", f"{name}.html"])
+            assert done.exit_code == 0, done.output
+    return place
 
 
 @pytest.fixture

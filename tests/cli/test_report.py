@@ -10,46 +10,13 @@ import pytest
 from mcgc_cli import drawn
 from mcgc_cli.report._findings import Finding, findings
 from mcgc_cli.report._page import page
-from reactor import csv_of, reactor
-from sklearn.datasets import load_iris
+from reactor import DYNAMICS, reactor
 
 import mcgc as library
 from mcgc.train import run_file
 
 LARGEST = 6e6  # bytes
 chromium = pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not installed")
-DYNAMICS = "--task dynamics --time time --group run --states A,B --inputs feed --hidden 8 --epochs 6 --horizons 1,all"
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Give a directory with a small run of each kind and its table."""
-    from click.testing import CliRunner
-    from mcgc_cli import main
-
-    place = tmp_path_factory.mktemp("runs")
-    (place / "reactor.csv").write_text(csv_of(reactor(runs=8, seed=1)))
-    iris, rng = load_iris(as_frame=True).frame, np.random.default_rng(0)
-    iris["target"] = iris["target"].map(lambda i: ["setosa", "versicolor <&>", "virginica"][i])
-    iris.to_csv(place / "iris.csv", index=False)
-    x = rng.normal(size=80)
-    lines = [f"{a},{2 * a + 0.1 * b},{a * a}" for a, b in zip(x, rng.normal(size=80), strict=True)]
-    (place / "line.csv").write_text("\n".join(["x,y,z", *lines]) + "\n")
-    short = ("--epochs", 8, "--hidden", 8)
-    tables = {
-        "dynamics": ("reactor.csv", *DYNAMICS.split(), "--members", 2),
-        "regression": ("line.csv", "--task", "regression", "--target", "y,z", *short, "--members", 3),
-        "classification": ("iris.csv", "--task", "classification", "--target", "target", *short),
-        "lorenz": ("--problem", "lorenz", "--epochs", 2, "--rtol", 1e-3, "--atol", 1e-3, "--members", 2),
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        for name, options in tables.items():
-            done = CliRunner().invoke(main, ["fit", *map(str, options), "--quiet", "-o", f"{name}.h5"])
-            assert done.exit_code == 0, done.output
-            done = CliRunner().invoke(main, ["report", f"{name}.h5", "-o", f"{name}.html"])
-            assert done.exit_code == 0, done.output
-    return place
 
 
 KINDS = ("dynamics", "regression", "classification", "lorenz")

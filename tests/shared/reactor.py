@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.integrate import solve_ivp
 
+DYNAMICS = "--task dynamics --time time --group run --states A,B --inputs feed --hidden 8 --epochs 6 --horizons 1,all"
+
 
 def reactor(runs=8, seed=0, missing=0.07, noise=0.02, varying=False):
     """Return columns run, time, feed, A and B of dA/dt = feed − 2 A, dB/dt = 2 A − B, in long form."""
