@@ -4,8 +4,8 @@
 
 f(θ) is the mean squared distance of the Lorenz system with parameters θ = (σ, ρ, β) from that with (10, 28, 8/3), over
 20 times a unit up to T, from the start (1, 1, 20), where θ is (10, 28, 8/3). Prints the table of docs/estimators.md:
-the standard deviation of the estimate of ∂f/∂ρ at √λ = 0.1 from 16 draws, over 100 estimates. "score-baseline" takes values
-alone.
+the standard deviation of the estimate of ∂f/∂ρ at √λ = 0.1 from 16 draws, over 100 estimates.
+"score-baseline" takes values alone.
 """
 
 import math
