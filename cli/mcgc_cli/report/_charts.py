@@ -15,6 +15,7 @@ Chart = dict[str, Any]
 MOST_LINES, MOST_EPOCHS, MOST_POINTS = 12, 400, 3000  # of a chart; others are thinned
 MOST_OBSERVED = 300  # of a state of a series
 DIGITS = 5
+MANY_DECADES = 2.5  # of a logarithmic axis, which then has a number for each decade
 LETTER, NARROW = 7, 220  # pixels: of a letter, and of the axis of a chart on a telephone
 GREY, SOFT, SHADES = "#808080", 0.18, [[0, "#f7fbff"], [1, "#08306b"]]
 
@@ -77,7 +78,11 @@ def of_epochs(run: "RunFile", fields: Mapping[str, str], y: str, log: bool = Tru
     if not data:
         return None
     made = layout("epoch", y)
-    made["yaxis"] |= {"type": "log", "exponentformat": "power", "nticks": 3} if log else {}
+    if log:
+        shown = [y for each in data for y in each["y"] if y]
+        decades = np.log10(max(shown) / min(shown)) if shown else 0.0
+        few = 3 if decades < MANY_DECADES else 5  # more would meet
+        made["yaxis"] |= {"type": "log", "exponentformat": "power", "nticks": few}
     return {"data": data, "layout": made}
 
 
