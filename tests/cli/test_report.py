@@ -203,6 +203,7 @@ def healthy(run):
     of = lambda rmse, r2: {kind: dict.fromkeys(("y", "z", "all"), x) for kind, x in (("rmse", rmse), ("r2", r2))}
     numbers, worse = of(1.0, 0.9), of(2.0, 0.1)
     flat = np.full_like(run.epochs["train_loss"], 0.5)
+    flat[0] = 1.0
     return scored(
         run._replace(epochs={**run.epochs, "train_loss": flat, "validation_loss": flat}),
         scores={part: {**numbers, "mae": numbers["rmse"]} for part in ("train", "validation", "test")},
@@ -242,11 +243,23 @@ def test_a_loss_that_still_falls_a_run_that_is_not_finished_and_overfitting_are_
     falling = np.geomspace(1, 0.01, shape[0])[:, None] * np.ones(shape)
     assert "still fell" in facts(well._replace(epochs={**epochs, "validation_loss": falling, "train_loss": falling}))
     assert "not finished: it has done 8 of 8" in facts(well._replace(finished=False))
-    assert "4.0 times the training loss" in facts(
-        well._replace(epochs={**epochs, "validation_loss": np.full(shape, 2.0)})
-    )
+    worse = np.full(shape, 2.0)
+    worse[0] = 3.0
+    assert "4.0 times the training loss" in facts(well._replace(epochs={**epochs, "validation_loss": worse}))
     assert "There is no test set" in facts(scored(well, scores={"train": well.results["scores"]["train"]}, coverage={}))
     assert "3 steps failed" in facts(well._replace(epochs={**epochs, "skipped": np.eye(*shape, dtype=int)}))
+
+
+def test_a_net_that_learns_nothing_is_found(run):
+    well = healthy(run)
+    epochs, shape = well.epochs, well.epochs["train_loss"].shape
+    stuck = np.ones(shape)
+    stuck[:, 1] = np.linspace(1, 0.2, shape[0])
+    assert "of 2 of 3 members has not fallen" in facts(well._replace(epochs={**epochs, "train_loss": stuck}))
+    guess = well._replace(model={**well.model, "sizes": [4, 8, 10]})
+    for accuracy, found in ((0.11, True), (0.8, False)):
+        told = facts(guess._replace(epochs={**epochs, "test_accuracy": np.full(shape, accuracy)}))
+        assert ("guessing one of 10 classes gives 10.0%" in told) == found
 
 
 @pytest.mark.parametrize(

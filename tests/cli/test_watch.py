@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -42,7 +43,7 @@ def part(task, tmp_path):
 
 
 def test_each_save_is_a_line_and_the_last_ends_it(mcgc, part, tmp_path):
-    files.write(files.beside(tmp_path / "r.h5", ".holder"), f"{os.uname().nodename} {os.getpid()}\n".encode())
+    files.write(files.beside(tmp_path / "r.h5", ".holder"), f"{socket.gethostname()} {os.getpid()}\n".encode())
 
     def later():
         for count in (1, 3, 4):
@@ -152,7 +153,7 @@ def test_a_table_of_very_many_members_fits_a_terminal(part, tmp_path):
 
 
 def test_an_output_is_held_by_a_process_that_lives(tmp_path):
-    path, here = str(tmp_path / "r.h5"), os.uname().nodename
+    path, here = str(tmp_path / "r.h5"), socket.gethostname()
     assert not held(path)
     for text, expected in ((f"{here} {os.getpid()}", True), (f"{here} {2**22 + 1}", False), ("elsewhere 1", True)):
         files.write(files.beside(path, ".holder"), text.encode())

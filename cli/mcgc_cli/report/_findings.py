@@ -10,6 +10,8 @@ from mcgc.train.run_file import RunFile
 
 LEVEL_OFF = 0.05  # that a coverage may differ from its level, beside three standard errors
 STILL_FALLING = 0.05  # relative fall of the loss over the last tenth of the epochs
+STUCK = 0.01  # relative fall of the training loss over the whole run
+CHANCE = 1.5  # times the accuracy of guessing
 OVERFIT = 3.0  # of the validation loss over the training loss
 
 
@@ -30,7 +32,7 @@ class Finding(NamedTuple):
 
 def findings(run: RunFile) -> list[Finding]:
     """Return what the numbers of a run file ask for, the most important first."""
-    return [*_of_progress(run), *_of_scores(run), *_of_losses(run)]
+    return [*_of_progress(run), *_of_scores(run), *_of_chance(run), *_of_losses(run)]
 
 
 def _of_progress(run: RunFile) -> Iterator[Finding]:
@@ -98,12 +100,34 @@ def _of_coverage(results: Mapping[str, Any], part: str, covered: float) -> Itera
         )
 
 
+def _of_chance(run: RunFile) -> Iterator[Finding]:
+    """Yield whether a classifier is hardly better than guessing."""
+    sizes, accuracy = run.model.get("sizes"), run.epochs.get("test_accuracy")
+    if not sizes or accuracy is None or not np.isfinite(accuracy).any():
+        return
+    found = float(np.nanmean(accuracy[best_epochs(run) - 1, np.arange(accuracy.shape[1])]))
+    if found <= CHANCE / sizes[-1]:
+        yield Finding(
+            f"The accuracy on the test set is {found:.1%}, and guessing one of {sizes[-1]} classes gives "
+            f"{1 / sizes[-1]:.1%}.",
+            "The net has not learned: try --loss cross-entropy, a larger --lr, or fewer and wider layers.",
+        )
+
+
 def _of_losses(run: RunFile) -> Iterator[Finding]:
     train, validation = (run.epochs.get(name) for name in ("train_loss", "validation_loss"))
     if train is None or run.epoch < 2:
         return
     by = train if validation is None or not np.isfinite(validation).any() else validation
     at = best_epochs(run)
+    with np.errstate(invalid="ignore"):
+        fallen = 1 - np.min(train, axis=0) / train[0]
+    stuck = int((fallen < STUCK).sum())
+    if run.finished and stuck:
+        yield Finding(
+            f"The training loss of {stuck} of {len(fallen)} members has not fallen by {STUCK:.0%}.",
+            "They are stuck at the start: try a larger --lr, --init he-normal, or fewer and wider layers.",
+        )
     back = max(run.epoch // 10, 1)
     with np.errstate(invalid="ignore"):
         fall = 1 - np.nanmin(by[-back:], axis=0) / np.nanmin(by[:-back], axis=0)

@@ -65,7 +65,7 @@ def page(
             f'<p class="about">{escape(_about(run))}</p>',
             _tiles(run),
             "<h2>What to do next</h2>",
-            _advice([*more, *findings(run)]),
+            _advice(run, [*more, *findings(run)]),
             *_scores(run),
             *_fit(run, fitted, table, note),
             "<h2>Training</h2>",
@@ -160,9 +160,10 @@ def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if minutes < 2 else f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _advice(found: Sequence[Finding]) -> str:
+def _advice(run: "RunFile", found: Sequence[Finding]) -> str:
     if not found:
-        return "<p>Nothing found that asks for a change.</p>"
+        left = "" if run.results else " The run file has no baselines to compare with."
+        return f"<p>Nothing found that asks for a change.{left}</p>"
     rows = "".join(f"<li><strong>{escape(each.fact)}</strong> {escape(each.advice)}</li>" for each in found)
     return f'<ul class="findings">{rows}</ul>'
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from itertools import groupby
 from typing import Any
 
 from mcgc.train.run_file import RunFile
@@ -127,7 +128,7 @@ def _parts_of(run: RunFile) -> str:
 def settings(run: RunFile) -> str:
     """Return the model, the settings, and the versions."""
     model = {
-        "net": " → ".join(str(width) for width in run.model.get("sizes", [])) or "–",
+        "net": _net(run.model.get("sizes", [])),
         **{key: run.model[key] for key in ("activation", "skip", "loss", "interpolation") if key in run.model},
         "parameters": run.theta.shape[-1],
         "members": len(run.theta),
@@ -141,6 +142,14 @@ def settings(run: RunFile) -> str:
         + table([], own, "Settings", names=2)
         + table([], run.versions.items(), "Versions", names=2)
         + changes
+    )
+
+
+def _net(sizes: Sequence[int]) -> str:
+    """Return the widths of a net, such as "784 → 50 (30 times) → 10"."""
+    runs = [(width, len(list(each))) for width, each in groupby(sizes)]
+    return " → ".join(
+        f"{width} ({count} times)" if count > 2 else " → ".join([str(width)] * count) for width, count in runs
     )
 
 
