@@ -14,6 +14,30 @@ LEVELS = (*(round(0.05 * i, 2) for i in range(1, 20)), 0.99)
 BINS = 10  # of the probabilities of classes
 
 
+class Held(NamedTuple):
+    """What predictions are compared with: rows of a table, and what a title calls them."""
+
+    table: "Table"
+    what: str
+
+
+def is_of_run(fitted: "Fitted", table: "Table") -> bool:
+    """Tell whether a table is the one that a run was trained on."""
+    return table.sha256 == fitted.file.dataset.get("sha256")
+
+
+def held_out(fitted: "Fitted", table: "Table") -> Held | None:
+    """Return the test set of a run, or all of a table that is not the run's. None if there is no test set."""
+    from mcgc.errors import InputError
+
+    if not is_of_run(fitted, table):
+        return Held(table, "given table")
+    try:
+        return Held(fitted.held_out(table), "test set")
+    except InputError:
+        return None
+
+
 class Course(NamedTuple):
     """A series: what was observed, and what a run predicts from its start on.
 
@@ -48,29 +72,24 @@ def groups(fitted: "Fitted", table: "Table") -> dict[str, str]:
     if column is None:
         return {"": ""}
     there = list(dict.fromkeys(label for label in table.labels(column) if label is not None))
-    known = fitted.results.get("groups", {})
-    if fitted.settings.split == "time":
-        known = {}
+    divided = is_of_run(fitted, table) and fitted.settings.split != "time"
+    known = fitted.results.get("groups", {}) if divided else {}
     parts = {label: part for part in ("train", "validation", "test") for label in known.get(part, [])}
     return {label: parts.get(label, "") for label in sorted(there, key=lambda label: parts.get(label) != "test")}
 
 
-def course(fitted: "Fitted", table: "Table", group: str, part: str = "") -> Course:
-    """Return the course of a series of a table."""
+def course(fitted: "Fitted", table: "Table", group: str, part: str = "", held: Held | None = None) -> Course:
+    """Return the course of a series of a table; `held` are the rows that were held out."""
     from mcgc.errors import InputError
 
     model = fitted.model
-    column = model["group"]
-    rows = np.arange(table.num_rows)
-    if column is not None:
-        rows = np.flatnonzero(np.asarray([label == group for label in table.labels(column)]))
-    own = _rows(table, rows)
+    own = _of_group(fitted, table, group)
     times = own.numbers(model["time"])
     data = {state: own.numbers(state) for state in model["states"]}
     test_from = None
-    if fitted.settings.split == "time" and fitted.settings.test:
-        held = fitted.held_out(own)
-        test_from = float(held.numbers(model["time"]).min())
+    if held is not None and fitted.settings.split == "time" and is_of_run(fitted, table):
+        tested = _of_group(fitted, held.table, group).numbers(model["time"])
+        test_from = float(tested.min()) if len(tested) else None
     try:
         fit = fitted.predict(own, every=(times.max() - times.min()) / TIMES)
     except InputError as error:
@@ -78,12 +97,17 @@ def course(fitted: "Fitted", table: "Table", group: str, part: str = "") -> Cour
     return Course(group, part, times, data, fit, test_from)
 
 
-def _rows(table: "Table", rows: np.ndarray) -> "Table":
+def _of_group(fitted: "Fitted", table: "Table", group: str) -> "Table":
+    """Return the rows of a series."""
+    column = fitted.model["group"]
+    if column is None:
+        return table
+    rows = np.flatnonzero(np.asarray([label == group for label in table.labels(column)], bool))
     return table._replace(columns={name: values[rows] for name, values in table.columns.items()})
 
 
 class Residuals(NamedTuple):
-    """Predictions of a column for the test set, beside what was observed, in the units of the data.
+    """Predictions of a column for rows that were held out, beside what was observed, in the units of the data.
 
     `half` is the half width of the bands of the level 0.9, NaN where there are none.
     """

@@ -49,47 +49,33 @@ def plot(run: str, output: str, data: str | None, force: bool) -> None:
 
 def of_run(run: Any, fitted: Any = None, table: Any = None) -> "Figure":
     """Return the figure of a run file, and of what it fitted to a table."""
-    known = fitted is not None and "confusion" in run.results
-    if fitted is None or (table is None and not known):
+    lacking = fitted is None or ("confusion" not in run.results if fitted.task == "classification" else table is None)
+    if lacking:
         figure = pictures.new(8, 3.2)
         _progress(figure.subplots(1, 2), run)
         return figure
-    held = None if table is None else _held_out(fitted, table)
+    held = None if table is None else drawn.held_out(fitted, table)
     if fitted.task == "dynamics":
-        found = drawn.residuals(fitted, held) if held is not None else {}
-        return _of_dynamics(run, fitted, table, found)
+        return _of_dynamics(run, fitted, table, held)
     if fitted.task == "classification":
-        reliability = None if held is None else drawn.reliability(fitted, held)
-        return _of_classes(run, fitted, reliability)
-    if held is None:
-        return of_run(run)
-    return _of_regression(run, fitted, drawn.residuals(fitted, held))
+        return _of_classes(run, fitted, held)
+    return of_run(run) if held is None else _of_regression(run, fitted, held)
 
 
-def _held_out(fitted: Any, table: Any) -> Any:
-    """Return the rows of the test set, None if the run has none."""
-    from mcgc.errors import InputError
-
-    try:
-        return fitted.held_out(table)
-    except InputError:
-        return None
-
-
-def _of_dynamics(run: Any, fitted: Any, table: Any, found: Any) -> "Figure":
+def _of_dynamics(run: Any, fitted: Any, table: Any, held: drawn.Held | None) -> "Figure":
     """Return the figure of dynamics: training and calibration above, series below."""
     chosen = dict(list(drawn.groups(fitted, table).items())[:MOST_SERIES])
     states = fitted.model["states"][:MOST_STATES]
-    shares = drawn.covered(fitted, found)
+    shares = {} if held is None else drawn.covered(fitted, drawn.residuals(fitted, held.table))
     height = 0.5 + 1.7 * len(states)
     figure = pictures.new(11 if shares or len(chosen) > 2 else 8, 3 + height)
     parts: Any = figure.subfigures(2, 1, height_ratios=[3, height])
     above, below = parts
     axes = above.subplots(1, 3 if shares else 2)
     _progress(axes, run)
-    if shares:
-        _calibration(axes[2], fitted, shares)
-    courses = [drawn.course(fitted, table, group, part) for group, part in chosen.items()]
+    if held is not None and shares:
+        _calibration(axes[2], fitted, shares, held.what)
+    courses = [drawn.course(fitted, table, group, part, held) for group, part in chosen.items()]
     panels = below.subplots(len(states), len(courses), squeeze=False, sharex="col")
     _series(panels, fitted, courses, states)
     lines, labels = max((panel.get_legend_handles_labels() for panel in panels[0]), key=lambda found: len(found[0]))
@@ -98,8 +84,9 @@ def _of_dynamics(run: Any, fitted: Any, table: Any, found: Any) -> "Figure":
     return figure
 
 
-def _of_regression(run: Any, fitted: Any, found: Any) -> "Figure":
+def _of_regression(run: Any, fitted: Any, held: drawn.Held) -> "Figure":
     """Return the figure of a regression: training above, and a row for each target."""
+    found = drawn.residuals(fitted, held.table)
     shares = drawn.covered(fitted, found)
     targets = [name for name, each in found.items() if len(each.truth)][:MOST_STATES]
     figure = pictures.new(11, 3 + 3.2 * len(targets))
@@ -108,23 +95,24 @@ def _of_regression(run: Any, fitted: Any, found: Any) -> "Figure":
     _progress(above.subplots(1, 2), run)
     panels = below.subplots(len(targets), 3, squeeze=False)
     for row, name in zip(panels, targets, strict=True):
-        _residuals(row, fitted, name, found[name])
+        _residuals(row, pictures.named(fitted.model, name), found[name], held.what)
         if name in shares:
-            _calibration(row[2], fitted, {name: shares[name]})
+            _calibration(row[2], fitted, {name: shares[name]}, held.what)
         else:
             row[2].set_axis_off()
     return figure
 
 
-def _of_classes(run: Any, fitted: Any, reliability: Any) -> "Figure":
+def _of_classes(run: Any, fitted: Any, held: drawn.Held | None) -> "Figure":
     """Return the figure of a classification: training above, confusion and calibration below."""
     figure = pictures.new(9, 7.2)
     parts: Any = figure.subfigures(2, 1, height_ratios=[3, 4.2])
     above, below = parts
     _progress(above.subplots(1, 2), run)
-    if reliability is None:
+    if held is None:
         _confusion(below.subplots(1, 1), fitted)
         return figure
+    reliability = drawn.reliability(fitted, held.table)
     left, right = below.subplots(1, 2)
     _confusion(left, fitted)
     right.plot([0, 100], [0, 100], color="0.6", linewidth=1)
@@ -132,7 +120,7 @@ def _of_classes(run: Any, fitted: Any, reliability: Any) -> "Figure":
     right.plot(100 * reliability.chance, 100 * reliability.right, color=pictures.COLOURS[0], linewidth=1)
     right.scatter(100 * reliability.chance, 100 * reliability.right, s=size, color=pictures.COLOURS[0], clip_on=False)
     right.set(xlim=(0, 100), ylim=(0, 100))
-    right.set_title("calibration, test set", fontsize=10)
+    right.set_title(f"calibration, {held.what}", fontsize=10)
     pictures.plain(right, "probability of the predicted class (%)", "predictions that are right (%)")
     return figure
 
@@ -184,8 +172,8 @@ def _series(axes: Any, fitted: Any, courses: list[drawn.Course], states: list[st
         axes[0, column].set_title(f"{title} ({found.part})" if found.part else title, fontsize=10, parse_math=False)
 
 
-def _calibration(axes: "Axes", fitted: Any, shares: Any) -> None:
-    """Draw the share of the test set in the bands against their level."""
+def _calibration(axes: "Axes", fitted: Any, shares: Any, what: str) -> None:
+    """Draw the share of the data in the bands against their level."""
     axes.plot([0, 100], [0, 100], color="0.6", linewidth=1)
     levels = [100 * level for level in drawn.LEVELS]
     for (name, share), (colour, dash) in zip(shares.items(), pictures.styles(), strict=False):
@@ -195,23 +183,23 @@ def _calibration(axes: "Axes", fitted: Any, shares: Any) -> None:
             text.set_parse_math(False)
     axes.set(xlim=(0, 100), ylim=(0, 100))
     axes.set_title("calibration of the bands", fontsize=10)
-    pictures.plain(axes, "level of the band (%)", "test set in the band (%)")
+    pictures.plain(axes, "level of the band (%)", f"{what} in the band (%)")
 
 
-def _residuals(axes: Any, fitted: Any, target: str, found: drawn.Residuals) -> None:
-    """Draw predictions against the data, and residuals against predictions, for the test set of a regression."""
-    blue, name = pictures.COLOURS[0], pictures.named(fitted.model, target)
+def _residuals(axes: Any, name: str, found: drawn.Residuals, what: str) -> None:
+    """Draw predictions against the data, and residuals against predictions, for a column of a regression."""
+    blue = pictures.COLOURS[0]
     both = [*found.truth, *found.predicted]
     axes[0].plot([min(both), max(both)], [min(both), max(both)], color="0.6", linewidth=1)
     axes[0].plot(found.truth, found.predicted, ".", color=blue)
-    axes[0].set_title("test set", fontsize=10)
+    axes[0].set_title(what, fontsize=10)
     pictures.plain(axes[0], f"{name}, data", f"{name}, prediction")
     axes[1].axhline(0, color="0.6", linewidth=1)
     axes[1].plot(found.predicted, found.truth - found.predicted, ".", color=blue)
     order = found.predicted.argsort()
     x, half = found.predicted[order], found.half[order]
     axes[1].fill_between(x, -half, half, color=blue, alpha=0.15, linewidth=0)
-    axes[1].set_title("90% band, test set" if (half == half).all() else "test set", fontsize=10)
+    axes[1].set_title(f"90% band, {what}" if (half == half).all() else what, fontsize=10)
     pictures.plain(axes[1], f"{name}, prediction", f"{name}, data − prediction")
 
 

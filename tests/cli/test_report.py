@@ -165,6 +165,44 @@ def test_a_run_whose_table_is_gone_has_a_page_with_a_sentence(runs, mcgc, tmp_pa
     assert "Data against fit" in charts_of((tmp_path / "d.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("kind", ["dynamics", "regression", "classification"])
+def test_a_table_that_is_not_the_runs_is_not_called_its_test_set(runs, mcgc, tmp_path, kind):
+    name = {"dynamics": "reactor.csv", "regression": "line.csv", "classification": "iris.csv"}[kind]
+    text = (runs / name).read_text()
+    (tmp_path / "other.csv").write_text(text[: text.rindex("\n", 0, -1) + 1])  # without the last row
+    assert mcgc("report", runs / f"{kind}.h5", "--data", "other.csv", "-o", "r.html").exit_code == 0
+    titles = set(charts_of((tmp_path / "r.html").read_text(encoding="utf-8")))
+    assert any("given table" in title for title in titles)
+    assert {title for title in titles if "test set" in title} <= {"Confusion matrix, test set"}
+    assert mcgc("plot", runs / f"{kind}.h5", "--data", "other.csv", "-o", "r.png").exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["dynamics", "regression", "classification"])
+def test_a_run_that_is_not_finished_has_a_page_without_scores(runs, mcgc, tmp_path, kind):
+    whole = run_file.load(runs / f"{kind}.h5")
+    epochs = {name: values[:3] for name, values in whole.epochs.items()}
+    run_file.save("r.h5", whole._replace(epochs=epochs, results={}, finished=False))
+    done = mcgc("report", "r.h5", "-o", "r.html")
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "The run is not finished: it has done 3 of" in text
+    assert "<h2>Scores</h2>" not in text
+    for figures in charts_of(text).values():
+        assert all(figure["data"] for figure in figures)
+    assert mcgc("plot", "r.h5", "-o", "r.png").exit_code == 0
+
+
+def test_very_many_members_are_drawn_as_their_range(runs):
+    run = run_file.load(runs / "lorenz.h5")
+    many = {name: np.tile(values, (1, 20)) if values.ndim == 2 else values for name, values in run.epochs.items()}
+    run = run._replace(settings={**run.settings, "members": 40})
+    (chart,) = charts_of(page(run._replace(epochs=many), "r.h5"))["Losses"]
+    ranges = [each for each in chart["data"] if each.get("fill") == "toself"]
+    assert len(ranges) == len(chart["data"]) / 2
+    top = ranges[0]["y"][: len(run.epochs["epoch"])]
+    np.testing.assert_allclose(top, run.epochs["train_loss"].max(axis=1), rtol=1e-4)
+
+
 def test_a_run_of_a_problem_says_what_its_file_does_not_hold(runs):
     text = (runs / "lorenz.html").read_text(encoding="utf-8")
     assert "neither data nor predictions" in text

@@ -60,7 +60,10 @@ def line(x: Any, y: Any, name: str, colour: str, **more: Any) -> Chart:
 
 
 def of_epochs(run: "RunFile", fields: Mapping[str, str], y: str, log: bool = True) -> Chart | None:
-    """Return quantities by the epoch: members faint, their mean bold. None if the run has none of them."""
+    """Return quantities by the epoch: members faint, or their range where they are many, and their mean bold.
+
+    None if the run has none of them.
+    """
     epochs, data = run.epochs, []
     at = thinned(len(epochs["epoch"]), MOST_EPOCHS)
     x = epochs["epoch"][at].tolist()
@@ -72,6 +75,10 @@ def of_epochs(run: "RunFile", fields: Mapping[str, str], y: str, log: bool = Tru
         faint = {"opacity": 0.35, "showlegend": False, "line": {"width": 1}, "hoverinfo": "skip"}
         if 1 < values.shape[1] <= MOST_LINES:
             data += [line(x, numbers(each), name, colour, legendgroup=name, **faint) for each in values.T]
+        if values.shape[1] > MOST_LINES:
+            edges = numbers(values.max(axis=1)) + numbers(values.min(axis=1))[::-1]
+            around = {**faint, "fill": "toself", "fillcolor": colour, "line": {"width": 0}, "opacity": SOFT}
+            data.append(line(x + x[::-1], edges, name, colour, legendgroup=name, **around))
         bold = np.where(np.isfinite(values), values, np.nan)
         mean = np.exp(np.log(bold).mean(axis=1)) if field == "log_lam" else bold.mean(axis=1)
         data.append(line(x, numbers(mean), name, colour, legendgroup=name))
@@ -168,13 +175,13 @@ def of_residuals(found: Residuals, label: str) -> Chart:
 
 
 def of_coverage(shares: Mapping[str, np.ndarray], model: Mapping[str, Any]) -> Chart:
-    """Return the share of the test set in the bands against the level of the bands."""
+    """Return the share of the data in the bands against the level of the bands."""
     levels = list(LEVELS)
     data = [line([0, 1], [0, 1], "as it should be", GREY, line={"width": 1, "dash": "dash"}, hoverinfo="skip")]
     for i, (name, each) in enumerate(shares.items()):
         style = {"mode": "lines+markers", "marker": {"size": 5}}
         data.append(line(levels, numbers(each), named(model, name), COLOURS[i % len(COLOURS)], **style))
-    made = layout("level of the band", "share of the test set inside", height=360)
+    made = layout("level of the band", "share of the data inside", height=360)
     for axis in ("xaxis", "yaxis"):
         made[axis] |= {"range": [0, 1.02], "tickformat": ".0%"}
     return {"data": data, "layout": made}

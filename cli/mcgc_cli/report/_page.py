@@ -196,34 +196,27 @@ def _fit(run: "RunFile", fitted: "Fitted | None", table: "Table | None", note: s
     if table is None:
         missing = f"{note}: data and predictions are not drawn."
         return ["<h2>Fit</h2>", f"<p>{escape(missing)}</p>", _grid(*found)]
-    held = _held_out(fitted, table)
+    held = drawn.held_out(fitted, table)
     if fitted.task == "dynamics":
-        found = [_courses(fitted, table)]
+        found = [_courses(fitted, table, held)]
     if held is None:
         return ["<h2>Fit</h2>", *found, "<p>There is no test set: nothing more is compared with data.</p>"]
     if fitted.task == "classification":
         how = "The share of rows whose predicted class is right, by its probability, in bins of a tenth."
-        found.append(chart("Calibration, test set", [charts.of_reliability(drawn.reliability(fitted, held))], note=how))
+        reliability = charts.of_reliability(drawn.reliability(fitted, held.table))
+        found.append(chart(f"Calibration, {held.what}", [reliability], note=how))
         return ["<h2>Fit</h2>", _grid(*found)]
-    return ["<h2>Fit</h2>", *(found if fitted.task == "dynamics" else []), *_of_numbers(fitted, held)]
+    return ["<h2>Fit</h2>", *(found if fitted.task == "dynamics" else []), _of_numbers(fitted, held)]
 
 
-def _held_out(fitted: "Fitted", table: "Table") -> "Table | None":
-    from mcgc.errors import InputError
-
-    try:
-        return fitted.held_out(table)
-    except InputError:
-        return None
-
-
-def _courses(fitted: "Fitted", table: "Table") -> str:
+def _courses(fitted: "Fitted", table: "Table", held: drawn.Held | None) -> str:
     """Return the courses of series, those of the test set first, with a list to choose from."""
     model, every = fitted.model, drawn.groups(fitted, table)
     states = model["states"][:MOST_STATES]
     chosen = dict(list(every.items())[: MOST_COURSES // len(states)])
-    found = [drawn.course(fitted, table, group, part) for group, part in chosen.items()]
-    labels = [f"{model['group']} {each.group}" + (f" ({each.part} set)" if each.part else "") for each in found]
+    found = [drawn.course(fitted, table, group, part, held) for group, part in chosen.items()]
+    series = lambda each: "The series" if model["group"] is None else f"{model['group']} {each.group}"
+    labels = [series(each) + (f" ({each.part} set)" if each.part else "") for each in found]
     figures = [charts.of_course(each, model, states) for each in found]
     left = []
     if len(every) > len(chosen):
@@ -235,16 +228,16 @@ def _courses(fitted: "Fitted", table: "Table") -> str:
     return chart("Data against fit", figures, labels, " ".join([how, *left]))
 
 
-def _of_numbers(fitted: "Fitted", held: "Table") -> list[str]:
+def _of_numbers(fitted: "Fitted", held: drawn.Held) -> str:
     """Return residuals and calibration of the test set, for a column that can be chosen."""
-    found = {name: each for name, each in drawn.residuals(fitted, held).items() if len(each.truth)}
+    found = {name: each for name, each in drawn.residuals(fitted, held.table).items() if len(each.truth)}
     labels = [named(fitted.model, name) for name in found]
     pairs = list(zip(found.values(), labels, strict=True))
     parts = [
-        chart("Predictions, test set", [charts.of_predictions(*pair) for pair in pairs], labels),
-        chart("Residuals, test set", [charts.of_residuals(*pair) for pair in pairs], labels),
+        chart(f"Predictions, {held.what}", [charts.of_predictions(*pair) for pair in pairs], labels),
+        chart(f"Residuals, {held.what}", [charts.of_residuals(*pair) for pair in pairs], labels),
     ]
     shares = drawn.covered(fitted, found)
     if shares:
-        parts.append(chart("Calibration of the bands, test set", [charts.of_coverage(shares, fitted.model)]))
-    return [_grid(*parts)]
+        parts.append(chart(f"Calibration of the bands, {held.what}", [charts.of_coverage(shares, fitted.model)]))
+    return _grid(*parts)
