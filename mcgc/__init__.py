@@ -29,7 +29,7 @@ from mcgc.continuation import Parameter, continuation_method, least_squares, min
 from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
-    "Use it": ("train", "train.problems", "train.settings", "train.run_file", "continuation"),
+    "Use it": ("tables", "train", "train.problems", "train.settings", "train.run_file", "continuation"),
     "Build with it": (
         *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
         *("continuation.estimators", "continuation.annealing", "continuation.smoothing"),
@@ -38,6 +38,7 @@ MODULES = {  # every public module: the documentation, the tests and the names o
     "The paper": ("paper.studies", "paper.ensembles", "paper.comparison", "paper.test_functions"),
     "Inside": ("kernels", "checks.kernels", "checks.device", "checks.engine", "files", "hdf5"),
 }
+_LATER = {"fit": "fit_table", "load": "load"}  # of mcgc.train, which is imported when they are used
 _NAMES = frozenset(name.partition(".")[0] for names in MODULES.values() for name in names)
 
 if TYPE_CHECKING:
@@ -57,12 +58,17 @@ if TYPE_CHECKING:
         optim as optim,
         paper as paper,
         random as random,
+        tables as tables,
         train as train,
     )
+
+    fit, load = train.fit_table, train.load
 else:
 
     def __getattr__(name):
         """Return the module `name`, imported now. Raises `AttributeError`, with a similar name, if there is none."""
+        if name in _LATER:
+            return getattr(import_module("mcgc.train"), _LATER[name])
         if name in _NAMES:
             return import_module(f"{__name__}.{name}")
         from mcgc.errors import similar
@@ -71,7 +77,7 @@ else:
 
     def __dir__():
         """Return all names, those of modules not yet imported among them."""
-        return sorted({*globals(), *_NAMES})
+        return sorted({*globals(), *_NAMES, *_LATER})
 
 
 __all__ = [
@@ -83,6 +89,7 @@ __all__ = [
     "checkpoint",
     "continuation_method",
     "debug_nonfinite",
+    "fit",
     "fold_in",
     "fused",
     "grad",
@@ -91,6 +98,7 @@ __all__ = [
     "jacobian",
     "jit",
     "least_squares",
+    "load",
     "minimize",
     "ops",
     "primitive",

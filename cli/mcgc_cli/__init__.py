@@ -11,6 +11,8 @@ from mcgc_cli.doctor import doctor
 from mcgc_cli.errors import ErrorGroup
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
+from mcgc_cli.plot import plot
+from mcgc_cli.predict import evaluate, info, predict
 from mcgc_cli.reproduce import reproduce
 
 
@@ -24,6 +26,10 @@ def main(ctx: click.Context) -> None:
 
 
 main.add_command(fit)
+main.add_command(predict)
+main.add_command(evaluate)
+main.add_command(plot)
+main.add_command(info)
 main.add_command(data)
 main.add_command(minimize)
 main.add_command(reproduce)

@@ -61,6 +61,37 @@ def import_(problem: str, source: str, output: str | None, force: bool, json: bo
     _write(problem, output, force, json, lambda: mcgc_datasets.import_published(problem, source, output))
 
 
+@data.command("from-table")
+@click.argument("table", type=FILE)
+@click.option("--units", metavar="A=mol/l,t=s", default="", help="Units of columns.")
+@click.option("-o", "--output", metavar="FILE", type=FILE, required=True, help="Dataset file, HDF5.")
+@_force
+@json_option
+def from_table(table: str, units: str, output: str, force: bool, json: bool) -> None:
+    """Write the table TABLE, such as a CSV, to an HDF5 file with names, units, and the hash of TABLE."""
+    from mcgc_datasets import read_table, write_table
+
+    from mcgc import files
+
+    files.check_writable(output, force)
+    found = read_table(table)
+    named = {}
+    for entry in units.split(",") if units.strip() else []:
+        name, equals, unit = (part.strip() for part in entry.partition("="))
+        if not (equals and name and unit):
+            raise click.UsageError(f"--units has the entry {entry.strip()!r}: give COLUMN=UNIT, with commas between")
+        named[name] = unit
+    write_table(output, found, named)
+    described = {"file": output, "source": found.source, "source_sha256": found.sha256, "rows": found.num_rows}
+    columns = {name: named.get(name, found.units.get(name, "")) for name in found.columns}
+    if json:
+        click.echo(jsonlib.dumps(described | {"columns": columns}))
+        return
+    for key, value in described.items():
+        click.echo(f"{key:<14} {value}")
+    click.echo(f"{'columns':<14} {', '.join(f'{name} [{unit}]' if unit else name for name, unit in columns.items())}")
+
+
 @data.command()
 @click.argument("file", type=FILE)
 @_problem

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,10 +22,13 @@ from mcgc_cli.options import (
 )
 from mcgc_cli.progress import progress
 from mcgc_cli.summary import as_json, as_text, result_of, warn
+from mcgc_cli.tables import COLUMNS, column_options, is_own, prepared, shown, taken_up, told
 from mcgc_cli.values import FILE, PROBLEM, RECIPE
 
 
 @click.command(cls=Grouped)
+@click.argument("table", metavar="[DATA]", type=FILE, required=False)
+@column_options
 @in_group(
     "Data",
     "--problem",
@@ -52,7 +56,7 @@ from mcgc_cli.values import FILE, PROBLEM, RECIPE
     "--output",
     metavar="FILE",
     type=FILE,
-    help="Run file, HDF5.  [default: <problem>-seed<seed>.h5, or the next free name]",
+    help="Run file, HDF5.  [default: <problem or table>-seed<seed>.h5, or the next free name]",
 )
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @click.option(
@@ -74,6 +78,7 @@ from mcgc_cli.values import FILE, PROBLEM, RECIPE
 @click.pass_context
 def fit(
     ctx: click.Context,
+    table: str | None,
     problem: str | None,
     dataset: str | None,
     recipe: str | None,
@@ -89,7 +94,11 @@ def fit(
     debug: bool,
     **given: Any,
 ) -> None:
-    """Train on a problem, with the settings of its recipe unless an option changes them."""
+    """Train on a table of yours, DATA, or on a problem.
+
+    DATA is a CSV, Parquet, NPZ or HDF5 file. The settings are those of the recipe of the task or problem, unless an
+    option changes them.
+    """
     # imported here, so that help and mistakes of spelling are fast
     from mcgc_datasets import load
 
@@ -101,6 +110,14 @@ def fit(
         raise click.UsageError("--resume writes to its own file: leave out --output and --force")
     if resume is not None and recipe is not None:
         raise click.UsageError("--resume uses the settings of its file: leave out --recipe")
+    columns = {name: given.pop(name) for name in COLUMNS}
+    named = [name for name, value in columns.items() if value is not None]
+    if table is not None and (problem, dataset, recipe) != (None, None, None):
+        raise click.UsageError("DATA is a table of your own: leave out --problem, --dataset and --recipe")
+    if table is None and resume is None and named:
+        raise click.UsageError(f"--{named[0]} is for a table: give the file DATA")
+    if resume is not None and named:
+        raise click.UsageError(f"--resume uses the columns of its file: leave out --{named[0]}")
     message = (lambda sentence: None) if quiet else tell
 
     def task_of(known: Any, settings: Any, dataset: str | None, device: str | None, done: int = 0) -> Any:
@@ -111,8 +128,18 @@ def fit(
             message(sentence)
         return bind(settings, data, used, known)
 
+    def bound(known: Any, settings: Any, data: Any, device: str | None) -> Any:
+        """Return the task of a table."""
+        used, sentence = device_of(device, workers, known, settings.members)
+        message(told(data))
+        message(sentence)
+        return bind(settings, data, used, known)
+
     def task_of_file(old: Any) -> Any:
         """Return the task of the run file `old` and the options."""
+        if is_own(old.model):
+            known, settings, data = taken_up(old, table or dataset, given)
+            return bound(known, settings, data, device or old.device)
         name, own_dataset, own_device = resumed(old, problem, dataset, device)
         known = problems.get(name)
         return task_of(known, settings_of(known, given, old), own_dataset, own_device, old.epoch)
@@ -120,8 +147,12 @@ def fit(
     how: dict[str, Any] = {"checkpoint_every": checkpoint_every, "message": message}
     if resume is not None:
         run = Run.resume(resume, task_of_file, allow_changed=allow_changed, **how)
+    elif table is not None:
+        known, settings, data = prepared(table, columns, given)
+        path = free_path(f"{Path(table).stem}-seed{settings.seed}.h5") if output is None else output
+        run = Run.create(path, lambda: bound(known, settings, data, device), overwrite=force, **how)
     elif problem is None:
-        raise click.UsageError("Missing option '--problem'.")
+        raise click.UsageError("Missing a table, or option '--problem'.")
     else:
         known = problems.get(problem)
         start = known.recipe_of(recipe)._replace(problem=_absolute(problem))
@@ -130,7 +161,8 @@ def fit(
         run = Run.create(path, lambda: task_of(known, settings, dataset, device), overwrite=force, **how)
     with run:
         if run.finished:
-            message(f"{run.path} is finished with all {run.epoch} epochs: give --epochs to add some")
+            more = "--epochs to add some" if run.epoch == run.task.settings.epochs else "a larger --patience to go on"
+            message(f"{run.path} is finished with all {run.epoch} epochs: give {more}")
         else:
             with progress(run.task.settings.epochs, quiet) as show:
                 finish(run, workers, show, message, lambda path: f"mcgc fit --resume {shlex.quote(path)}")
@@ -146,4 +178,7 @@ def _absolute(problem: str) -> str:
 def _report(run: Any, json: bool) -> None:
     result = result_of(run)
     warn(result)
-    click.echo(as_json(result) if json else as_text(result))
+    text = as_json(result) if json else as_text(result)
+    if not json and run.header.results:
+        text = f"{text}\n{shown(run.header.results)}"
+    click.echo(text)

@@ -99,6 +99,32 @@ ROWS = (
         "Lengths of the windows to train on, in this order, each with its share of the epochs: 1:0.5,4:0.3,all:0.2. "
         "A length is a number of observed intervals, a fraction of the series such as 0.5, or all.",
     ),
+    Row(
+        "--split",
+        "split",
+        str,
+        "What is set apart: rows at random, whole groups, or what comes last.",
+        "Data",
+    ),
+    Row("--test", "test", float, "Fraction of a table that is set apart for the test.", "Data"),
+    Row(
+        "--rotate/--no-rotate",
+        "rotate",
+        bool,
+        "Give each member a validation set of its own, which trains the others.",
+        "Data",
+    ),
+    Row("--patience", "patience", int, "End after so many epochs without a new best epoch of any member."),
+    Row(
+        "--bootstrap/--no-bootstrap",
+        "bootstrap",
+        bool,
+        "Train each member on series or rows drawn with replacement; bands then have the spread of the members.",
+    ),
+    Row("--hidden", "hidden", str, "Widths of the hidden layers for a table, such as 32,32 or 50x19.", "Model"),
+    Row("--activation", "activation", str, "Activation of the net for a table.", "Model"),
+    Row("--init", "init", str, "How the first parameters for a table are drawn.", "Model"),
+    Row("--skip/--no-skip", "skip", bool, "Let hidden layers of one width add their input to their output.", "Model"),
     Row("--members", "members", int, "Number of models, each with its own initial parameters and noise."),
     Row("--seed", "seed", int, "Seed of everything random."),
     Row("--dtype", "dtype", str, "Precision of the model.", "Model"),
@@ -112,7 +138,7 @@ ROWS = (
         "--loss",
         "loss",
         str,
-        "Loss of a classifier or a regressor; softmax-cross-entropy applies the softmax twice, as the paper does.",
+        "Loss of the net; softmax-cross-entropy applies the softmax twice, as the paper does.",
         "Model",
     ),
     Row(
@@ -160,7 +186,7 @@ class RecipeOption(GroupedOption):
                 defaults.setdefault(getattr(problem.recipe_of(), field), []).append(problem.name)
         if len(defaults) > 1:
             notes += [f"{', '.join(names)}: {_shown(value)}" for value, names in defaults.items() if value is not None]
-        elif defaults.keys() != {None}:
+        elif defaults and defaults.keys() != {None}:
             notes += [f"default: {_shown(value)}" for value in defaults]
         return flag, f"{text}  [{'; '.join(notes)}]" if notes else text
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito 2008
 DASHES: tuple[Any, ...] = ("-", "--", "-.", ":")
-FORMATS = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}}
+FORMATS = {".png": {"Software": None}, ".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None}}
 LABELS = {
     "train_loss": "{loss}, training set",
     "test_loss": "{loss}, test set",

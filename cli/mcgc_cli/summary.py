@@ -122,7 +122,13 @@ def result_of(run: Any) -> dict[str, Any]:
         "function_evaluations": None if None in evaluations else sum(evaluations),
         "seconds": sum(record.seconds for record in records),
         "output": run.path,
+        **({"results": _without_starts(run.header.results)} if run.header.results else {}),
     }
+
+
+def _without_starts(results: Any) -> dict[str, Any]:
+    """Return the results of a run on a table without what only the run file needs."""
+    return {key: value for key, value in results.items() if key != "starts"}
 
 
 def _or_none(values: list) -> list | None:

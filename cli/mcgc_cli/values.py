@@ -31,6 +31,31 @@ class Name(click.ParamType):
         return [CompletionItem(name) for name in self.known(ctx) if name.startswith(incomplete)]
 
 
+class Columns(Name):
+    """Columns of the table that the command was given, with commas between."""
+
+    def __init__(self) -> None:
+        super().__init__(_columns)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the last name."""
+        before, comma, begun = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + found.value) for found in super().shell_complete(ctx, param, begun)]
+
+
+def _columns(ctx: click.Context) -> Iterable[str]:
+    """Return the names in the first line of the table, if it is a text file.
+
+    While an option lacks its value, click leaves arguments where they are.
+    """
+    try:
+        with open(ctx.params.get("table") or next(iter(ctx.args), ""), encoding="utf-8-sig") as file:
+            first = file.readline(2**16)
+    except (OSError, UnicodeDecodeError):
+        return []
+    return [name.strip().strip('"') for name in first.split(max(",;\t|", key=first.count))]
+
+
 def _problems(ctx: click.Context) -> Iterable[str]:
     from mcgc.train import problems
 

@@ -3,6 +3,7 @@
 from mcgc_datasets.mnist import MnistData, mnist_bytes, read_mnist
 from mcgc_datasets.registry import cached, import_published, load, make, problem_of
 from mcgc_datasets.series import SeriesData, read_series, write_series
+from mcgc_datasets.tables import read_table, write_table
 
 __all__ = [
     "MnistData",
@@ -15,5 +16,7 @@ __all__ = [
     "problem_of",
     "read_mnist",
     "read_series",
+    "read_table",
     "write_series",
+    "write_table",
 ]

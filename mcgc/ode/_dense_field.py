@@ -15,7 +15,7 @@ from mcgc.ode._tableaux import Tableau
 
 
 class DenseField(NamedTuple):
-    """dy/dt = net(y, inputs): a net of `sizes` and `activation` (see `mcgc.nets`), for `mcgc.ode.solve`.
+    """dy/dt = net(y, inputs): a net of `sizes`, `activation` and `skip` (see `mcgc.nets`), for `mcgc.ode.solve`.
 
     Its params are (θ, inputs): θ of shape (m,), and inputs (batch, n₀ − states), constant numbers of each trajectory
     that the net takes after the state (batch, states); sizes[-1] is the number of states.
@@ -25,6 +25,7 @@ class DenseField(NamedTuple):
 
     sizes: tuple[int, ...]
     activation: str = "relu"
+    skip: bool = False
 
     def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
         """Return dy/dt, of the shape of y. Raises `InputError` as `mcgc.nets.apply` does."""
@@ -40,7 +41,7 @@ class DenseField(NamedTuple):
             if x.ndim != 2 or x.shape[1] != self.sizes[0] or members == 0 or x.shape[0] % members:
                 raise InputError(f"{members} members need as many rows each of {self.sizes[0]}, got {tuple(x.shape)}")
             x = ops.reshape(x, (*theta.shape[:-1], -1, self.sizes[0]))
-        rate = nets.apply(theta, x, self.sizes, self.activation)
+        rate = nets.apply(theta, x, self.sizes, self.activation, self.skip)
         return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
 
     def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, with_vjp: bool) -> Solved | None:
@@ -60,7 +61,7 @@ def _fits(y0: Array, theta: Array, inputs: Array, field: DenseField, method: Met
     simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
     if not (simple and is_host(theta) and is_host(inputs) and theta.dtype == inputs.dtype == y0.dtype):
         return False
-    states, known = y0.shape[1], field.activation in nets.COMPILED
+    states, known = y0.shape[1], field.activation in nets.COMPILED and not field.skip
     shaped = theta.shape == (nets.num_parameters(field.sizes),) and field.sizes[-1] == states
     return known and shaped and inputs.shape == (y0.shape[0], field.sizes[0] - states)
 

@@ -11,15 +11,25 @@ from mcgc.train._strategies import Processes, Serial, Stacked, Strategy, WorkerE
 from mcgc.train._task import Task, bind, draw
 from mcgc.train._windows import parse_horizons
 from mcgc.train.problems import Problem
-from mcgc.train.settings import CheckedSettings, Settings, validate
+from mcgc.train.settings import CheckedSettings, Settings, parse_hidden, validate
 
 if TYPE_CHECKING:
     from mcgc.train import run_file
+    from mcgc.train._fitted import Fitted, load
+    from mcgc.train._from_table import fit_table
+    from mcgc.train._own import prepare, taken_up
     from mcgc.train._predict import predict
     from mcgc.train._run import ChangedRunError, Run, SaveError, free_path
 else:
     _LATER = dict.fromkeys(("ChangedRunError", "Run", "SaveError", "free_path"), "_run")
     _LATER |= {"predict": "_predict", "run_file": "run_file"}
+    _LATER |= {
+        "Fitted": "_fitted",
+        "load": "_fitted",
+        "fit_table": "_from_table",
+        "prepare": "_own",
+        "taken_up": "_own",
+    }
 
     def __getattr__(name):
         """Return what reads or writes files, imported now: the names of problems are wanted without HDF5."""
@@ -32,6 +42,7 @@ else:
 __all__ = [
     "ChangedRunError",
     "CheckedSettings",
+    "Fitted",
     "Hook",
     "Member",
     "MemberRecord",
@@ -51,12 +62,17 @@ __all__ = [
     "draw",
     "epochs",
     "fit",
+    "fit_table",
     "free_path",
+    "load",
+    "parse_hidden",
     "parse_horizons",
     "predict",
+    "prepare",
     "problems",
     "run_file",
     "settings",
     "strategy_for",
+    "taken_up",
     "validate",
 ]

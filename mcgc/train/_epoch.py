@@ -7,16 +7,16 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from mcgc.arrays import Array, is_array, is_dtype, is_host, namespace_of, quietly, to_host
+from mcgc.arrays import Array, Device, is_array, is_dtype, is_host, namespace_of, quietly, to_host
 from mcgc.autodiff import flatten, tree_map
 from mcgc.continuation import Info, State
 from mcgc.continuation._step import at_step
 from mcgc.errors import SolveError
-from mcgc.random import fold_in, permutation
+from mcgc.random import fold_in, permutation, uniform
 from mcgc.train._members import Member, MemberRecord
 from mcgc.train._problem import Evaluation
 from mcgc.train._task import Task, count, rows_at, steps
-from mcgc.train._windows import batch_bounds, per_epoch
+from mcgc.train._windows import batch_bounds, per_epoch, ragged_counts
 
 ROWS_AT_ONCE = 1000  # when θ is evaluated on all examples: more would take memory, and save no time
 MOST_SKIPS = 5  # steps of a member in a row that are left out; where more fail, so will the next
@@ -31,26 +31,37 @@ def minibatches(task: Task, member: Member, epoch: int) -> Iterator[Any]:
     With windows shorter than the series, or as long, an epoch holds as many as cover all intervals of the training set
     once, drawn without replacement from all of them. It has as many steps as an epoch of whole series.
     """
-    length = task.horizon(epoch)
+    length, train = task.horizon(epoch), task.train
+    if task.settings.bootstrap:
+        train = rows_at(train, _drawn(member, count(train), task.device))
     if length:
-        return _windows(task, member, epoch, length)
+        return _windows(task, train, member, epoch, length)
     order = None
     if task.problem.shuffled:
-        order = permutation(fold_in(member.order, epoch), count(task.train), task.device)
-    return _batches(task.train, task.settings.batch_size, order)
+        order = permutation(fold_in(member.order, epoch), count(train), task.device)
+    return _batches(train, task.settings.batch_size, order)
 
 
-def _windows(task: Task, member: Member, epoch: int, length: int) -> Iterator[Any]:
-    problem, series = task.problem, count(task.train)
+def _drawn(member: Member, total: int, device: Device) -> Array:
+    """Return as many numbers of examples as there are, drawn with replacement: the same ones in every epoch."""
+    xp = device.namespace
+    drawn = uniform(fold_in(member.order, 0), total, "float64", device)  # an epoch's order has its number, from 1
+    return xp.astype(xp.floor(drawn * total), xp.int64)
+
+
+def _windows(task: Task, train: Any, member: Member, epoch: int, length: int) -> Iterator[Any]:
+    problem, series = task.problem, count(train)
     assert problem.windows is not None
     assert problem.intervals is not None
-    intervals = problem.intervals(task.train)
-    total = per_epoch(series, intervals, length)
-    ends = batch_bounds(total, steps(task.train, task.settings))
-    every = series * (intervals + 1 - length)
+    if problem.lengths is None:
+        intervals = problem.intervals(train)
+        every, total = series * (intervals + 1 - length), per_epoch(series, intervals, length)
+    else:
+        every, total = ragged_counts(problem.lengths(train), length)
+    ends = batch_bounds(total, steps(train, task.settings))
     order = permutation(fold_in(member.order, epoch), every, task.device)
     for a, b in pairwise(ends):
-        yield problem.windows(task.train, order[..., a:b], length)
+        yield problem.windows(train, order[..., a:b], length)
 
 
 def _batches(examples: Any, size: int, order: Array | None = None) -> Iterator[Any]:
@@ -76,7 +87,7 @@ def advance(
     `before_step()` is called before each step. `found` is the result of its `run_epoch` where it is known already.
     Raises `SolveError` as `fit` does.
     """
-    began = time.perf_counter()
+    began, task = time.perf_counter(), task.of_member(index)
     most_skips = MOST_SKIPS if task.settings.on_divergence == "skip-step" else 0
     run = lambda: found or run_epoch(task, member, epoch, before_step, most_skips)
     try:
@@ -212,8 +223,8 @@ def _scores(task: Task, state: State, infos: list[Info], short: bool) -> list:
         loss(task.train) + flaw,  # so that a state that can go nowhere is not taken for a good one
         _average([_smoothed(info) for info in infos]) if infos else None,
         None if task.validation is None else loss(task.validation),
-        loss(task.test),
-        None if accuracy is None else _mean_over(partial(accuracy, state.theta), task.test),
+        None if task.test is None else loss(task.test),
+        None if accuracy is None or task.test is None else _mean_over(partial(accuracy, state.theta), task.test),
         state.log_lam if continued else None,
         _average([info.grad_log_lam for info in infos]) if continued and infos else None,
         _average([info.grad_log_lam_total for info in infos]) if continued and infos else None,

@@ -11,7 +11,7 @@ from mcgc.train._hooks import Hook, Hooks
 from mcgc.train._members import Member, Record
 from mcgc.train._problem import Problem
 from mcgc.train._strategies import Strategy, strategy_for
-from mcgc.train._task import Task, bind, draw
+from mcgc.train._task import Task, bind, draw, steps
 from mcgc.train.settings import Settings
 
 
@@ -121,6 +121,8 @@ def epochs(
         members = draw(task) if members is None else members
     with strategy.start(task, hook) as advance_all:
         for epoch in range(done + 1, task.settings.epochs + 1):
+            if out_of_patience(task, members):
+                return
             began = time.perf_counter()
             with _memory_errors(task):
                 found = advance_all(members, epoch)
@@ -130,6 +132,23 @@ def epochs(
             record = Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began)
             yield record, members
             hook.after_epoch(record)
+
+
+def out_of_patience(task: Task, members: Sequence[Member]) -> bool:
+    """Tell whether no member had a new best epoch in the last `patience` epochs.
+
+    With horizons, the epochs of the last one count.
+    """
+    settings = task.settings
+    if settings.patience is None:
+        return False
+    per_epoch = [steps(task.of_member(index).train, settings) for index in range(len(members))]
+    pairs = list(zip(members, per_epoch, strict=True))
+    epoch = begun = members[0].state.steps // per_epoch[0]
+    while begun > 0 and task.horizon(begun) == task.horizon(settings.epochs):
+        begun -= 1
+    latest = max(member.best.steps // count for member, count in pairs)
+    return epoch - max(latest, begun) >= settings.patience
 
 
 @contextmanager

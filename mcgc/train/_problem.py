@@ -57,12 +57,25 @@ class Problem(NamedTuple):
     scaling : function (examples) → scaling, optional
         What series are standardised by, where the setting `standardize` asks for it. Then `objective(settings,
         scaling)` is called.
+    scaled : function (examples, scaling) → examples, optional
+        Examples in the units of the scaling. With it, examples are scaled once, and `objective`, `accuracy` and
+        `windows` see them so.
     intervals : function (examples) → int, optional
         The number of observed intervals of a series.
     windows : function (examples, indices, length) → examples, optional
         The windows of `length` intervals at `indices`, (rows,) or (members, rows), out of all.
     predict : function (settings, scaling) → function, optional
         Returns (θ, examples) → the states of the series in the units of the data, (examples, times, states).
+    divide : function (data, settings) → (data, parts), optional
+        Cuts the data where a part ends within an example, and says which part each example belongs to: an array of 0
+        for training, 1 for validation, 2 for the test, (examples,), or (members, examples) where each member has a
+        validation set of its own. By default the parts are drawn at random.
+    lengths : function (examples) → array, optional
+        The number of observed intervals of each series, (series,), on the host, where they differ. Windows are then
+        numbered series after series (`mcgc.train._windows.ragged_rows_of`).
+    assess : function (task, theta) → mapping, optional
+        What the run file says of a run that is done: scores, baselines and the like, in values that JSON has. θ has the
+        shape (members, m).
     load : function (path) → data, optional
         Reads the data for the command from the file of `--dataset`. Without one, `path` is None.
 
@@ -100,9 +113,13 @@ class Problem(NamedTuple):
     others: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
     default: str = "paper"
     scaling: Callable[[Any], Any] | None = None
+    scaled: Callable[[Any, Any], Any] | None = None
     intervals: Callable[[Any], int] | None = None
     windows: Callable[[Any, Array, int], Any] | None = None
     predict: Callable[..., Callable[[Array, Any], Array]] | None = None
+    divide: Callable[[Any, Settings], tuple[Any, Any]] | None = None
+    lengths: Callable[[Any], Any] | None = None
+    assess: Callable[[Any, Array], Mapping[str, Any]] | None = None
     load: Callable[[str | None], Any] | None = None
 
     @property
@@ -123,6 +140,6 @@ class Problem(NamedTuple):
         return recipes[name]
 
 
-def init_of(sizes: Sequence[int]) -> Callable[[Key, str, Device], Array]:
+def init_of(sizes: Sequence[int], scheme: str = "xavier-uniform") -> Callable[[Key, str, Device], Array]:
     """Return the `init` of a problem whose model is a dense net of these sizes."""
-    return lambda key, dtype, device: nets.init(key, sizes, dtype, device)
+    return lambda key, dtype, device: nets.init(key, sizes, dtype, device, scheme)

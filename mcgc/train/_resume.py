@@ -84,13 +84,14 @@ def _entry(found: np.ndarray) -> Any:
 def differences(run: RunFile, now: RunFile) -> list[str]:
     """Return what differs between `run` and a run that begins `now`: settings, versions, dataset, device, model.
 
-    Only what determines the numbers counts: not the number of epochs, unless horizons or the learning rate follow it,
-    nor versions of packages that compute nothing, nor where the dataset lies, nor which of several like devices is
-    used. Versions do not count for a run that is finished.
+    Only what determines the numbers counts: not the patience, nor the number of epochs, unless horizons or the learning
+    rate follow it, nor versions of packages that compute nothing, nor where the dataset lies, nor which of several like
+    devices is used. Versions do not count for a run that is finished.
     """
     settings, old = now.settings, {**Settings._field_defaults, **run.settings}  # a file may be older than a setting
     follows = settings.get("horizons") is not None or settings.get("rate_schedule", "constant") != "constant"
-    fields = [name for name in settings if name != "epochs" or follows]
+    free = {"patience"} if follows else {"patience", "epochs"}
+    fields = [name for name in settings if name not in free]
     names = {"epochs": "number of epochs, which the horizons and the learning rate follow,"}
     pairs = [(names.get(name, name), old.get(name), settings[name]) for name in fields]
     if run.epoch < settings["epochs"]:

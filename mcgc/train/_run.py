@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, count
 from pathlib import Path
@@ -11,11 +11,11 @@ from typing import Any
 
 from mcgc import files, hdf5
 from mcgc._lock import locked
-from mcgc.arrays import is_array, to_host
+from mcgc.arrays import is_array, to_device, to_host
 from mcgc.autodiff import flatten
 from mcgc.errors import InputError, McgcError, OutputError
 from mcgc.train import run_file
-from mcgc.train._fit import epochs
+from mcgc.train._fit import epochs, out_of_patience
 from mcgc.train._hooks import Hook
 from mcgc.train._members import Record
 from mcgc.train._resume import differences, pack, records, unpack
@@ -75,7 +75,7 @@ class Run:
     def __init__(self, path: str, task: Task, overwrite: bool, checkpoint_every: int, stack: ExitStack) -> None:
         self.path, self.task, self.records = path, task, list[Record]()
         self._overwrite, self._every, self._stack = overwrite, checkpoint_every, stack
-        self.header = _header(task)
+        self.header = header_of(task)
         self._states: list[Any] = []  # after the last epoch, members; after the one before, members or leaves by name
         self._saved, self._when = 0, -SECONDS
 
@@ -167,8 +167,14 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done."""
-        return self.epoch == self.task.settings.epochs
+        """Whether all epochs are done, or the run has ended by its `patience`."""
+        return self.epoch == self.task.settings.epochs or self._ended
+
+    @property
+    def _ended(self) -> bool:
+        return (
+            bool(self._states) and not isinstance(self._states[0], dict) and out_of_patience(self.task, self._states[0])
+        )
 
     def epochs(self, strategy: Strategy | None = None, hooks: Sequence[Hook] = ()) -> Iterator[Record]:
         """Train to the last epoch: yield the record of each, after it was saved if that was due.
@@ -209,6 +215,9 @@ class Run:
         before, self._saved = self._saved, self.epoch  # what cannot be written is not tried again
         states = [state if isinstance(state, dict) else pack(state) for state in self._states]
         contents = self.header._replace(finished=self.finished, epochs=columns(self.records), states=states)
+        if self.finished:
+            contents = contents._replace(results=results_of(self.task, contents))
+        self.header = self.header._replace(results=contents.results)
         try:
             run_file.save(self.path, contents, self._overwrite)
         except OutputError as error:
@@ -270,7 +279,14 @@ def free_path(path: str) -> str:
     return next(name for name in chain([path], numbered) if not os.path.lexists(name))
 
 
-def _header(task: Task) -> RunFile:
+def results_of(task: Task, run: RunFile) -> Mapping[str, Any]:
+    """Return what the problem of a run that is done says of its best epochs."""
+    if task.problem.assess is None:
+        return {}
+    return task.problem.assess(task, to_device(run.theta, task.device))
+
+
+def header_of(task: Task) -> RunFile:
     """Return what the file of a run says before the first epoch."""
     scaling = {} if task.scaling is None else {name: to_host(x).tolist() for name, x in task.scaling._asdict().items()}
     replaced = {name: _name_of(value) for name, value in task.replaced.items()}

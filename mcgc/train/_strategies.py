@@ -80,6 +80,8 @@ class Serial:
 class Stacked:
     """Members are one more axis of all arrays, and ten models one launch, if the problem is `stacked`.
 
+    Members that train on data of their own (`bootstrap`, `rotate`) are advanced one after another.
+
     A member's numbers are those that it has alone, to rounding. Members are stacked whose states agree in shapes and
     numbers of steps, and that were restored equally often: one that diverged goes on beside the others. A member with a
     loss of NaN, as a solution that fails gives it, is taken through that epoch again by itself. If an objective raises
@@ -91,9 +93,10 @@ class Stacked:
         """Give what takes all members through an epoch."""
 
         def advance_all(members: Sequence[Member], epoch: int) -> list[tuple[Member, MemberRecord]]:
+            stackable = task.problem.stacked and not (task.settings.bootstrap or task.folds)
             stacks: dict[Any, list[int]] = {}
             for index, member in enumerate(members):
-                stacks.setdefault(_kind(member) if task.problem.stacked else index, []).append(index)
+                stacks.setdefault(_kind(member) if stackable else index, []).append(index)
             found: dict[int, tuple[Member, MemberRecord]] = {}
             for stack in stacks.values():
                 found.update(zip(stack, _advance_stack(task, members, stack, epoch, hook.before_step), strict=True))

@@ -1,11 +1,13 @@
 """A task: what all epochs of all members share. `bind` makes it, and `draw` draws its members."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mcgc.arrays import HOST, Array, Device
+import numpy as np
+
+from mcgc.arrays import HOST, Array, Device, to_device
 from mcgc.autodiff import flatten, tree_map
 from mcgc.continuation import SCHEDULES, Continuation, Estimator, Objective, continuation, descent
 from mcgc.errors import InputError
@@ -39,7 +41,7 @@ class Task(NamedTuple):
         The method of a member that was restored so often, last at step number `since`. Each time halves the learning
         rate of θ.
     train, test, validation : pytree
-        The examples. `validation` chooses the best epoch; it is None where there is none.
+        The examples. `validation` chooses the best epoch. A part that is empty is None.
     scaling : Scaling, optional
         What series are standardised by.
     horizon : function (epoch) → int
@@ -48,6 +50,9 @@ class Task(NamedTuple):
         What was given to `bind`.
     replaced : mapping
         "optimizer" and "estimator": objects in place of what the settings name.
+    folds : sequence of tuples
+        The training and validation sets of each member where it has its own (`of_member`). `train` and `validation` are
+        then those of the first.
     """
 
     problem: Problem
@@ -62,6 +67,14 @@ class Task(NamedTuple):
     horizon: Callable[[int], int] = lambda epoch: 0
     data: Any = None
     replaced: Mapping[str, Any] = MappingProxyType({})
+    folds: Sequence[tuple[Any, Any]] = ()
+
+    def of_member(self, index: int) -> "Task":
+        """Return the task as member number `index` has it."""
+        if not self.folds:
+            return self
+        train, validation = self.folds[index]
+        return self._replace(train=train, validation=validation, folds=())
 
 
 def bind(
@@ -112,10 +125,24 @@ def bind(
     if not isinstance(settings, CheckedSettings):
         settings = validate(settings, problem.options)
     root = Key(settings.seed)
-    examples = problem.examples(data, settings.dtype, device)
-    train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)
+    own: list[tuple[Any, Any]] = []
+    if problem.divide is None:
+        examples = problem.examples(data, settings.dtype, device)
+        train, validation, test = _parts(examples, fold_in(root, SPLIT), device, settings.validation)
+    else:
+        divided, parts_of = problem.divide(data, settings)
+        examples = problem.examples(divided, settings.dtype, device)
+        every = np.atleast_2d(parts_of)
+        train, validation, test = _given_parts(examples, every[0], device)
+        own = [_given_parts(examples, parts, device)[:2] for parts in every] if len(every) > 1 else []
     scaling = problem.scaling(train) if settings.standardize and problem.scaling else None
-    objective = problem.objective(settings) if scaling is None else problem.objective(settings, scaling)
+    scaled = problem.scaled
+    if scaling is not None and scaled is not None:
+        scale = lambda part: None if part is None else scaled(part, scaling)
+        train, validation, test = map(scale, (train, validation, test))
+        own = [(scale(a), scale(b)) for a, b in own]
+    plain = scaling is None or scaled is not None
+    objective = problem.objective(settings) if plain else problem.objective(settings, scaling)
 
     @cache
     def method(restores: int = 0, since: int = 0) -> Continuation:
@@ -128,7 +155,7 @@ def bind(
     parts = {"train": train, "test": test, "validation": validation}
     given = {"optimizer": optimizer, "estimator": estimator}
     replaced = {name: value for name, value in given.items() if value is not None}
-    parts |= {"scaling": scaling, "horizon": horizon, "data": data, "replaced": replaced}
+    parts |= {"scaling": scaling, "horizon": horizon, "data": data, "replaced": replaced, "folds": own}
     return Task(problem, settings, device, objective, method, **parts)
 
 
@@ -207,6 +234,15 @@ def _parts(examples: Any, key: Key, device: Device, fraction: float = 0.0) -> tu
     parts = order[: ends[0]], order[ends[0] : ends[1]], order[ends[1] :]
     test, validation, train = (rows_at(examples, device.namespace.sort(part)) for part in parts)
     return train, validation if num_validation else None, test
+
+
+def _given_parts(examples: Any, parts: Any, device: Device) -> tuple[Any, Any, Any]:
+    """Return the training, validation and test sets of examples whose parts are given; None for one that is empty."""
+    found = [
+        rows_at(examples, to_device(np.flatnonzero(parts == part), device)) if (parts == part).any() else None
+        for part in range(3)
+    ]
+    return found[0], found[1], found[2]
 
 
 def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: int) -> Optimizer:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
+import numpy as np
+
 from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.errors import InputError
 
@@ -124,3 +126,28 @@ def rows_of(indices: Array, times: int, length: int) -> tuple[Array, Array]:
     series = indices // starts
     first = series * times + indices % starts
     return series, first[..., None] + xp.arange(length + 1, dtype=indices.dtype, device=device_of(indices))
+
+
+def ragged_counts(lengths: np.ndarray, length: int) -> tuple[int, int]:
+    """Return how many windows of `length` there are in all, and how many an epoch has.
+
+    `lengths` are the numbers of intervals of the series. A shorter series is one window.
+    """
+    return int(np.maximum(lengths - length + 1, 1).sum()), int(np.maximum(lengths // length, 1).sum())
+
+
+def ragged_rows_of(indices: Array, lengths: Array, length: int) -> tuple[Array, Array, Array]:
+    """Return where windows lie in series of different lengths: series, (...); columns and excess, (..., length + 1).
+
+    Windows are numbered series after series, by where they start. `columns` are those of the observations in their
+    series, at most the last one. `excess` is how far beyond it a column would be: there is nothing observed.
+    """
+    xp = namespace_of(indices)
+    ones = xp.ones_like(lengths)
+    starts = xp.maximum(lengths - length + 1, ones)
+    ends = xp.cumulative_sum(starts)
+    series = xp.reshape(xp.searchsorted(ends, xp.reshape(indices, (-1,)), side="right"), indices.shape)
+    first = indices - take_rows(ends - starts, series)
+    columns = first[..., None] + xp.arange(length + 1, dtype=indices.dtype, device=device_of(indices))
+    last = take_rows(lengths, series)[..., None]
+    return series, xp.minimum(columns, last), xp.maximum(columns - last, xp.zeros_like(last))

@@ -3,8 +3,8 @@
 Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings`, `versions`, `dataset`, `changes`,
 `scaling` and `model`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the
 groups `states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a
-leaf; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`). Numbers and
-structure carry checksums.
+leaf; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`); and
+`results`, JSON as bytes, what the problem's `assess` found at the end. Numbers and structure carry checksums.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ import numpy as np
 from mcgc import __version__, files, hdf5
 from mcgc.errors import DatasetError, InputError
 
-FORMAT, VERSION, READ = "mcgc-run", 5, (2, 3, 4, 5)
+FORMAT, VERSION, READ = "mcgc-run", 6, (2, 3, 4, 5, 6)
 _JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict, "model": dict}
 _SINCE = {"scaling": 4, "model": 5}  # the version that an attribute came with
 _STATES = ("last", "previous")
@@ -70,6 +70,9 @@ class RunFile(NamedTuple):
     model : mapping
         The `model` of the problem. Under `replaced` it has the names of what was given in place of what the settings
         name. Empty in files older than version 5.
+    results : mapping
+        What the problem's `assess` found when the run was done: scores, baselines, calibration. Empty before, for
+        problems without one, and in files older than version 6.
     """
 
     settings: Mapping[str, Any]
@@ -82,6 +85,7 @@ class RunFile(NamedTuple):
     changes: Sequence[str] = ()
     scaling: Mapping[str, Sequence[float]] = MappingProxyType({})
     model: Mapping[str, Any] = MappingProxyType({})
+    results: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def epoch(self) -> int:
@@ -244,6 +248,8 @@ def _contents(file: h5py.File, name: str) -> RunFile:
     if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
         raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
     _complete(version, epochs, states)
+    if version >= 6:
+        values["results"] = _results(file, name, remedy)
     finished, device = bool(attribute("finished")), str(attribute("device"))
     found: dict[str, Any] = {
         "device": device,
@@ -252,6 +258,15 @@ def _contents(file: h5py.File, name: str) -> RunFile:
         "states": [state for state in states if state],
     }
     return RunFile(**values, **found)
+
+
+def _results(file: h5py.File, name: str, remedy: str) -> dict[str, Any]:
+    """Return what the dataset `results` holds as JSON."""
+    (dataset,) = hdf5.datasets(file, name, ["results"], "u1", remedy, file.id.get_filesize()).values()
+    found = json.loads(hdf5.array(dataset, "u1").tobytes().decode())
+    if type(found) is not dict:
+        raise DatasetError(f"{name}: 'results' is not a JSON dict: copy the file again")
+    return found
 
 
 def _complete(version: int, epochs: dict[str, np.ndarray], states: Sequence[dict[str, np.ndarray]]) -> None:
@@ -299,6 +314,8 @@ def _image(run: RunFile) -> bytes:
         for part, arrays in parts.items():
             for key, array in arrays.items():
                 file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
+        encoded = json.dumps(run.results, default=dict).encode()
+        file.create_dataset("results", data=np.frombuffer(encoded, "u1"), chunks=(len(encoded),), fletcher32=True)
         for key in ("theta", "log_lam"):
             file[key] = file[f"states/last/best/{key}"]
     return image.getvalue()

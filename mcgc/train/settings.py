@@ -8,12 +8,14 @@ from mcgc._integers import whole
 from mcgc.arrays import DTYPES
 from mcgc.continuation import ESTIMATORS, SCHEDULES
 from mcgc.errors import InputError, similar
+from mcgc.nets import ACTIVATIONS, SCHEMES
 from mcgc.ode import ADJOINTS, TABLEAUX
 from mcgc.optim import OPTIMIZERS
 from mcgc.train._windows import parse_horizons
 
 RATE_SCHEDULES = ("constant", "cosine", "exponential")
 LOSSES = ("softmax-cross-entropy", "cross-entropy", "mse", "mae", "huber")
+SPLITS = ("random", "group", "time")
 
 
 class Settings(NamedTuple):
@@ -65,8 +67,13 @@ class Settings(NamedTuple):
         The learning rate of θ at the last step. By default a hundredth of the first.
     validation : float
         The fraction of the training examples that is set apart to choose the best epoch by.
+    patience : int, optional
+        The run ends when no member has had a new best epoch in so many epochs. With horizons, those of the last one
+        count. By default all epochs are done.
+    bootstrap : bool
+        Whether each member trains on examples of its own, as many as there are, drawn with replacement.
     loss : str, optional
-        The loss of a classifier or a regressor.
+        The loss of a classifier or a regressor, or of the dynamics of a table.
     solver, adjoint : str, optional
         Of differential equations: names of `mcgc.ode.TABLEAUX` and `mcgc.ode.ADJOINTS`.
     rtol, atol : float, optional
@@ -79,6 +86,22 @@ class Settings(NamedTuple):
         Whether φ goes back to φ₀ at each new length of windows.
     standardize : bool, optional
         Whether the net sees states and parameters less their mean, divided by their standard deviation.
+    hidden : str, optional
+        The widths of the hidden layers of the net, such as "32,32" or "50x19" (`mcgc.train.parse_hidden`).
+    activation : str, optional
+        The activation, a name of `mcgc.nets.ACTIVATIONS`.
+    init : str, optional
+        How θ is drawn, a name of `mcgc.nets.SCHEMES`.
+    skip : bool, optional
+        Whether hidden layers that keep the width add their input to their output.
+    split : str, optional
+        What the test and validation sets of a table are: rows at "random", whole groups ("group"), or what comes last
+        ("time").
+    test : float, optional
+        The fraction of a table that is the test set.
+    rotate : bool, optional
+        Whether each member has a validation set of its own, so that what one is validated by trains the others. Not
+        with a split in time.
 
     Notes
     -----
@@ -108,6 +131,8 @@ class Settings(NamedTuple):
     rate_schedule: str = "constant"
     learning_rate_end: float | None = None
     validation: float = 0.0
+    patience: int | None = None
+    bootstrap: bool = False
     loss: str | None = None
     solver: str | None = None
     adjoint: str | None = None
@@ -117,6 +142,13 @@ class Settings(NamedTuple):
     horizons: str | None = None
     restart_lam: bool | None = None
     standardize: bool | None = None
+    hidden: str | None = None
+    activation: str | None = None
+    init: str | None = None
+    skip: bool | None = None
+    split: str | None = None
+    test: float | None = None
+    rotate: bool | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Settings":
@@ -142,7 +174,9 @@ class CheckedSettings(Settings):
 
 SOLVER = ("solver", "adjoint", "rtol", "atol", "step_size")
 SERIES = ("horizons", "restart_lam", "standardize")
-OF_SOME = ("loss", *SOLVER, *SERIES)  # the settings that a problem has only if its `options` name them
+NET = ("hidden", "activation", "init", "skip")
+PARTS = ("split", "test", "rotate")
+OF_SOME = ("loss", *SOLVER, *SERIES, *NET, *PARTS)  # the settings that a problem has only if its `options` name them
 
 CHOICES: Mapping[str, Collection[str]] = {
     "schedule": ("learned", *SCHEDULES),
@@ -154,6 +188,9 @@ CHOICES: Mapping[str, Collection[str]] = {
     "loss": LOSSES,
     "solver": TABLEAUX,
     "adjoint": ADJOINTS,
+    "activation": tuple(ACTIVATIONS),
+    "init": SCHEMES,
+    "split": SPLITS,
 }
 _AT_LEAST = {"num_samples": 1, "epochs": 1, "warmup_epochs": 0, "batch_size": 1, "members": 1}
 _POSITIVE = ("learning_rate", "learning_rate_lam", "rtol", "atol")
@@ -226,6 +263,12 @@ def validate(settings: Settings, options: Collection[str] = ()) -> CheckedSettin
     require("weight_decay", decay is None or 0 < decay < math.inf, "a positive number")
     require("clip", settings.clip is None or 0 < settings.clip < math.inf, "a positive number")
     require("validation", 0 <= settings.validation <= 0.9, "a fraction from 0 to 0.9")
+    if settings.patience is not None:
+        counts["patience"] = whole(settings.patience, "patience")
+    test = settings.test
+    require("test", test is None or 0 <= test <= 0.9, "a fraction from 0 to 0.9")
+    if settings.hidden is not None:
+        parse_hidden(settings.hidden)
     if settings.horizons is not None:
         parse_horizons(settings.horizons)
     require("beta", 0 <= settings.beta < math.inf, "a number of at least 0")
@@ -236,3 +279,40 @@ def validate(settings: Settings, options: Collection[str] = ()) -> CheckedSettin
     if settings.solver is not None and step_size is None and not TABLEAUX[settings.solver].error:
         raise InputError(f"the solver {settings.solver!r} cannot choose its steps: give it a step_size")
     return CheckedSettings(*settings._replace(seed=seed, **counts))
+
+
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Return the widths of hidden layers that a text such as "32,32" or "50x19" says.
+
+    Parameters
+    ----------
+    text : str
+        Entries separated by commas: a width, or a width and a number of layers with an x between. "" has none.
+
+    Returns
+    -------
+    tuple of int
+        The widths, from the input to the output.
+
+    Raises
+    ------
+    InputError
+        If an entry is not of that form.
+
+    Examples
+    --------
+    >>> from mcgc.train import parse_hidden
+    >>> parse_hidden("32,16x3")
+    (32, 16, 16, 16)
+    """
+    widths: list[int] = []
+    for entry in text.split(",") if text.strip() else []:
+        width, times, count = (part.strip() for part in entry.partition("x"))
+        numbers = (width, count) if times else (width, "1")
+        if not all(number.isdecimal() and 0 < int(number) < 10**5 for number in numbers):
+            raise InputError(
+                f"hidden has the entry {entry.strip()!r}: give a width such as 32, or a width and a number of layers "
+                "such as 50x19"
+            )
+        widths += [int(width)] * int(numbers[1])
+    return tuple(widths)

@@ -94,8 +94,17 @@ def test_files_and_directories_are_left_to_the_shell(words, kind):
     assert complete("bash", words) == [(kind, words.split(" ")[-1])]
 
 
+def test_columns_of_a_table_are_those_of_its_first_line(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("run;time;temp\n1;2;3\n")
+    fit = f"mcgc fit {path}"
+    assert complete("bash", f"{fit} --time t") == [("plain", "time"), ("plain", "temp")]
+    assert complete("bash", f"{fit} --states run,te") == [("plain", "run,temp")]
+    assert complete("bash", "mcgc fit none.csv --time t") == [("",)]
+
+
 def test_every_option_except_numbers_and_every_argument_is_completed():
-    free = {"start", "help", "version"}
+    free = {"start", "constant", "units", "help", "version"}
 
     def params(command):
         yield from command.params

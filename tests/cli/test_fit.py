@@ -147,7 +147,7 @@ def test_the_loss_of_images_can_be_chosen(mcgc, fake_fit):
 
 def test_without_a_problem_the_missing_option_is_named(mcgc):
     result = mcgc("fit")
-    assert (result.exit_code, result.stderr) == (2, "mcgc: Missing option '--problem'.\n")
+    assert (result.exit_code, result.stderr) == (2, "mcgc: Missing a table, or option '--problem'.\n")
 
 
 def test_an_unknown_command_is_one_sentence(mcgc):

@@ -69,8 +69,8 @@ def test_more_runs_than_colours_are_told_apart_by_their_dashes():
 
 def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path):
     _, figure = ensembles(True)
-    with pytest.raises(InputError, match=r"a picture ends in .png or .svg, got 'one.pdf'"):
-        pictures.save(figure, "one.pdf")
+    with pytest.raises(InputError, match=r"a picture ends in .png or .svg or .pdf, got 'one.gif'"):
+        pictures.save(figure, "one.gif")
     with pytest.raises(OutputError, match="cannot be written"):
         pictures.save(figure, tmp_path / "no" / "one.png")
     (tmp_path / "there.svg").mkdir()

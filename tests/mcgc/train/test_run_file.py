@@ -99,10 +99,12 @@ def test_an_existing_file_is_kept_unless_overwriting(tmp_path):
     [
         lambda file: file.__delitem__("states/last/state/theta"),
         lambda file: file.__delitem__("epochs"),
+        lambda file: file.__delitem__("results"),
+        lambda file: (file.__delitem__("results"), file.__setitem__("results", np.frombuffer(b"[]", "u1"))),
         lambda file: file.attrs.__delitem__("settings"),
         lambda file: file.attrs.modify("settings", "{"),
         lambda file: file.attrs.modify("format", "mcgc-series"),
-        lambda file: file.attrs.modify("version", 6),
+        lambda file: file.attrs.modify("version", 7),
         lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
     ],
 )

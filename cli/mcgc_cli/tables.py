@@ -1,0 +1,129 @@
+"""Runs on tables: the options that name columns, the task of a table, and what `fit` says of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from mcgc_cli.grouped import in_group
+from mcgc_cli.options import with_flags
+from mcgc_cli.summary import as_table
+from mcgc_cli.values import Columns, Name
+
+COLUMNS = ("task", "time", "group", "states", "inputs", "interpolation", "target", "features")
+_HELP = {
+    "task": "What to learn from DATA: dynamics of series, or the regression or classification of a column.",
+    "time": "Column of times.  [default: time or t]",
+    "group": "Column that tells which series a row is of.",
+    "states": "Columns of states, with commas between.  [default: all others that are numbers]",
+    "inputs": "Columns of inputs, constant in a series or given over time.",
+    "interpolation": "How inputs go on between times: linear, cubic or previous.  [default: linear]",
+    "target": "Column to predict.",
+    "features": "Columns to predict it from.  [default: all others]",
+}
+
+
+def _choices(name: str) -> Any:
+    if name == "task":
+        return Name(lambda ctx: ("dynamics", "regression", "classification"))
+    if name == "interpolation":
+        return Name(lambda ctx: ("linear", "cubic", "previous"))
+    return Columns()
+
+
+def column_options(command: Callable) -> Callable:
+    """Add the options that say what the columns of a table are."""
+    for name in reversed(COLUMNS):
+        metavar = None if name in ("task", "interpolation") else "COLUMN" if name in ("time", "group") else "COLUMNS"
+        option = in_group("Table", f"--{name}", type=_choices(name), metavar=metavar, help=_HELP[name])
+        command = option(command)
+    return command
+
+
+def prepared(path: str, columns: dict[str, Any], changes: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Return the problem, the settings and the data of a table in a file. Sentences of errors have the flags."""
+    from mcgc_datasets import read_table
+
+    from mcgc.errors import InputError
+    from mcgc.train import prepare
+
+    if columns["task"] is None:
+        raise click.UsageError("A table needs '--task': dynamics, regression or classification.")
+    try:
+        return prepare(read_table(path), **columns, **changes)
+    except InputError as error:
+        raise type(error)(with_flags(str(error))) from None
+
+
+def is_own(model: Any) -> bool:
+    """Tell whether the `model` of a run file is of a table."""
+    from mcgc.train._own import TASKS
+
+    return model.get("kind") in TASKS
+
+
+def taken_up(run: Any, path: str | None, changes: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """Return what `prepared` does for a run file, whose table is at `path`, or where it was."""
+    from mcgc import train
+    from mcgc.errors import InputError
+    from mcgc.train import Settings
+
+    given = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return train.taken_up(table_of(run, path), run.model, Settings.of({**run.settings, **given}))
+    except InputError as error:
+        raise type(error)(with_flags(str(error))) from None
+
+
+def table_of(run: Any, path: str | None) -> Any:
+    """Return the table at `path`, or that of the run file, from where it was."""
+    from mcgc_datasets import read_table
+
+    from mcgc.errors import InputError
+    from mcgc.files import IN_MEMORY
+
+    source = path or run.dataset.get("source")
+    if source in (None, IN_MEMORY):
+        raise InputError("the run was trained on a table in memory: give the table")
+    return read_table(source)
+
+
+def told(data: Any) -> str:
+    """Return a sentence on what a table has."""
+    missing = {name: count for name, count in data.missing.items() if count}
+    gaps = ", ".join(f"{name} {count}" for name, count in missing.items()) or "none"
+    if hasattr(data, "groups") and hasattr(data, "lengths"):
+        what = f"{len(data.groups)} series, {len(data.times)} times"
+    else:
+        what = f"{len(data.features)} rows, {data.features.shape[1]} features"
+    return f"{data.source}: {what}; missing values: {gaps}"
+
+
+def shown(results: Any) -> str:
+    """Return the scores of a run on a table beside its baselines, as text."""
+    part = next((name for name in ("test", "validation", "train") if name in results["scores"]), "train")
+    rows = {f"this run, {name}": found for name, found in results["scores"].items()}
+    rows |= {f"{name}, {part}": found for name, found in results["baselines"].items()}
+    first = results["scores"][part]
+    if "accuracy" in first:
+        body = [[name, *(_number(found.get(key)) for key in ("accuracy", "log_loss"))] for name, found in rows.items()]
+        return as_table(["", "accuracy", "log loss"], body)
+    names = list(first["rmse"])
+    body = [
+        [name, *(_number(found["rmse"][each]) for each in names), _number(found["r2"]["all"])]
+        for name, found in rows.items()
+    ]
+    text = as_table(["RMSE in the units of the data", *names, "R²"], body)
+    covered = results["coverage"].get(part)
+    if covered is None:
+        return text
+    level, chosen = results["calibration"]["level"], results["calibration"]["part"]
+    kind = "the noise and the spread of the members" if results["calibration"]["spread"] else "the noise"
+    return (
+        f"{text}\n{level:.0%} bands from {kind}, calibrated on the {chosen} set, cover {covered['all']:.1%} of the "
+        f"{part} set"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"

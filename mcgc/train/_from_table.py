@@ -1,0 +1,109 @@
+"""`mcgc.fit`: from a table in memory to a trained model, in one call."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from mcgc.train._fit import epochs
+from mcgc.train._fitted import Fitted, load
+from mcgc.train._hooks import Hook
+from mcgc.train._own import Names, prepare
+from mcgc.train._resume import pack
+from mcgc.train._run import Run, header_of, results_of
+from mcgc.train._task import bind
+from mcgc.train.run_file import columns
+
+
+def fit_table(
+    data: Any,
+    task: str,
+    *,
+    time: str | None = None,
+    group: str | None = None,
+    states: Names = None,
+    inputs: Names = None,
+    interpolation: str | None = None,
+    target: Names = None,
+    features: Names = None,
+    output: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    device: str = "cpu",
+    hooks: Sequence[Hook] = (),
+    **settings: Any,
+) -> Fitted:
+    """Train on a table of one's own, and return what was learned.
+
+    Parameters
+    ----------
+    data : Any
+        A DataFrame of pandas, polars or pyarrow, a mapping of names to columns, a list of records, a structured array,
+        or a `mcgc.tables.Table`.
+    task : {"dynamics", "regression", "classification"}
+        What is learned: the field of time series, or a column from others.
+    time, group : str, optional
+        For dynamics: the column of times ("time" or "t" by default), and the column that tells which series a row is
+        of. For others, columns by which rows may be divided (`split`).
+    states, inputs : str or sequence of str, optional
+        For dynamics: the columns of states (all that are left, by default), and of inputs.
+    interpolation : {"linear", "cubic", "previous"}, optional
+        How inputs go on between times.
+    target, features : str or sequence of str, optional
+        For a regression or a classification: the column to predict, and those to predict it from (all others, by
+        default).
+    output : str or path, optional
+        A run file to write while training. By default none is written.
+    overwrite : bool
+        Whether to replace it.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    hooks : sequence of Hook
+        What is called while the run goes.
+    **settings
+        Settings in place of those of the task's recipe (`mcgc.train.Settings`), such as `hidden=(32, 32)`, `members=3`,
+        `seed=1`.
+
+    Returns
+    -------
+    Fitted
+        The model, with `predict`, `simulate`, `score` and `results`.
+
+    Raises
+    ------
+    InputError
+        If the table, a name of a column or a setting cannot be used: one sentence with the row or the name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mcgc
+    >>> t = np.tile(np.linspace(0, 2, 9), 6)
+    >>> run = np.repeat(np.arange(6), 9)
+    >>> y = (1 + run) * np.exp(-t)
+    >>> found = mcgc.fit({"t": t, "run": run, "y": y}, "dynamics", group="run", hidden="8", epochs=40)
+    >>> found.simulate({"y": 3.0}, until=1.0, every=0.5)["y"].shape
+    (3,)
+    """
+    names: dict[str, Any] = {
+        "time": time,
+        "group": group,
+        "states": states,
+        "inputs": inputs,
+        "interpolation": interpolation,
+    }
+    problem, checked, own = prepare(data, task, **names, target=target, features=features, **settings)
+    from mcgc.devices import select_device
+
+    used = select_device(device, problem, checked.members)[0]
+    bound = bind(checked, own, used, problem)
+    if output is not None:
+        with Run.create(output, bound, overwrite=overwrite) as run:
+            for _ in run.epochs(hooks=hooks):
+                pass
+            path = run.path
+        return load(path)
+    records: list[Any] = []
+    last: Any = None
+    for record, last in epochs(bound, hooks=hooks):  # noqa: B007 - the last ones are used
+        records.append(record)
+    file = header_of(bound)._replace(finished=True, epochs=columns(records), states=[pack(last)])
+    return Fitted(file._replace(results=results_of(bound, file)))

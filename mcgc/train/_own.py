@@ -1,0 +1,179 @@
+"""From a table to a problem: which task, which columns, and with which settings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcgc.errors import InputError, unknown
+from mcgc.tables import (
+    RowsColumns,
+    RowsTable,
+    SeriesColumns,
+    SeriesTable,
+    as_table,
+    rows_columns,
+    rows_of,
+    series_columns,
+    series_of,
+)
+from mcgc.train import _dynamics as of_series
+from mcgc.train import _supervised as of_rows
+from mcgc.train._problem import Problem
+from mcgc.train.settings import CheckedSettings, Settings, validate
+
+TASKS = ("dynamics", "regression", "classification")
+MOST_TEXT = 60_000  # bytes of what a run file says of a model, which is an attribute of at most 64 KiB
+
+Names = str | Sequence[str] | None
+
+
+def prepare(
+    data: Any,
+    task: str,
+    *,
+    time: str | None = None,
+    group: str | None = None,
+    states: Names = None,
+    inputs: Names = None,
+    interpolation: str | None = None,
+    target: Names = None,
+    features: Names = None,
+    **changes: Any,
+) -> tuple[Problem, CheckedSettings, Any]:
+    """Return the problem of a table, its settings, and its data: what `mcgc.train.bind` takes.
+
+    Parameters
+    ----------
+    data : Any
+        What `mcgc.tables.as_table` takes.
+    task : {"dynamics", "regression", "classification"}
+        What is learned.
+    time, group, states, inputs : str or sequence of str, optional
+        The columns of series (`mcgc.tables.series_columns`). `group` and `time` also divide rows.
+    interpolation : str, optional
+        How inputs go on between times, "linear" by default.
+    target, features : str or sequence of str, optional
+        The columns of rows (`mcgc.tables.rows_columns`).
+    **changes
+        Settings in place of those of the task's recipe. None leaves a setting as it is.
+
+    Returns
+    -------
+    tuple
+        The `Problem`, the settings, and a `mcgc.tables.SeriesTable` or `RowsTable`.
+
+    Raises
+    ------
+    InputError
+        If a name or a setting cannot be used.
+
+    Examples
+    --------
+    >>> from mcgc import train
+    >>> table = {"t": [0, 1, 2] * 6, "run": list("aaabbbcccdddeeefff"), "y": [1, 2, 4] * 6}
+    >>> problem, settings, own = train.prepare(table, "dynamics", group="run", hidden=8)
+    >>> problem.model["states"], settings.hidden, len(train.bind(settings, own, problem=problem).train.times)
+    (['y'], '8', 4)
+    """
+    if task not in TASKS:
+        raise InputError(unknown("task", task, TASKS))
+    table = as_table(data)
+    others = {"states": states, "inputs": inputs, "interpolation": interpolation}
+    if task == "dynamics":
+        others = {"target": target, "features": features}
+    for name, value in others.items():
+        if value is not None:
+            raise InputError(f"{name} does not apply to the task {task}: leave it out")
+    own: SeriesTable | RowsTable
+    if task == "dynamics":
+        own = series_of(table, series_columns(table, time, group, states, inputs), interpolation or "linear")
+        recipe = of_series.recipe_of(own)
+    else:
+        if target is None:
+            raise InputError(f"the task {task} needs a target: name the column that is predicted")
+        own = rows_of(table, rows_columns(table, target, features, task == "classification", group, time))
+        recipe = of_rows.recipe_of(own)
+    return _with_settings(own, task, _changed(recipe, changes))
+
+
+def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
+    """Return what `prepare` does for the columns of a run file's `model`, and the given settings.
+
+    Parameters
+    ----------
+    data : Any
+        What `mcgc.tables.as_table` takes.
+    model : mapping
+        The `model` of a run file.
+    settings : Settings
+        The settings.
+
+    Returns
+    -------
+    tuple
+        The `Problem`, the settings, and a `mcgc.tables.SeriesTable` or `RowsTable`.
+
+    Raises
+    ------
+    InputError
+        If the table lacks a column, or a setting cannot be used.
+
+    Examples
+    --------
+    >>> import mcgc
+    >>> from mcgc import train
+    >>> table = {"x": list(range(20)), "y": list(range(20))}
+    >>> fitted = mcgc.fit(table, "regression", target="y", epochs=2)
+    >>> problem, settings, own = train.taken_up(table, fitted.model, fitted.settings)
+    >>> problem.name, own.features.shape
+    ('regression', (20, 1))
+    """
+    own = table_of(data, model)
+    return _with_settings(own, model["kind"], settings)
+
+
+def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
+    """Return a table as the `model` of a run file names its columns. It may lack states and targets."""
+    table = as_table(data)
+    if model["kind"] == "dynamics":
+        columns = SeriesColumns(model["time"], model["group"], tuple(model["states"]), tuple(model["inputs"]))
+        found = series_of(table, columns, model["interpolation"])
+        if found.varying and not model["varying"]:
+            raise InputError(
+                "the inputs change within a series, but in the table of the run they were constant: give constant "
+                "inputs, or train on a table where they change"
+            )
+        return found._replace(varying=bool(model["varying"]))
+    categories = {name: tuple(found) for name, found in model["categories"].items()}
+    names = tuple(model["targets"]), tuple(model["features"]), categories, tuple(model["classes"])
+    return rows_of(table, RowsColumns(*names, model["group"], model["time"]))
+
+
+def problem_of_model(model: Mapping[str, Any], settings: Settings) -> Problem:
+    """Return the problem that the `model` of a run file is of, one of `TASKS`."""
+    return of_series.dynamics(model, settings) if model["kind"] == "dynamics" else of_rows.supervised(model, settings)
+
+
+def _with_settings(own: Any, task: str, settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
+    checked = validate(settings, of_series.OPTIONS if task == "dynamics" else of_rows.OPTIONS)
+    model = of_series.model_of(own, checked) if task == "dynamics" else of_rows.model_of_rows(own, checked)
+    if len(repr(model)) > MOST_TEXT:
+        raise InputError("the names of the columns are too many for a run file: name fewer, or shorten them")
+    return problem_of_model(model, checked), checked, own
+
+
+def _changed(recipe: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Return a recipe with changes; hidden widths may be a number or a sequence."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    wrong = [name for name in given if name not in Settings._fields or name == "problem"]
+    if wrong:
+        raise InputError(unknown("setting", wrong[0], [name for name in Settings._fields if name != "problem"]))
+    hidden = given.get("hidden")
+    if hidden is not None and not isinstance(hidden, str):
+        widths = [hidden] if isinstance(hidden, int) else hidden
+        given["hidden"] = ",".join(str(width) for width in widths)
+    return recipe._replace(**given)
+
+
+def is_own(model: Mapping[str, Any]) -> bool:
+    """Tell whether the `model` of a run file is of a table."""
+    return model.get("kind") in TASKS
