@@ -1,0 +1,18 @@
+"""Parameters of differential equations from time series: `estimate`, and the `Experiment` that it takes."""
+
+from mcgc.estimation._estimate import METHODS, estimate
+from mcgc.estimation._experiment import Experiment, experiments_of
+from mcgc.estimation._file import estimate_bytes, summary
+from mcgc.estimation._profile import Profile
+from mcgc.estimation._result import Estimate
+
+__all__ = [
+    "METHODS",
+    "Estimate",
+    "Experiment",
+    "Profile",
+    "estimate",
+    "estimate_bytes",
+    "experiments_of",
+    "summary",
+]
