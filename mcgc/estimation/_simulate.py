@@ -142,7 +142,8 @@ def slopes_at(
         if (found.status != 0).any():
             return np.full_like(out, np.nan), slopes[..., :n], slopes[..., n:]
         chained = found.of_y0 @ total[:, None]
-        chained[..., n:] += found.of_params[..., :m]
+        of_p = found.of_params.reshape(*found.ys.shape, -1)  # a single row counts as shared
+        chained[..., n:] += of_p[..., :m]
         out[:, segment.to], slopes[:, segment.to] = found.ys[:, segment.source], chained[:, segment.source]
         y, total = found.ys[:, -1], chained[:, -1]
     return out, slopes[..., :n], slopes[..., n:]
