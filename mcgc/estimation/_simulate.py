@@ -61,9 +61,9 @@ def groups_of(series: Sequence[Series], times: Sequence[np.ndarray], layout: Lay
     found = []
     for members in together.values():
         grids = [np.unique(np.append(times[i], series[i].t0)) for i in members]
-        places = tuple(np.searchsorted(grid, times[i]) for grid, i in zip(grids, members, strict=True))
         length = max(max(map(len, grids)), 2)
         filled = np.stack([_filled(grid, length) for grid in grids])
+        places = tuple(np.searchsorted(grid, times[i]) for grid, i in zip(filled, members, strict=True))
         segments = _segments([series[i] for i in members], filled, layout, kind)
         found.append(Group(tuple(members), places, length, segments))
     return found
