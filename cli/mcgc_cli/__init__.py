@@ -27,12 +27,12 @@ def main(ctx: click.Context) -> None:
 
 
 main.add_command(fit)
-main.add_command(estimate)
 main.add_command(predict)
 main.add_command(evaluate)
 main.add_command(plot)
 main.add_command(info)
 main.add_command(data)
+main.add_command(estimate)
 main.add_command(minimize)
 main.add_command(reproduce)
 main.add_command(compare)

@@ -19,14 +19,14 @@ _KIND = Name(lambda ctx: ("linear", "previous"))
 
 
 @click.command(cls=Grouped)
-@click.argument("field", metavar="FILE.py:FIELD")
+@click.argument("field", metavar="FIELD")
 @click.argument("table", metavar="DATA", type=FILE)
 @in_group(
     "Model",
     "--parameters",
     metavar="NAME[=START][:MIN:MAX][:log],...",
     required=True,
-    help="Parameters of the field, such as a:0.1:10:log,b=0.2,c=3:fixed. Without a start it is the middle of the bounds.",
+    help="Parameters of the field, such as a:0.1:10:log,b=0.2,c=3:fixed. Without a start: mid-bounds.",
 )
 @in_group(
     "Model", "--y0", metavar="TEXT", default="known", show_default=True,
@@ -84,7 +84,7 @@ def estimate(
     debug: bool,
     **search: Any,
 ) -> None:
-    """Estimate the parameters of the equations FIELD in FILE.py from the series in DATA."""
+    """Estimate the parameters of the equations FIELD, which is FILE.py:NAME, from the series in DATA."""
     ctx.meta["debug"] = debug
     import warnings
 
@@ -176,7 +176,7 @@ def parameters_of(text: str) -> dict[str, Any]:
             start, limits = None, [0.0]
         if not name or len(limits) not in (0, 2) or (start is None and not limits):
             raise InputError(
-                f"--parameters has the entry {entry.strip()!r}: give NAME=START, NAME:MIN:MAX or both, and :log or :fixed"
+                f"--parameters has {entry.strip()!r}: give NAME=START, NAME:MIN:MAX or both, with :log or :fixed"
             )
         if name in found:
             raise InputError(f"--parameters names {name!r} twice: name it once")

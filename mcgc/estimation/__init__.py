@@ -2,7 +2,7 @@
 
 from mcgc.estimation._estimate import METHODS, estimate
 from mcgc.estimation._experiment import Experiment, experiments_of
-from mcgc.estimation._file import estimate_bytes, summary
+from mcgc.estimation._file import summary
 from mcgc.estimation._profile import Profile
 from mcgc.estimation._result import Estimate
 
@@ -12,7 +12,6 @@ __all__ = [
     "Experiment",
     "Profile",
     "estimate",
-    "estimate_bytes",
     "experiments_of",
     "summary",
 ]

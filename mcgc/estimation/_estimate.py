@@ -55,8 +55,8 @@ def estimate(
     data : Experiment, pair (times, values), a list of these, or SeriesTable
         What was measured. The states of a `mcgc.tables.SeriesTable` are those of the field.
     parameters : dict of Parameter or float
-        The start, by name, with bounds, scale, log and fixed. A scale that is not given follows from the bounds. Without
-        bounds it is the size of the start.
+        The start, by name, with bounds, scale, log and fixed. A scale that is not given follows from the bounds, or
+        is the size of the start.
     observed : sequence of int or str, or function
         Which state is seen in each column, or `observed(y)` or `observed(y, p)`, which returns the columns. By default
         the columns are the states, in order.
@@ -160,8 +160,9 @@ def _settled(problem: Problem, search: Any, known: bool, fit: Callable[..., Any]
 
 def _noise(problem: Problem, found: Any) -> np.ndarray:
     """Return the standard deviation of the residuals of each column, with its share of the degrees of freedom."""
-    squares, counts = (found.fun * problem.sigma[problem.column]) ** 2, np.bincount(
-        problem.column, minlength=problem.sigma.size
+    squares, counts = (
+        (found.fun * problem.sigma[problem.column]) ** 2,
+        np.bincount(problem.column, minlength=problem.sigma.size),
     )
     n, d = squares.size, int(found.free.sum())
     total = np.bincount(problem.column, squares, minlength=problem.sigma.size)
@@ -172,7 +173,14 @@ def _noise(problem: Problem, found: Any) -> np.ndarray:
 
 
 def _problem(
-    field: Any, series: list[Series], parameters: Any, observed: Any, states: Any, y0: Any, interpolation: str, options: Any
+    field: Any,
+    series: list[Series],
+    parameters: Any,
+    observed: Any,
+    states: Any,
+    y0: Any,
+    interpolation: str,
+    options: Any,
 ) -> Problem:
     if interpolation not in INTERPOLATIONS:
         raise InputError(unknown("interpolation", interpolation, INTERPOLATIONS))

@@ -161,7 +161,9 @@ def _checked(one: Experiment, name: str) -> Series:
     times, values = times[order], values[order]
     if not (t0 <= times[0] and t0 < times[-1]):
         raise InputError(f"{where} needs a time after its start at {t0:g}, and none before it")
-    inputs = {key: _input(value, times, order, f"input {key!r} of {where}") for key, value in (one.inputs or {}).items()}
+    inputs = {
+        key: _input(value, times, order, f"input {key!r} of {where}") for key, value in (one.inputs or {}).items()
+    }
     return Series(name, t0, times, values, None if one.y0 is None else _start(one.y0, where), inputs)
 
 
@@ -200,4 +202,5 @@ def input_at(value: Any, times: np.ndarray, kind: str) -> np.ndarray:
     """Return an input at some times."""
     if not isinstance(value, tuple):
         return np.full(np.shape(times), value)
-    return interpolate(*value, times, kind)
+    knots, values = value
+    return interpolate(knots, values, times, kind)

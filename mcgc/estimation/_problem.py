@@ -70,7 +70,7 @@ class Problem:
         self.model, self.series = model, series
         self.of_field = tuple(parameters)
         self.layout = Layout(self.of_field, tuple(series[0].inputs), any(one.varying for one in series))
-        inputs = {name: 0.0 for name in self.layout.inputs}
+        inputs = dict.fromkeys(self.layout.inputs, 0.0)
         check_field(
             model.field, len(model.states), {k: float(v.value) for k, v in parameters.items()}, inputs, series[0].t0
         )

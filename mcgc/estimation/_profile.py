@@ -63,15 +63,12 @@ def profile_of(estimate: Any, name: str, level: float) -> Profile:
     wanted = math.sqrt(float(chi2.ppf(level, 1)))
     line = _Line(problem, estimate, name)
     begin = _Point(line.u0, 0.0, np.asarray(estimate.x))
-    points, ends = [begin], []
-    for side in (-1, 1):
-        found, end = _side(line, begin, side, wanted)
-        points += found
-        ends.append(end)
+    (before, low), (after, high) = (_side(line, begin, side, wanted) for side in (-1, 1))
+    points = [begin, *before, *after]
     points.sort(key=lambda point: point.u)
     values = np.asarray([line.value(point.u) for point in points])
     rises, x = np.asarray([point.rise for point in points]), np.stack([point.x for point in points])
-    return Profile(name, values, rises, x, *ends, level)
+    return Profile(name, values, rises, x, low, high, level)
 
 
 class _Line:
@@ -98,7 +95,9 @@ class _Line:
         """Return the point where all other parameters are fitted again, from `near`."""
         values = dict(zip(self.names, near.tolist(), strict=True))
         parts = {
-            name: one._replace(value=self.value(u), fixed=True) if name == self.name else one._replace(value=values[name])
+            name: one._replace(value=self.value(u), fixed=True)
+            if name == self.name
+            else one._replace(value=values[name])
             for name, one in self.problem.parameters.items()
         }
         if all(one.fixed for one in parts.values()):

@@ -5,6 +5,7 @@ two, which changes no step. Where inputs vary, a solution goes from knot to knot
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,7 +94,7 @@ def _segments(members: list[Series], grids: np.ndarray, layout: Layout, kind: st
         return (Segment(grids, tail, np.arange(grids.shape[1]), np.arange(grids.shape[1])),)
     edges = np.concatenate([grid[:1], _knots(first, grid), grid[-1:]])
     found = []
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges.tolist()):
         inside = np.flatnonzero((grid >= a) & (grid <= b) if a == edges[0] else (grid > a) & (grid <= b))
         ts = np.unique(np.concatenate([[a, b], grid[inside]]))
         tail = np.stack([_ramp(one, a, b, layout, kind) for one in members])

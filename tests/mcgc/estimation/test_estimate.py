@@ -81,7 +81,7 @@ def test_simulate_gives_the_solution_of_an_experiment_at_any_times(prey):
     np.testing.assert_allclose(found.simulate([0.0, 1.0], 0, {"a": 0.0, "b": 0.0})[1], [1.0, np.exp(-found.x[2])])
     with pytest.raises(InputError, match="before the start 0 of experiment 'run 0'"):
         found.simulate([-1.0])
-    with pytest.raises(InputError, match="no parameter 'q'|'q'"):
+    with pytest.raises(InputError, match="'q'"):
         found.simulate([1.0], parameters={"q": 1.0})
 
 
@@ -221,13 +221,10 @@ def test_a_table_of_series_gives_the_fit_of_its_experiments(prey):
     ]
     columns = series_columns(rows, group="run", states="prey")._replace(states=("prey", "hunter"))
     series = series_of(rows, columns)
-    given = [
-        one._replace(y0=start)
-        for one, start in zip(experiments_of(series, {"hunter": 1.0}), STARTS, strict=True)
-    ]
+    given = [one._replace(y0=start) for one, start in zip(experiments_of(series, {"hunter": 1.0}), STARTS, strict=True)]
     found = mcgc.estimate(lotka_volterra, given, FREE, method="lm")
     np.testing.assert_allclose(found.x, expected.x, rtol=1e-6)
-    with pytest.raises(InputError, match="start of|no value"):
+    with pytest.raises(InputError, match="state 'hunter'"):
         mcgc.estimate(lotka_volterra, series, FREE)
 
 
