@@ -2,7 +2,7 @@
 
 from mcgc.estimation._estimate import METHODS, estimate
 from mcgc.estimation._experiment import Experiment, experiments_of
-from mcgc.estimation._file import summary
+from mcgc.estimation._file import SavedEstimate, is_estimate, read_estimate, summary
 from mcgc.estimation._profile import Profile
 from mcgc.estimation._result import Estimate
 
@@ -11,7 +11,10 @@ __all__ = [
     "Estimate",
     "Experiment",
     "Profile",
+    "SavedEstimate",
     "estimate",
     "experiments_of",
+    "is_estimate",
+    "read_estimate",
     "summary",
 ]

@@ -175,12 +175,18 @@ class Problem:
         y0 = np.stack([self.starts(named, i, draws) for i in group.members], axis=1)
         return np.repeat(p, len(group.members), 0), y0.reshape(-1, y0.shape[2])
 
+    def curves(self, named: Mapping[str, Any], points: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return equally spaced times (points,) of each experiment, and the predicted columns (points, columns)."""
+        times = [np.linspace(one.t0, one.times[-1], points) for one in self.series]
+        groups = groups_of(self.series, times, self.layout, self.model.interpolation)
+        return [(t, seen[0]) for t, seen in zip(times, self.predictions(named, groups), strict=True)]
+
     # ---- residuals and their derivatives ----
 
-    def predictions(self, named: Mapping[str, Any]) -> list[np.ndarray]:
-        """Return the predicted columns (draws, times, columns) of each experiment."""
+    def predictions(self, named: Mapping[str, Any], groups: Sequence[Group] | None = None) -> list[np.ndarray]:
+        """Return the predicted columns (draws, times, columns) of each experiment, at its times or others."""
         found: list[Any] = [None] * len(self.series)
-        for group in self.groups:
+        for group in self.groups if groups is None else groups:
             p, y0 = self._rows(named, group)
             states = states_at(self.field, group, self.model.options, p, y0)
             count = len(group.members)

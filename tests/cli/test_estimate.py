@@ -36,7 +36,7 @@ def table(tmp_path):
     (tmp_path / "mine.csv").write_text("\n".join(["time,run,prey", *rows]) + "\n")
 
 
-def test_a_table_gives_a_report_json_and_a_file_that_agree(mcgc, table):
+def test_a_table_gives_a_report_json_a_picture_and_a_file_that_agree(mcgc, table, tmp_path):
     done = mcgc(*FIT, *START, *PARAMETERS, "--profile", "all", "-o", "fit.h5", "--json")
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
@@ -54,6 +54,11 @@ def test_a_table_gives_a_report_json_and_a_file_that_agree(mcgc, table):
         assert file["experiments/1"].attrs["name"] == "z"
         residuals = file["experiments/1/fitted"][:, 0] - file["experiments/1/values"][:, 0]
         assert np.std(residuals) < 0.04
+    assert mcgc("info", "fit.h5").stdout.startswith("Fit\n")
+    assert json.loads(mcgc("info", "fit.h5", "--json").stdout) == saved
+    drawn = mcgc("plot", "fit.h5", "-o", "fit.png")
+    assert drawn.exit_code == 0, drawn.output
+    assert (tmp_path / "fit.png").read_bytes().startswith(b"\x89PNG")
     refused = mcgc(*FIT, *START, *PARAMETERS, "-o", "fit.h5")
     assert refused.exit_code == 2
     assert "--force" in refused.output
