@@ -15,11 +15,13 @@ from mcgc_cli.summary import as_json
 from mcgc_cli.values import FILE, Columns, Name
 
 _METHOD = Name(lambda ctx: ("auto", "lm", "continuation", "horizons", "eki"))
+_Y0 = Name(lambda ctx: ("known", "fit"))
+_PROFILE = Name(lambda ctx: ("all",))
 _KIND = Name(lambda ctx: ("linear", "previous"))
 
 
 @click.command(cls=Grouped)
-@click.argument("field", metavar="FIELD")
+@click.argument("field", metavar="FIELD", type=FILE)
 @click.argument("table", metavar="DATA", type=FILE)
 @in_group(
     "Model",
@@ -29,7 +31,7 @@ _KIND = Name(lambda ctx: ("linear", "previous"))
     help="Parameters of the field, such as a:0.1:10:log,b=0.2,c=3:fixed. Without a start: mid-bounds.",
 )
 @in_group(
-    "Model", "--y0", metavar="TEXT", default="known", show_default=True,
+    "Model", "--y0", type=_Y0, default="known", show_default=True,
     help="Whether starts are known or fit, or the states whose starts are fitted, with commas between.",
 )  # fmt: skip
 @in_group("Model", "--start", metavar="V=1,R=0", help="States at the start.  [default: the first values of the table]")
@@ -56,7 +58,12 @@ _KIND = Name(lambda ctx: ("linear", "previous"))
 @in_group("Search", "--restarts", type=click.IntRange(0), default=0, show_default=True, help="Number of further runs.")
 @in_group("Search", "--max-nfev", type=click.IntRange(1), help="Most evaluations of the search.")
 @in_group("Search", "--seed", type=int, default=0, show_default=True, help="Seed of the noise of the methods.")
-@click.option("--profile", metavar="NAMES", help="Print intervals of the profile likelihood, for all or some names.")
+@click.option(
+    "--profile",
+    metavar="NAMES",
+    type=_PROFILE,
+    help="Print intervals of the profile likelihood, for all or some names.",
+)
 @click.option("--level", type=float, default=0.95, show_default=True, help="Probability of these intervals.")
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="HDF5 file of the result.  [default: none]")
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
