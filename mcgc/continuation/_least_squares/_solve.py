@@ -111,7 +111,7 @@ def least_squares(
     jac : function or {"2-point", "3-point"}
         The derivatives of the local search: a function of what `residuals` takes that returns (n, m), or differences.
     diff_step : float, optional
-        The step of the differences relative to |x|.
+        The step of the differences relative to the magnitude of x.
     tol : float
         The tolerance of the local searches. The last one, with central differences, goes to rounding.
     max_nfev : int, optional
