@@ -7,13 +7,14 @@ import numpy as np
 
 from mcgc._integers import whole
 from mcgc.continuation import Parameter, least_squares
-from mcgc.errors import InputError, unknown
+from mcgc.errors import InputError, SolveError, unknown
 from mcgc.estimation._experiment import Series, series_of_data
-from mcgc.estimation._problem import Model, Problem, indices_of
+from mcgc.estimation._problem import Model, Problem, indices_of, with_scale
 from mcgc.estimation._simulate import Options
 from mcgc.tables import SeriesTable
 
 METHODS = ("auto", "lm", "continuation", "horizons", "eki")
+TIMED = ("auto", "horizons")  # those with growing lengths of time
 INTERPOLATIONS = ("linear", "previous")
 ROUNDS = 8  # fits with the noise of the last, at most
 SETTLED = 1e-3  # relative: noise that changes by less is found
@@ -95,7 +96,9 @@ def estimate(
     Raises
     ------
     InputError
-        If an argument cannot be used, or no solution succeeds.
+        If an argument cannot be used.
+    SolveError
+        If no solution succeeds.
     TraceError
         If the field cannot be compiled.
 
@@ -120,6 +123,8 @@ def estimate(
                        Options(solver, rtol, atol, whole(max_steps, "max_steps")))  # fmt: skip
     if method not in METHODS:
         raise InputError(unknown("method", method, METHODS))
+    if horizons is not None and method not in TIMED:
+        raise InputError(f"horizons are for the methods {' and '.join(TIMED)}, not for {method}: leave them out")
     given = None if sigma is None else _sigma(sigma, len(problem.sigma))
     if given is not None:
         problem.sigma = given
@@ -128,10 +133,15 @@ def estimate(
     )
     problem.residuals({name: float(one.value) for name, one in problem.parameters.items()})  # raises what is wrong
     search = fit(
-        problem.parameters, method, horizons=horizons if method in ("auto", "horizons") else None,
-        times=problem.elapsed if method in ("auto", "horizons") else None,
+        problem.parameters, method, horizons=horizons,
+        times=problem.elapsed if method in TIMED else None,
         restarts=restarts, max_nfev=max_nfev, seed=seed, callback=callback,
     )  # fmt: skip
+    if search.fun.size == 0:
+        raise SolveError(
+            f"the solution fails at the start and at all {search.nfev} points that were tried: give another start, "
+            "bounds that keep parameters where solutions exist, or more max_steps"
+        )
     return _settled(problem, search, given is not None, fit)
 
 
@@ -231,9 +241,7 @@ def _with_scale(name: Any, one: Any) -> Parameter:
             one = Parameter(float(one))
         except (TypeError, ValueError):
             raise InputError(f"parameter {name!r} must be a number or mcgc.Parameter, got {one!r}") from None
-    if one.scale is None and not one.log and not np.isfinite(one.max - one.min):
-        one = one._replace(scale=abs(float(one.value)) or 1.0)
-    return one
+    return with_scale(one, abs(float(one.value)) or 1.0)
 
 
 def _sigma(sigma: Any, columns: int) -> np.ndarray:

@@ -125,8 +125,8 @@ class Problem:
                 entry = self._first(i, j, j in fitted)
             if j in fitted and not isinstance(entry, Parameter):
                 entry = Parameter(entry)
-            if isinstance(entry, Parameter) and entry.scale is None and not math.isfinite(entry.max - entry.min):
-                entry = entry._replace(scale=1.0 if entry.log else self._scale(j, float(entry.value)))
+            if isinstance(entry, Parameter):
+                entry = with_scale(entry, self._scale(j, float(entry.value)))
             found.append(entry)
         return found
 
@@ -221,6 +221,15 @@ class Problem:
                         whole[..., number[self._name(self.series[i], j)]] = of_start[..., j]
                 parts[i] = (whole / self.sigma[:, None])[self.keep[i]]
         return np.concatenate(parts)
+
+
+def with_scale(one: Parameter, scale: float) -> Parameter:
+    """Return a parameter with this scale unless it has one, or bounds or a logarithm from which one follows."""
+    if one.log:
+        return one._replace(min=max(one.min, 0.0))
+    if one.scale is None and not math.isfinite(one.max - one.min):
+        return one._replace(scale=scale)
+    return one
 
 
 def indices_of(names: Any, known: tuple[str, ...], what: str) -> tuple[int, ...]:

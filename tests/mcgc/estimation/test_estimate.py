@@ -8,7 +8,7 @@ from equations import FITZHUGH, TRUE, driven, explosion, fitzhugh_nagumo, line, 
 from scipy import optimize
 
 import mcgc
-from mcgc.errors import InputError
+from mcgc.errors import InputError, SolveError
 from mcgc.estimation import Experiment, experiments_of
 from mcgc.tables import series_columns, series_of
 
@@ -228,7 +228,25 @@ def test_a_table_of_series_gives_the_fit_of_its_experiments(prey):
         mcgc.estimate(lotka_volterra, series, FREE)
 
 
+def test_times_may_be_there_twice_and_begin_after_the_start_which_may_be_searched_by_its_logarithm():
+    times = np.array([3.0, 1.0, 2.0, 2.0])
+    values = 1 / (1 / 0.3 - 0.2 * times)
+    values[2:] *= [1.01, 0.99]
+    start = [mcgc.Parameter(0.5, log=True)]
+    found = mcgc.estimate(explosion, Experiment(times, values, start, t0=0.0), {"k": 0.1}, method="lm")
+    expected, _ = by_scipy(lambda x: 1 / (1 / x[1] - x[0] * times) - values, [0.2, 0.3])
+    np.testing.assert_allclose(found.x, expected.x, rtol=1e-5)
+    assert found.errors["y[0](0)"] > 0
+
+
+def test_a_start_at_which_no_solution_succeeds_is_one_sentence():
+    data = Experiment([0.0, 2.0], [1.0, 2.0], [1.0])
+    with pytest.raises(SolveError, match="fails at the start and at all"):
+        mcgc.estimate(explosion, data, {"k": mcgc.Parameter(500.0, 400.0, 600.0)}, method="lm")
+
+
 MISTAKES = (
+    ({"method": "lm", "horizons": 3}, "horizons are for the methods auto and horizons"),
     ({"parameters": {"q": 1.0}}, r"field\(t, y, p\) raises KeyError: 'a'"),
     ({"parameters": {}}, "dict of names"),
     ({"observed": [2]}, "none of the 2 states"),
