@@ -12,6 +12,8 @@ from mcgc.estimation._experiment import Entry, Series
 from mcgc.estimation._field import Layout, Observer, check_field, packed_field
 from mcgc.estimation._simulate import Group, Options, groups_of, slopes_at, states_at
 
+MOST = 2**24  # states that are held at once
+
 
 class Model(NamedTuple):
     """What is fitted: the field and what is seen of its states, as they were given.
@@ -198,6 +200,11 @@ class Problem:
 
     def residuals(self, named: Mapping[str, Any]) -> np.ndarray:
         """Return the residuals (draws, n) in units of `sigma`, NaN where a solution failed."""
+        draws = np.size(named[self.of_field[0]])
+        most = max(1, MOST // (sum(one.times.size for one in self.series) * len(self.model.states)))
+        if draws > most:
+            parts = [{k: v[i : i + most] for k, v in named.items()} for i in range(0, draws, most)]
+            return np.concatenate([self.residuals(part) for part in parts])
         parts = [
             ((seen - one.values) / self.sigma)[:, keep]
             for seen, one, keep in zip(self.predictions(named), self.series, self.keep, strict=True)

@@ -9,7 +9,7 @@ from scipy import optimize
 
 import mcgc
 from mcgc.errors import InputError, SolveError
-from mcgc.estimation import Experiment, experiments_of
+from mcgc.estimation import Experiment, _problem, experiments_of
 from mcgc.tables import series_columns, series_of
 
 STARTS = ((1.0, 1.0), (0.6, 1.4))
@@ -126,6 +126,14 @@ def check_derivatives(problem, values):
         step = 1e-5 * max(abs(value), 0.1)
         plus, minus = (problem.residuals({**values, name: value + sign * step})[0] for sign in (1, -1))
         np.testing.assert_allclose(exact[:, i], (plus - minus) / (2 * step), rtol=1e-4, atol=1e-4)
+
+
+def test_draws_that_are_solved_in_parts_have_the_bits_of_all_at_once(prey, monkeypatch):
+    problem = prey[1].problem
+    draws = {"a": np.linspace(0.5, 1.5, 7), "b": np.full(7, 4 / 3), "c": np.linspace(1.0, 2.0, 7)}
+    whole = problem.residuals(draws)
+    monkeypatch.setattr(_problem, "MOST", 3 * 37 * 2)
+    assert problem.residuals(draws).tobytes() == whole.tobytes()
 
 
 def test_equal_seeds_give_equal_bits_and_all_methods_the_same_minimum(prey):
