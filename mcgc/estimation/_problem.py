@@ -203,8 +203,8 @@ class Problem:
         draws = np.size(named[self.of_field[0]])
         most = max(1, MOST // (sum(one.times.size for one in self.series) * len(self.model.states)))
         if draws > most:
-            parts = [{k: v[i : i + most] for k, v in named.items()} for i in range(0, draws, most)]
-            return np.concatenate([self.residuals(part) for part in parts])
+            some = [{k: v[i : i + most] for k, v in named.items()} for i in range(0, draws, most)]
+            return np.concatenate([self.residuals(each) for each in some])
         parts = [
             ((seen - one.values) / self.sigma)[:, keep]
             for seen, one, keep in zip(self.predictions(named), self.series, self.keep, strict=True)
