@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from itertools import cycle
@@ -32,6 +33,18 @@ def named(model: Mapping[str, Any], name: str) -> str:
     """Return the name of a column with its unit, if the `model` of a run file knows it."""
     unit = model.get("units", {}).get(name)
     return f"{name} [{unit}]" if unit else name
+
+
+def broken(label: str, newline: str = "\n", width: int = 20) -> str:
+    """Return a label in at most two lines, for an axis that is short."""
+    lines = textwrap.wrap(label, width) or [""]
+    return newline.join(shortened(line, width) for line in [lines[0], *([" ".join(lines[1:])] if lines[1:] else [])])
+
+
+def shortened(label: str, width: int = 16) -> str:
+    """Return a label without its middle if it is long: names often differ at their ends."""
+    kept = (width - 1) // 2
+    return label if len(label) <= width else f"{label[: width - 1 - kept]}…{label[-kept:]}"
 
 
 def new(width: float, height: float) -> "Figure":

@@ -126,8 +126,9 @@ def _of_regression(run: Any, fitted: Any, held: drawn.Held) -> "Figure":
 
 def _of_classes(run: Any, fitted: Any, held: drawn.Held | None) -> "Figure":
     """Return the figure of a classification: training above, confusion and calibration below."""
-    figure = pictures.new(9, 7.2)
-    parts: Any = figure.subfigures(2, 1, height_ratios=[3, 4.2])
+    side = 4.2 + 0.2 * min(max(len(fitted.model["classes"]) - 10, 0), 10)
+    figure = pictures.new(2 * side + 0.6, 3 + side)
+    parts: Any = figure.subfigures(2, 1, height_ratios=[3, side])
     above, below = parts
     _progress(above.subplots(1, 2), run)
     if held is None:
@@ -188,7 +189,8 @@ def _series(axes: Any, fitted: Any, courses: list[drawn.Course], states: list[st
             if found.test_from is not None:
                 panel.axvline(found.test_from, color="0.6", linestyle="--", linewidth=1, label="test from here")
             bottom = row == len(states) - 1
-            pictures.plain(panel, name(model["time"]) if bottom else "", name(state) if column == 0 else "")
+            label = pictures.broken(name(state)) if column == 0 else ""
+            pictures.plain(panel, name(model["time"]) if bottom else "", label)
         title = f"{model['group']} {found.group}" if model["group"] is not None else ""
         axes[0, column].set_title(f"{title} ({found.part})" if found.part else title, fontsize=10, parse_math=False)
 
@@ -197,9 +199,12 @@ def _calibration(axes: "Axes", fitted: Any, shares: Any, what: str) -> None:
     """Draw the share of the data in the bands against their level."""
     axes.plot([0, 100], [0, 100], color="0.6", linewidth=1)
     levels = [100 * level for level in drawn.LEVELS]
+    columns = len(shares)
+    if columns > MOST_STATES:
+        shares = {f"mean of {columns} columns": sum(shares.values()) / columns}
     for (name, share), (colour, dash) in zip(shares.items(), pictures.styles(), strict=False):
         axes.plot(levels, 100 * share, dash, color=colour, label=pictures.named(fitted.model, name))
-    if 1 < len(shares) <= MOST_STATES:
+    if columns > 1:
         for text in axes.legend(frameon=False, fontsize=9).get_texts():
             text.set_parse_math(False)
     axes.set(xlim=(0, 100), ylim=(0, 100))
@@ -235,9 +240,10 @@ def _confusion(axes: "Axes", fitted: Any) -> None:
         for (row, column), count in np.ndenumerate(counts):
             colour = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=colour)
-        upright = sum(len(name) + 1 for name in classes) > LETTERS
-        axes.set_xticks(range(len(classes)), classes, parse_math=False, rotation=90 if upright else 0)
-        axes.set_yticks(range(len(classes)), classes, parse_math=False)
+        names = [pictures.shortened(name) for name in classes]
+        upright = sum(len(name) + 1 for name in names) > LETTERS
+        axes.set_xticks(range(len(classes)), names, parse_math=False, rotation=90 if upright else 0)
+        axes.set_yticks(range(len(classes)), names, parse_math=False)
     bar = axes.figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("share of the true class", fontsize=9)
     bar.ax.tick_params(labelsize=8)

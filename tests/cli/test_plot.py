@@ -7,6 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from mcgc_cli.pictures import broken, shortened
 from mcgc_cli.plot import of_run
 from mcgc_datasets import read_table
 
@@ -90,3 +91,13 @@ def test_texts_that_meet_are_found():
     figure.subplots().set_xticks([0.0, 0.01, 1.0], ["one long name", "another", "far away"])
     found = texts(figure)
     assert [(a, b) for (a, x), (b, y) in combinations(found, 2) if x.overlaps(y)] == [("one long name", "another")]
+
+
+def test_long_labels_are_broken_or_lose_their_middle():
+    assert broken("temp [K]") == "temp [K]"
+    assert broken("concentration of species 17") == "concentration of\nspecies 17"
+    assert all(len(line) <= 20 for line in broken("a very long name of a column " * 5).split("\n"))
+    assert broken("a very long name of a column " * 5).count("\n") == 1
+    assert shortened("virginica") == "virginica"
+    assert shortened("class with a long name 17") == "class wi…name 17"
+    assert len(shortened("x" * 40)) == 16

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mcgc_cli.drawn import LEVELS, Course, Reliability, Residuals
-from mcgc_cli.pictures import COLOURS, PARTS, named
+from mcgc_cli.pictures import COLOURS, PARTS, broken, named, shortened
 
 if TYPE_CHECKING:
     from mcgc.train.run_file import RunFile
 
 Chart = dict[str, Any]
 MOST_LINES, MOST_EPOCHS, MOST_POINTS = 12, 400, 3000  # of a chart; others are thinned
+FEW_NAMED, MOST_NAMED = 12, 20  # classes whose names and counts are written, in small letters if they are many
 MOST_OBSERVED = 300  # of a state of a series
 DIGITS = 5
 MANY_DECADES = 2.5  # of a logarithmic axis, which then has a number for each decade
@@ -126,7 +127,7 @@ def of_course(found: Course, model: Mapping[str, Any], states: Sequence[str]) ->
     time = numbers(found.fit.get(model["time"], []))
     for row, state in enumerate(states):
         axis, top = f"y{row + 1 if row else ''}", 1 - row * (share + gap)
-        title = {"title": {"text": text(named(model, state)), "standoff": 8}}
+        title = {"title": {"text": broken(text(named(model, state)), "<br>"), "standoff": 8}}
         made[axis.replace("y", "yaxis")] = {**one, "domain": [max(top - share, 0), top], **title}
         common = {"yaxis": axis, "showlegend": row == 0}
         if f"{state}_low" in found.fit:
@@ -206,15 +207,21 @@ def of_reliability(found: Reliability) -> Chart:
 def confusion(counts: np.ndarray, classes: Sequence[str]) -> Chart:
     """Return the confusion matrix: true classes downwards, shares of each true class as shades, counts as text."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    labels = [text(name) for name in classes]
-    cells: Chart = {"type": "heatmap", "x": labels, "y": labels, "z": [numbers(row) for row in shares]}
+    at, labels = list(range(len(classes))), [text(shortened(name)) for name in classes]
+    cells: Chart = {"type": "heatmap", "x": at, "y": at, "z": [numbers(row) for row in shares]}
     cells |= {"zmin": 0, "zmax": 1, "colorscale": SHADES, "xgap": 1, "ygap": 1}
-    cells |= {"customdata": counts.tolist(), "colorbar": {"tickformat": ".0%", "len": 0.9}}
-    cells |= {"hovertemplate": "true %{y}, predicted %{x}: %{customdata}<extra></extra>"}
-    if len(classes) <= 20:
-        cells |= {"text": counts.tolist(), "texttemplate": "%{text}"}
+    told = [
+        [f"true {a}, predicted {b}: {n}" for b, n in zip(map(text, classes), row, strict=True)]
+        for a, row in zip(map(text, classes), counts.tolist(), strict=True)
+    ]
+    cells |= {"customdata": told, "colorbar": {"tickformat": ".0%", "len": 0.9}}
+    cells |= {"hovertemplate": "%{customdata}<extra></extra>"}
+    if len(classes) <= MOST_NAMED:
+        cells |= {"text": counts.tolist(), "texttemplate": "%{text}", "showscale": False}
     made = layout("predicted class", "true class", height=min(max(340, 130 + 34 * len(classes)), 720))
-    upright = LETTER * sum(len(name) + 1 for name in classes) > NARROW  # names that would meet on a narrow screen
-    made["xaxis"] |= {"type": "category", "showgrid": False, "tickangle": -90 if upright else 0}
-    made["yaxis"] |= {"type": "category", "showgrid": False, "autorange": "reversed"}
+    upright = LETTER * sum(len(name) + 1 for name in labels) > NARROW  # names that would meet on a narrow screen
+    ticks = {"tickvals": at, "ticktext": labels} if len(classes) <= MOST_NAMED else {}
+    ticks |= {"tickfont": {"size": 9}} if len(classes) > FEW_NAMED else {}
+    made["xaxis"] |= {"showgrid": False, "tickangle": -90 if upright else 0, **ticks}
+    made["yaxis"] |= {"showgrid": False, "autorange": "reversed", **ticks}
     return {"data": [cells], "layout": made}

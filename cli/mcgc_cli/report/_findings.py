@@ -12,6 +12,7 @@ LEVEL_OFF = 0.05  # that a coverage may differ from its level, beside three stan
 STILL_FALLING = 0.05  # relative fall of the loss over the last tenth of the epochs
 STUCK = 0.01  # relative fall of the training loss over the whole run
 CHANCE = 1.5  # times the accuracy of guessing
+MOST_COLUMNS = 3  # that a sentence lists
 OVERFIT = 3.0  # of the validation loss over the training loss
 
 
@@ -59,7 +60,7 @@ def _of_scores(run: RunFile) -> Iterator[Finding]:
         yield Finding("There is no test set.", "Train with a test part (--test 0.2): other scores are too good.")
     better = dict(_better_baselines(results["scores"][part], results["baselines"]))
     for name, columns in better.items():
-        where = f" for {', '.join(columns)}" if columns != [""] else ""
+        where = _where(columns)
         yield Finding(
             f"The baseline “{name}” is not worse than the run{where} on the {part} set.",
             f"Use “{name}”{where}, or change the model and train again: other features or inputs, another --hidden.",
@@ -69,18 +70,24 @@ def _of_scores(run: RunFile) -> Iterator[Finding]:
         yield from _of_coverage(results, part, covered)
 
 
+def _where(columns: list[str]) -> str:
+    """Return the end of a sentence that holds for some columns, "" for all."""
+    shown = ", ".join(columns) if len(columns) <= MOST_COLUMNS else f"{len(columns)} columns, such as {columns[0]}"
+    return f" for {shown}" if columns else ""
+
+
 def _better_baselines(scores: Mapping[str, Any], baselines: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yield the baselines that are as good as the scores, and for which columns ("" where there are none)."""
+    """Yield the baselines that are as good as the scores, and for which columns, none for all."""
     for name, base in baselines.items():
         if "accuracy" in scores:
             if base["accuracy"] >= scores["accuracy"]:
-                yield name, [""]
+                yield name, []
             continue
         columns = [each for each in base["rmse"] if each != "all"]
         pairs = {each: (base["rmse"][each], scores["rmse"][each]) for each in columns}
         found = [each for each, pair in pairs.items() if None not in pair and pair[0] <= pair[1]]
         if found:
-            yield name, found if len(columns) > 1 else [""]
+            yield name, found if len(found) < len(columns) else []
 
 
 def _of_coverage(results: Mapping[str, Any], part: str, covered: float) -> Iterator[Finding]:
