@@ -29,7 +29,7 @@ from mcgc.continuation import Parameter, continuation_method, least_squares, min
 from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
-    "Use it": ("tables", "train", "train.problems", "train.settings", "train.run_file", "continuation"),
+    "Use it": ("tables", "train", "train.problems", "train.settings", "train.run_file", "sklearn", "continuation"),
     "Build with it": (
         *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
         *("continuation.estimators", "continuation.annealing", "continuation.smoothing"),
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         optim as optim,
         paper as paper,
         random as random,
+        sklearn as sklearn,
         tables as tables,
         train as train,
     )

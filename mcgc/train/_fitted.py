@@ -69,6 +69,10 @@ class Fitted:
         host = {name: to_device(values, HOST, self.settings.dtype) for name, values in file.scaling.items()}
         self._scaling = kind(**host) if host else None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let copies, and other processes, have the run file and make the rest anew."""
+        return Fitted, (self.file,)
+
     @property
     def task(self) -> str:
         """The task: "dynamics", "regression" or "classification"."""
