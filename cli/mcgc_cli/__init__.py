@@ -9,6 +9,7 @@ from mcgc_cli.completion import completion
 from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
 from mcgc_cli.errors import ErrorGroup
+from mcgc_cli.export import export
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
 from mcgc_cli.plot import plot
@@ -28,6 +29,7 @@ def main(ctx: click.Context) -> None:
 main.add_command(fit)
 main.add_command(predict)
 main.add_command(evaluate)
+main.add_command(export)
 main.add_command(plot)
 main.add_command(info)
 main.add_command(data)

@@ -62,7 +62,7 @@ class _Rows(BaseEstimator):
     def _predicted(self, X: Any) -> dict[str, np.ndarray]:
         check_is_fitted(self)
         x = validate_data(self, X, reset=False, dtype="numeric")
-        return self.run_.predict(Table(columns_of(x, feature_names(self))))  # type: ignore[attr-defined]
+        return self.run_.predict(Table(columns_of(x, feature_names(self))))
 
 
 class ContinuationClassifier(ClassifierMixin, _Rows):
@@ -135,7 +135,7 @@ class ContinuationClassifier(ClassifierMixin, _Rows):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probabilities of the classes, (rows, classes), in the order of `classes_`."""
         found = self._predicted(X)
-        return np.stack([found[f"p({name})"] for name in self.run_.model["classes"]], axis=1)  # type: ignore[attr-defined]
+        return np.stack([found[f"p({name})"] for name in self.run_.model["classes"]], axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable class of each row, (rows,)."""
@@ -186,7 +186,7 @@ class ContinuationRegressor(RegressorMixin, _Rows):
     def predict(self, X: Any) -> np.ndarray:
         """Return the predictions, (rows,) or (rows, targets) as y had it."""
         found = self._predicted(X)
-        columns = [found[name] for name in self.run_.model["targets"]]  # type: ignore[attr-defined]
+        columns = [found[name] for name in self.run_.model["targets"]]
         return columns[0] if self._one else np.stack(columns, axis=1)
 
     def __sklearn_tags__(self) -> Any:

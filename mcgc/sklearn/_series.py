@@ -154,12 +154,12 @@ class NeuralODERegressor(RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         x, names = self._checked(X, reset=False), feature_names(self)
         table = Table(columns_of(x, names))
-        states: Sequence[str] = self.run_.model["states"]  # type: ignore[attr-defined]
+        states: Sequence[str] = self.run_.model["states"]
         _, _, starts = self._roles(len(states))
         own = series_of(table, self._series.columns, self.interpolation)
         table = self._started(table, own, states, starts) if starts else self._continued(table, own, states)
-        found = self.run_.predict(table)  # type: ignore[attr-defined]
-        of_model = table_of(table, self.run_.model)  # type: ignore[attr-defined]
+        found = self.run_.predict(table)
+        of_model = table_of(table, self.run_.model)
         assert isinstance(of_model, SeriesTable)
         ys = np.empty((table.num_rows, len(states)))
         ys[of_model.rows] = np.stack([found[name] for name in states], axis=1)
