@@ -27,10 +27,12 @@ def models(seed, epochs=None):
         mlp = lambda shape=shape: MLPClassifier(shape, random_state=seed, **theirs)
         found[f"MLPClassifier, {name}"] = mlp()
         found[f"MLPClassifier, {name}, scaled"] = make_pipeline(StandardScaler(), mlp())
-        for label, how in (("", {}), (", skip", {"skip": True}), (", no continuation", {"continuation": False})):
-            found[f"ContinuationClassifier, {name}{label}"] = ContinuationClassifier(
-                shape, random_state=seed, **how, **ours
-            )
+        variants = {"": {}, ", no continuation": {"continuation": False}}
+        if len(shape) > 1:
+            variants[", skip"] = {"skip": True}
+        for label, how in variants.items():
+            model = ContinuationClassifier(shape, random_state=seed, **how, **ours)
+            found[f"ContinuationClassifier, {name}{label}"] = model
     return found
 
 

@@ -171,7 +171,7 @@ class ContinuationRegressor(RegressorMixin, _Rows):
     >>> import numpy as np
     >>> from mcgc.sklearn import ContinuationRegressor
     >>> X = np.linspace(-1, 1, 100)[:, None]
-    >>> found = ContinuationRegressor(epochs=60, random_state=0).fit(X, np.sin(3 * X[:, 0]))
+    >>> found = ContinuationRegressor(epochs=200, random_state=0).fit(X, np.sin(3 * X[:, 0]))
     >>> print(found.score(X, np.sin(3 * X[:, 0])) > 0.9)
     True
     """

@@ -115,9 +115,12 @@ def _activations(add: _Graph, dtype: Any) -> dict[str, Callable[[str], str]]:
         small = add("Log", add("Add", add("Exp", add("Neg", add("Abs", x))), number(1)))
         return add("Add", add("Relu", x), small)
 
+    def silu(x: str) -> str:  # x sigmoid(x) is what onnxruntime 1.22 fuses to an operation that float64 lacks
+        return add("Div", x, add("Add", add("Exp", add("Neg", x)), number(1)))
+
     plain: Sequence[str] = ("Relu", "Tanh", "Sigmoid")
     found: dict[str, Callable[[str], str]] = {
         name.lower(): lambda x, name=name: add(name, x)  # type: ignore[misc]
         for name in plain
     }
-    return found | {"silu": lambda x: add("Mul", x, add("Sigmoid", x)), "gelu": gelu, "softplus": softplus}
+    return found | {"silu": silu, "gelu": gelu, "softplus": softplus}
