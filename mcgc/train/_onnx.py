@@ -9,7 +9,7 @@ import numpy as np
 
 from mcgc import __version__
 from mcgc.errors import InputError
-from mcgc.train._export import FORMAT, VERSION, Exported
+from mcgc.train._exported import FORMAT, VERSION, Exported
 
 OPSET, OPSET_ML, IR = 17, 3, 8  # of 2022, which runtimes of all kinds know
 

@@ -1,13 +1,15 @@
 """The classes of stuck problems: what an instance is, and how its searches are counted."""
 
+import json
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
 from bench.studies.stuck import bouncing_ball, lorenz
-from bench.studies.stuck.__main__ import CLASSES, cell
+from bench.studies.stuck.__main__ import CLASSES, cell, table
 from bench.studies.stuck.competitors import SEARCHES, Counter, Spent, attempt
 
 
@@ -70,3 +72,13 @@ def test_the_path_solves_most_balls():
 def test_a_cell_counts_the_solved_and_what_a_success_costs():
     assert cell([100, 900, 2000, None]) == "1/2/3 (2,000)"
     assert cell([None, None]) == "0/0/0"
+
+
+def test_the_page_has_the_table_of_the_record():
+    root = Path(__file__).parents[2]
+    record = json.loads((root / "bench" / "studies" / "stuck" / "results.json").read_text(encoding="utf-8"))
+    page = (root / "docs" / "least-squares.md").read_text(encoding="utf-8")
+    assert "\n".join(table(record, list(SEARCHES))) in page
+    for name in CLASSES:
+        assert {len(found) for found in record[name].values()} == {30}
+        assert {min(map(int, found)) for found in record[name].values()} == {1000}
