@@ -33,7 +33,10 @@ LAYERS = (
         Package("paper", "the paper's figures", 5.1, 8.6),
         Package("sklearn", "estimators", 8.9, 11.2),
     ),
-    (Package("train", "a run: members, epochs, files", 2.2, 9.8),),
+    (
+        Package("train", "a run: members, epochs, files", 1.2, 6.2),
+        Package("estimation", "parameters of equations", 7.0, 10.8),
+    ),
     (
         Package("ode", "solvers and their adjoints", 0.7, 5.2),
         Package("continuation", "Algorithm 2, and minimize", 6.8, 11.1),
