@@ -10,6 +10,7 @@ from mcgc_cli.data import data
 from mcgc_cli.doctor import doctor
 from mcgc_cli.errors import ErrorGroup
 from mcgc_cli.estimate import estimate
+from mcgc_cli.export import export
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
 from mcgc_cli.plot import plot
@@ -31,6 +32,7 @@ def main(ctx: click.Context) -> None:
 main.add_command(fit)
 main.add_command(predict)
 main.add_command(evaluate)
+main.add_command(export)
 main.add_command(plot)
 main.add_command(report)
 main.add_command(watch)

@@ -88,7 +88,7 @@ def reproduce(
             message=message,
             command=_resume_command(ctx),
         )
-    for ending in pictures.FORMATS:
+    for ending in (".png", ".svg"):
         pictures.save(figure, Path(directory, name + ending))
     files.write(Path(directory, RESULTS), f"{as_json(results, indent=2)}\n".encode())
     click.echo(as_json(results) if json else f"{text(results)}\nsaved to {directory}")
