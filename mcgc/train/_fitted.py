@@ -11,6 +11,7 @@ from mcgc.errors import InputError
 from mcgc.tables import SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._assess import softmax
+from mcgc.train._diagnose import Diagnosable
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._own import is_own, problem_of_model, table_of
 from mcgc.train._scores import LEVEL, LEVELS, Calibration, Predicted, calibration_of, class_scores, coverage, scores
@@ -22,7 +23,7 @@ from mcgc.train.settings import Settings
 MOST_TIMES = 10**7  # of a simulation; more are a mistake of `every`
 
 
-class Fitted:
+class Fitted(Diagnosable):
     """A trained model of a table.
 
     Parameters

@@ -1,0 +1,212 @@
+"""What counts as wrong with a run: each sign has a number, a threshold, its meaning, and what to do.
+
+The thresholds lie between the numbers of healthy runs and of runs made to be sick; the page on diagnoses has them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+Numbers = Mapping[str, Any]
+
+DEEP = 5  # hidden layers from which on a net can be too deep
+FAR = 8  # intervals from which on a first horizon is long
+SHORT = 0.05  # of the score, short of that of a linear model
+
+
+class Sign(NamedTuple):
+    """A sign that something is wrong.
+
+    Parameters
+    ----------
+    name : str
+        Its name, which is also that of its section in the documentation.
+    value : function (numbers of a member) → float or None
+        The number, None where there is none or it does not matter.
+    threshold : float
+        From here on it is wrong.
+    meaning : str
+        What it means, formatted with the numbers and the `value`.
+    advice : str or function (numbers) → str
+        What to do.
+    explained_by : tuple of str
+        The signs that explain this one, if they are shown.
+    above : bool
+        Whether large numbers are wrong, or small ones.
+    """
+
+    name: str
+    value: Callable[[Numbers], float | None]
+    threshold: float
+    meaning: str
+    advice: str | Callable[[Numbers], str]
+    explained_by: tuple[str, ...] = ()
+    above: bool = True
+
+    def shown_by(self, value: float) -> bool:
+        """Tell whether the number is wrong."""
+        return value >= self.threshold if self.above else value <= self.threshold
+
+
+def shortfall(numbers: Numbers) -> float | None:
+    """Return by how much the score on the training data is below that of the linear model."""
+    score, linear = numbers["score"], numbers["linear"]
+    return None if score is None or linear is None else linear - score
+
+
+def stuck(numbers: Numbers) -> bool:
+    """Tell whether the run falls short of a linear model, or never predicts some class."""
+    return (shortfall(numbers) or 0.0) >= SHORT or bool(numbers["missing_classes"])
+
+
+def _where_stuck(name: str) -> Callable[[Numbers], float | None]:
+    return lambda numbers: numbers[name] if stuck(numbers) else None
+
+
+def _scale(numbers: Numbers) -> float | None:
+    """Return how many times larger or smaller than 1 the largest column is."""
+    scale = numbers["scale"]
+    return max(scale, 1 / scale) if scale > 0 else None
+
+
+def _line(numbers: Numbers) -> float | None:
+    deep = numbers["depth"] >= DEEP and numbers["participation_of_inputs"] > 1.5
+    return numbers["median_participation"] if deep and stuck(numbers) else None
+
+
+def _vanishing(numbers: Numbers) -> float | None:
+    found = numbers["gradients"]
+    return found[0] / max(found) if found and max(found) > 0 and stuck(numbers) else None
+
+
+def _long(numbers: Numbers) -> float | None:
+    return numbers.get("one_interval") if numbers.get("first_horizon", 0) >= FAR else None
+
+
+def _late(numbers: Numbers) -> float | None:
+    late, one = numbers.get("late_error"), numbers.get("one_interval")
+    return late if late is not None and one is not None and one < 0.5 and stuck(numbers) else None
+
+
+def _flatter(numbers: Numbers) -> str:
+    shallow = "train a wider net of two or three layers (--hidden 64,64)"
+    return (
+        shallow if numbers["skip"] else f"{shallow}; if it must be deep, add skip connections (--skip) and a lower --lr"
+    )
+
+
+SIGNS = (
+    Sign(
+        "unscaled-inputs",
+        _scale,
+        10.0,
+        "the net sees {column!r} with a root mean square of {scale:.3g}, where about 1 is right",
+        "standardise: leave out --no-standardize, or scale the columns yourself",
+    ),
+    Sign(
+        "softmax-of-softmax",
+        lambda numbers: numbers["gradient_of_logits"],
+        0.8,
+        "on the hardest rows the loss has {value:.0%} of the gradient of the ordinary cross-entropy, as it applies the "
+        "softmax twice",
+        "use the ordinary cross-entropy (--loss cross-entropy)",
+        above=False,
+    ),
+    Sign(
+        "dead-units",
+        lambda numbers: numbers["most_dead"],
+        0.9,
+        "{value:.0%} of the units of hidden layer {dead_layer} give the same for all rows: the layer passes little on",
+        "lower the learning rate (--lr) and start from He's initial weights (--init he-normal)",
+        ("unscaled-inputs",),
+    ),
+    Sign(
+        "line",
+        _line,
+        2.0,
+        "the net of {depth} hidden layers maps the data nearly to a line: after the median layer they differ in "
+        "{value:.1f} directions, of {participation_of_inputs:.1f} at the input",
+        _flatter,
+        ("unscaled-inputs", "dead-units"),
+        above=False,
+    ),
+    Sign(
+        "vanishing-gradients",
+        _vanishing,
+        1e-3,
+        "the gradient of the first layer is {value:.2g} of the largest, so the first layers hardly learn",
+        "train a net of fewer layers, or another activation (--activation relu, --init he-normal)",
+        ("unscaled-inputs", "dead-units", "line"),
+        above=False,
+    ),
+    Sign(
+        "long-horizon",
+        _long,
+        0.8,
+        "one interval ahead the error is {value:.2g} times that of the last value, and training began with windows of "
+        "{first_horizon} intervals: the horizon was too long to learn the field",
+        "begin with short windows (--horizons 1:4,2:2,4:2,8:2,all:2)",
+        ("unscaled-inputs", "dead-units"),
+    ),
+    Sign(
+        "growing-errors",
+        _late,
+        0.8,
+        "one interval ahead the field is good ({one_interval:.2g} of the error of the last value), but in the last "
+        "quarter of the series the error is {value:.2g} standard deviations; a change of the start grows by "
+        "e^{growth:.1f}",
+        "end with shorter windows (--horizons 1:4,2:2,4:2,8:2), train longer (--epochs), or fit the constants of a known "
+        "field with mcgc.least_squares, which leaves late times out until they help",
+        ("unscaled-inputs", "long-horizon"),
+    ),
+    Sign(
+        "many-steps",
+        lambda numbers: numbers.get("steps_per_interval"),
+        50.0,
+        "the solver takes {value:.0f} steps for each observed interval: the field is stiff or rough",
+        "raise --weight-decay, or loosen --rtol and --atol",
+        ("unscaled-inputs", "long-horizon"),
+    ),
+    Sign(
+        "too-much-noise",
+        lambda numbers: numbers["gap"],
+        1.0,
+        "at the end the smoothed loss is {value:.0%} above the loss itself: the noise of continuation is what is left",
+        "lower --log-lam0, or raise --beta",
+        ("unscaled-inputs",),
+    ),
+    Sign(
+        "noisy-lambda",
+        lambda numbers: numbers["lambda_ratio"],
+        0.1,
+        "the gradient that drives log lambda is {value:.2g} of its noise, so lambda makes a random walk",
+        "use an estimator with less noise (--estimator pathwise), or more draws (--num-samples 4)",
+        ("unscaled-inputs", "dead-units", "line", "long-horizon"),
+        above=False,
+    ),
+    Sign(
+        "lambda-at-cap",
+        lambda numbers: numbers["capped"],
+        0.1,
+        "in {value:.0%} of the steps lambda met its cap: the smoothed loss is lower where there is more noise",
+        "raise --beta, or lower --log-lam0",
+    ),
+    Sign(
+        "missing-classes",
+        lambda numbers: numbers["missing_classes"],
+        1,
+        "{value:.0f} of {classes} classes are never predicted, though the training data have them",
+        "if nothing else was found, train longer, or a wider net (--hidden 64,64)",
+        ("unscaled-inputs", "softmax-of-softmax", "dead-units", "line", "vanishing-gradients"),
+    ),
+    Sign(
+        "worse-than-linear",
+        shortfall,
+        SHORT,
+        "on the training data the score is {score:.3g}, and that of a linear model {linear:.3g}",
+        "if nothing else was found, train longer (--epochs), or use the linear model",
+        (
+            *("unscaled-inputs", "softmax-of-softmax", "dead-units", "line", "vanishing-gradients"),
+            *("long-horizon", "growing-errors", "too-much-noise"),
+        ),
+    ),
+)
