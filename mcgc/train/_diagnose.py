@@ -1,6 +1,6 @@
 """Why a run is stuck: numbers measured on the training data, and the findings that they give."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from mcgc.arrays import HOST
@@ -11,6 +11,7 @@ from mcgc.train._diagnose_net import net_of
 from mcgc.train._diagnose_series import series_of
 from mcgc.train._diagnose_signs import SIGNS, Sign
 from mcgc.train._own import is_own, taken_up
+from mcgc.train._problem import Problem
 from mcgc.train._task import Task, bind
 from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
@@ -32,7 +33,7 @@ class Finding(NamedTuple):
     meaning : str
         What the number means.
     advice : str
-        What to do.
+        What to do. Settings are in backticks: `name`, or `name=value`.
     page : str
         Where the documentation says more.
     explained : str
@@ -145,13 +146,26 @@ def _task_of(run: RunFile, data: Any) -> Task:
         problem, checked, own = taken_up(data, run.model, settings)
         task = bind(checked, own, HOST, problem)
     else:
-        task = bind(settings, data, HOST, problems.get(settings.problem))
+        task = bind(settings, data, HOST, _problem_of(run.model, settings))
     model = task.problem.model
     if not task.problem.sizes or "activation" not in model:
         raise InputError(
             f"the model of {task.problem.name} is no dense net that mcgc knows: there is nothing to measure"
         )
     return task
+
+
+def _problem_of(model: Mapping[str, Any], settings: Settings) -> Problem:
+    """Return the problem of a run that is not of a table: from its file alone, if that says enough."""
+    makers: dict[Any, Callable[..., Problem]] = {
+        "neural-ode": problems.neural_ode,
+        "classifier": problems.classifier,
+        "regressor": problems.regressor,
+    }
+    if model.get("kind") not in makers:
+        return problems.get(settings.problem)
+    names = {key: model[key] for key in ("states", "parameters") if key in model}
+    return makers[model["kind"]](settings, model["sizes"], model["activation"], **names)
 
 
 def _findings(measured: list[dict[str, Any]]) -> tuple[Finding, ...]:

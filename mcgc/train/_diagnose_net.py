@@ -111,7 +111,8 @@ def _scales(seen: Seen) -> dict[str, Any]:
     if seen.targets is not None:
         columns += [*seen.targets.T]
         names += ["target"] * seen.targets.shape[1]
-    sizes = [float(np.sqrt(np.nanmean(column**2))) for column in columns]
+    there = [column[np.isfinite(column)] for column in columns]
+    sizes = [float(np.sqrt(np.mean(column**2))) if len(column) else 0.0 for column in there]
     worst = int(np.argmax(sizes))
     return {"scale": sizes[worst], "column": names[worst]}
 

@@ -27,7 +27,7 @@ class Sign(NamedTuple):
     meaning : str
         What it means, formatted with the numbers and the `value`.
     advice : str or function (numbers) → str
-        What to do.
+        What to do. Settings are in backticks: `name`, or `name=value`.
     explained_by : tuple of str
         The signs that explain this one, if they are shown.
     above : bool
@@ -58,10 +58,6 @@ def stuck(numbers: Numbers) -> bool:
     return (shortfall(numbers) or 0.0) >= SHORT or bool(numbers["missing_classes"])
 
 
-def _where_stuck(name: str) -> Callable[[Numbers], float | None]:
-    return lambda numbers: numbers[name] if stuck(numbers) else None
-
-
 def _scale(numbers: Numbers) -> float | None:
     """Return how many times larger or smaller than 1 the largest column is."""
     scale = numbers["scale"]
@@ -88,10 +84,9 @@ def _late(numbers: Numbers) -> float | None:
 
 
 def _flatter(numbers: Numbers) -> str:
-    shallow = "train a wider net of two or three layers (--hidden 64,64)"
-    return (
-        shallow if numbers["skip"] else f"{shallow}; if it must be deep, add skip connections (--skip) and a lower --lr"
-    )
+    shallow = "train a wider net of two or three hidden layers: `hidden=64,64`"
+    deep = "if it must be deep, add skip connections: `skip`, `activation=tanh`, `init=xavier-uniform`"
+    return shallow if numbers["skip"] else f"{shallow}; {deep}"
 
 
 SIGNS = (
@@ -100,7 +95,7 @@ SIGNS = (
         _scale,
         10.0,
         "the net sees {column!r} with a root mean square of {scale:.3g}, where about 1 is right",
-        "standardise: leave out --no-standardize, or scale the columns yourself",
+        "standardise: `standardize`, or scale the columns yourself",
     ),
     Sign(
         "softmax-of-softmax",
@@ -108,15 +103,15 @@ SIGNS = (
         0.8,
         "on the hardest rows the loss has {value:.0%} of the gradient of the ordinary cross-entropy, as it applies the "
         "softmax twice",
-        "use the ordinary cross-entropy (--loss cross-entropy)",
+        "use the ordinary cross-entropy: `loss=cross-entropy`",
         above=False,
     ),
     Sign(
         "dead-units",
         lambda numbers: numbers["most_dead"],
-        0.9,
+        0.95,
         "{value:.0%} of the units of hidden layer {dead_layer} give the same for all rows: the layer passes little on",
-        "lower the learning rate (--lr) and start from He's initial weights (--init he-normal)",
+        "lower the `learning_rate`, and start from He's initial weights: `init=he-normal`",
         ("unscaled-inputs",),
     ),
     Sign(
@@ -134,7 +129,7 @@ SIGNS = (
         _vanishing,
         1e-3,
         "the gradient of the first layer is {value:.2g} of the largest, so the first layers hardly learn",
-        "train a net of fewer layers, or another activation (--activation relu, --init he-normal)",
+        "train a net of fewer layers, or one with `activation=relu`, `init=he-normal`",
         ("unscaled-inputs", "dead-units", "line"),
         above=False,
     ),
@@ -144,7 +139,7 @@ SIGNS = (
         0.8,
         "one interval ahead the error is {value:.2g} times that of the last value, and training began with windows of "
         "{first_horizon} intervals: the horizon was too long to learn the field",
-        "begin with short windows (--horizons 1:4,2:2,4:2,8:2,all:2)",
+        "begin with short windows: `horizons=1:4,2:2,4:2,8:2,all:2`",
         ("unscaled-inputs", "dead-units"),
     ),
     Sign(
@@ -154,8 +149,8 @@ SIGNS = (
         "one interval ahead the field is good ({one_interval:.2g} of the error of the last value), but in the last "
         "quarter of the series the error is {value:.2g} standard deviations; a change of the start grows by "
         "e^{growth:.1f}",
-        "end with shorter windows (--horizons 1:4,2:2,4:2,8:2), train longer (--epochs), or fit the constants of a known "
-        "field with mcgc.least_squares, which leaves late times out until they help",
+        "end with shorter windows: `horizons=1:4,2:2,4:2,8:2`, or train for more `epochs`; fit the constants of a "
+        "known field with mcgc.least_squares, which leaves late times out until they help",
         ("unscaled-inputs", "long-horizon"),
     ),
     Sign(
@@ -163,7 +158,7 @@ SIGNS = (
         lambda numbers: numbers.get("steps_per_interval"),
         50.0,
         "the solver takes {value:.0f} steps for each observed interval: the field is stiff or rough",
-        "raise --weight-decay, or loosen --rtol and --atol",
+        "raise `weight_decay`, or loosen `rtol` and `atol`",
         ("unscaled-inputs", "long-horizon"),
     ),
     Sign(
@@ -171,7 +166,7 @@ SIGNS = (
         lambda numbers: numbers["gap"],
         1.0,
         "at the end the smoothed loss is {value:.0%} above the loss itself: the noise of continuation is what is left",
-        "lower --log-lam0, or raise --beta",
+        "lower `log_lam0`, or raise `beta`",
         ("unscaled-inputs",),
     ),
     Sign(
@@ -179,7 +174,7 @@ SIGNS = (
         lambda numbers: numbers["lambda_ratio"],
         0.1,
         "the gradient that drives log lambda is {value:.2g} of its noise, so lambda makes a random walk",
-        "use an estimator with less noise (--estimator pathwise), or more draws (--num-samples 4)",
+        "use an estimator with less noise: `estimator=pathwise`, or more draws: `num_samples=4`",
         ("unscaled-inputs", "dead-units", "line", "long-horizon"),
         above=False,
     ),
@@ -188,14 +183,14 @@ SIGNS = (
         lambda numbers: numbers["capped"],
         0.1,
         "in {value:.0%} of the steps lambda met its cap: the smoothed loss is lower where there is more noise",
-        "raise --beta, or lower --log-lam0",
+        "raise `beta`, or lower `log_lam0`",
     ),
     Sign(
         "missing-classes",
         lambda numbers: numbers["missing_classes"],
         1,
         "{value:.0f} of {classes} classes are never predicted, though the training data have them",
-        "if nothing else was found, train longer, or a wider net (--hidden 64,64)",
+        "train for more `epochs`, or a wider net: `hidden=64,64`",
         ("unscaled-inputs", "softmax-of-softmax", "dead-units", "line", "vanishing-gradients"),
     ),
     Sign(
@@ -203,7 +198,7 @@ SIGNS = (
         shortfall,
         SHORT,
         "on the training data the score is {score:.3g}, and that of a linear model {linear:.3g}",
-        "if nothing else was found, train longer (--epochs), or use the linear model",
+        "train for more `epochs`, or use the linear model",
         (
             *("unscaled-inputs", "softmax-of-softmax", "dead-units", "line", "vanishing-gradients"),
             *("long-horizon", "growing-errors", "too-much-noise"),
