@@ -10,6 +10,7 @@ Numbers = Mapping[str, Any]
 
 DEEP = 5  # hidden layers from which on a net can be too deep
 FAR = 8  # intervals from which on a first horizon is long
+GOOD = 0.95  # of the score: then noise does no harm that is worth a sentence
 SHORT = 0.05  # of the score, short of that of a linear model
 
 
@@ -80,7 +81,11 @@ def _long(numbers: Numbers) -> float | None:
 
 def _late(numbers: Numbers) -> float | None:
     late, one = numbers.get("late_error"), numbers.get("one_interval")
-    return late if late is not None and one is not None and one < 0.5 and stuck(numbers) else None
+    return late if one is not None and one < 0.5 else None
+
+
+def _gap(numbers: Numbers) -> float | None:
+    return None if numbers["score"] is not None and numbers["score"] >= GOOD else numbers["gap"]
 
 
 def _flatter(numbers: Numbers) -> str:
@@ -163,8 +168,8 @@ SIGNS = (
     ),
     Sign(
         "too-much-noise",
-        lambda numbers: numbers["gap"],
-        1.0,
+        _gap,
+        0.3,
         "at the end the smoothed loss is {value:.0%} above the loss itself: the noise of continuation is what is left",
         "lower `log_lam0`, or raise `beta`",
         ("unscaled-inputs",),
