@@ -11,6 +11,7 @@ Numbers = Mapping[str, Any]
 DEEP = 5  # hidden layers from which on a net can be too deep
 FAR = 8  # intervals from which on a first horizon is long
 GOOD = 0.95  # of the score: then noise does no harm that is worth a sentence
+POOR = 0.5  # of the score: noise may hide the field over an interval where whole series are fitted well
 SHORT = 0.05  # of the score, short of that of a linear model
 
 
@@ -76,7 +77,8 @@ def _vanishing(numbers: Numbers) -> float | None:
 
 
 def _long(numbers: Numbers) -> float | None:
-    return numbers.get("one_interval") if numbers.get("first_horizon", 0) >= FAR else None
+    poor = numbers["score"] is not None and (stuck(numbers) or numbers["score"] < POOR)
+    return numbers.get("one_interval") if poor and numbers.get("first_horizon", 0) >= FAR else None
 
 
 def _late(numbers: Numbers) -> float | None:
@@ -141,7 +143,7 @@ SIGNS = (
     Sign(
         "long-horizon",
         _long,
-        0.8,
+        0.7,
         "one interval ahead the error is {value:.2g} times that of the last value, and training began with windows of "
         "{first_horizon} intervals: the horizon was too long to learn the field",
         "begin with short windows: `horizons=1:4,2:2,4:2,8:2,all:2`",
@@ -161,7 +163,7 @@ SIGNS = (
     Sign(
         "many-steps",
         lambda numbers: numbers.get("steps_per_interval"),
-        50.0,
+        20.0,
         "the solver takes {value:.0f} steps for each observed interval: the field is stiff or rough",
         "raise `weight_decay`, or loosen `rtol` and `atol`",
         ("unscaled-inputs", "long-horizon"),
