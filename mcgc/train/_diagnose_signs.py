@@ -67,8 +67,11 @@ def _scale(numbers: Numbers) -> float | None:
 
 
 def _line(numbers: Numbers) -> float | None:
-    deep = numbers["depth"] >= DEEP and numbers["participation_of_inputs"] > 1.5
-    return numbers["median_participation"] if deep and stuck(numbers) else None
+    """Return the participation ratio after the median layer of a deep net that is stuck, if it fell by a quarter."""
+    if numbers["depth"] < DEEP or not stuck(numbers):
+        return None
+    after, before = numbers["median_participation"], numbers["participation_of_inputs"]
+    return after if after < 0.75 * before else None
 
 
 def _vanishing(numbers: Numbers) -> float | None:
@@ -124,7 +127,7 @@ SIGNS = (
     Sign(
         "line",
         _line,
-        2.0,
+        3.0,
         "the net of {depth} hidden layers maps the data nearly to a line: after the median layer they differ in "
         "{value:.1f} directions, of {participation_of_inputs:.1f} at the input",
         _flatter,
@@ -208,7 +211,7 @@ SIGNS = (
         "train for more `epochs`, or use the linear model",
         (
             *("unscaled-inputs", "softmax-of-softmax", "dead-units", "line", "vanishing-gradients"),
-            *("long-horizon", "growing-errors", "too-much-noise"),
+            *("long-horizon", "growing-errors", "many-steps", "too-much-noise"),
         ),
     ),
 )

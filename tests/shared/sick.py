@@ -36,8 +36,8 @@ def lorenz(seed):
 def cases(seed):
     """Return the runs that a diagnosis is tested by, each made to have one cause, and a healthy one."""
     rows = {"task": "classification", "target": "y", "epochs": 20, "hidden": "32,32", "batch_size": 64, "seed": seed}
-    deep = {"hidden": "32x29", "batch_size": 128}
-    too_fast = {"learning_rate": 3.0, "rate_schedule": "constant"}
+    deep = {"hidden": "32x29", "batch_size": 128, "init": "xavier-uniform"}
+    too_fast = {"learning_rate": 3.0, "rate_schedule": "constant", "weight_decay": 1e-3}
     series = {"task": "dynamics", "group": "run", "epochs": 60, "hidden": "32,32", "horizons": "all", "seed": seed}
     series |= {"learning_rate": 1e-3, "clip": 0.1}
     return {

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from reactor import reactor
 from sick import cases, digits
 from small import IMAGES, bound, decays, net, ode
 
@@ -183,6 +184,15 @@ def test_a_field_that_cannot_be_solved_is_worse_than_linear_and_nothing_raises()
     assert found["score"] == -np.inf
     assert (found["growth"], found["steps_per_interval"], found["late_error"]) == (None, None, None)
     assert of_net.net_of(task, theta)["gradients"] is None
+
+
+def test_a_rough_field_takes_many_steps():
+    table = reactor(runs=6, seed=2)
+    fitted = mcgc.fit(table, "dynamics", group="run", states="A,B", inputs="feed", hidden="8", epochs=2)
+    states = [dict(state) for state in fitted.file.states]
+    states[0]["best/theta"] = states[0]["best/theta"] * np.float32(60)
+    found = train.diagnose(fitted.file._replace(states=states), table)
+    assert "many-steps" in found.causes
 
 
 def test_the_course_is_read_from_the_records_and_the_state(wave):
