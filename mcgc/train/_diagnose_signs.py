@@ -95,7 +95,7 @@ def _gap(numbers: Numbers) -> float | None:
 
 def _flatter(numbers: Numbers) -> str:
     shallow = "train a wider net of two or three hidden layers: `hidden=64,64`"
-    deep = "if it must be deep, add skip connections: `skip`, `activation=tanh`, `init=xavier-uniform`"
+    deep = "if it must be deep, add `skip`, `activation=tanh`, `init=xavier-uniform`, `learning_rate=1e-3`"
     return shallow if numbers["skip"] else f"{shallow}; {deep}"
 
 
