@@ -155,7 +155,7 @@ SIGNS = (
     Sign(
         "growing-errors",
         _late,
-        0.8,
+        1.0,
         "one interval ahead the field is good ({one_interval:.2g} of the error of the last value), but in the last "
         "quarter of the series the error is {value:.2g} standard deviations; a change of the start grows by "
         "e^{growth:.1f}",
