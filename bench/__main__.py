@@ -1,14 +1,16 @@
 """Measure mcgc against its peers: `python -m bench`."""
 
 import argparse
+import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 from bench import report
-from bench.comparison import Plan, Row
+from bench.comparison import OURS, Plan, Row
 from bench.timing import cores
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
@@ -33,7 +35,7 @@ ON_DEVICES = ("mnist-step", "noise", "adam")  # the cases whose side of mcgc may
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the cases that the command line names, print their table, and write it if asked."""
+    """Run the cases that the command line names, print their table, and write it if asked. Exit with 1 if one fails."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--case", choices=CASES, action="append", help="run this case; may be repeated [all]")
     parser.add_argument("--quick", action="store_true", help="a smoke run: few short turns, small cases, no targets")
@@ -59,14 +61,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given.device,
         )
         rows: list[Row] = []
+        failed: list[str] = []
         for case in given.case or CASES:
             began = time.perf_counter()
-            found = import_module(f"bench.cases.{case.replace('-', '_')}").rows(plan)
+            try:
+                found = import_module(f"bench.cases.{case.replace('-', '_')}").rows(plan)
+            except Exception as error:  # the other cases are still worth their time
+                traceback.print_exc()
+                failed.append(case)
+                found = [Row(case, plan.threads[0], OURS, note=f"failed: {error!r}".splitlines()[0])]
             rows += [row._replace(target=None) for row in found] if plan.quick else found
             print(f"{case}: {time.perf_counter() - began:.0f} s", flush=True)
     report.show(rows)
     if given.json:
         report.write(given.json, plan, rows)
+    if failed:
+        sys.exit(f"these cases failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,10 @@ LAYERS = (
     (Package("mcgc_cli", "the command", 0, 12),),
     (Package("mcgc_datasets", "formats, readers, builders", 3.2, 8.8),),
     (Package("checks", "kernels, devices, engine", 1.2, 5.4), Package("paper", "the paper's figures", 6.6, 10.8)),
-    (Package("train", "a run: members, epochs, files", 2.2, 9.8),),
+    (
+        Package("train", "a run: members, epochs, files", 1.2, 6.2),
+        Package("estimation", "parameters of equations", 7.0, 10.8),
+    ),
     (
         Package("ode", "solvers and their adjoints", 0.7, 5.2),
         Package("continuation", "Algorithm 2, and minimize", 6.8, 11.1),

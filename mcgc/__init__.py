@@ -29,7 +29,9 @@ from mcgc.continuation import Parameter, continuation_method, least_squares, min
 from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
-    "Use it": ("tables", "train", "train.problems", "train.settings", "train.run_file", "continuation"),
+    "Use it": (
+        *("tables", "train", "train.problems", "train.settings", "train.run_file", "continuation", "estimation"),
+    ),
     "Build with it": (
         *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
         *("continuation.estimators", "continuation.annealing", "continuation.smoothing"),
@@ -38,7 +40,11 @@ MODULES = {  # every public module: the documentation, the tests and the names o
     "The paper": ("paper.studies", "paper.ensembles", "paper.comparison", "paper.test_functions"),
     "Inside": ("kernels", "checks.kernels", "checks.device", "checks.engine", "files", "hdf5"),
 }
-_LATER = {"fit": "fit_table", "load": "load"}  # of mcgc.train, which is imported when they are used
+_LATER = {  # module and name: they are imported when they are used
+    "fit": ("mcgc.train", "fit_table"),
+    "load": ("mcgc.train", "load"),
+    "estimate": ("mcgc.estimation", "estimate"),
+}
 _NAMES = frozenset(name.partition(".")[0] for names in MODULES.values() for name in names)
 
 if TYPE_CHECKING:
@@ -49,6 +55,7 @@ if TYPE_CHECKING:
         continuation as continuation,
         devices as devices,
         errors as errors,
+        estimation as estimation,
         files as files,
         hdf5 as hdf5,
         kernels as kernels,
@@ -62,13 +69,14 @@ if TYPE_CHECKING:
         train as train,
     )
 
-    fit, load = train.fit_table, train.load
+    fit, load, estimate = train.fit_table, train.load, estimation.estimate
 else:
 
     def __getattr__(name):
         """Return the module `name`, imported now. Raises `AttributeError`, with a similar name, if there is none."""
         if name in _LATER:
-            return getattr(import_module("mcgc.train"), _LATER[name])
+            module, own = _LATER[name]
+            return getattr(import_module(module), own)
         if name in _NAMES:
             return import_module(f"{__name__}.{name}")
         from mcgc.errors import similar
@@ -89,6 +97,7 @@ __all__ = [
     "checkpoint",
     "continuation_method",
     "debug_nonfinite",
+    "estimate",
     "fit",
     "fold_in",
     "fused",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from mcgc.arrays import HOST, Device
+from mcgc.arrays import HOST, Device, _cupy
 from mcgc.errors import DeviceError, similar
 
 MEMBERS = 4  # of an ensemble of plain nets, from which on a GPU has enough to do at once
@@ -143,9 +143,7 @@ def _probe_cuda(index: int) -> tuple[Device | None, str]:
         handle.use()
     except Exception as error:  # whatever the driver, the compiler or the headers lack is the user's answer
         return None, _reason(error, runtime, index)
-    import array_api_compat.cupy
-
-    return Device(f"cuda:{index}", array_api_compat.cupy, handle), description
+    return Device(f"cuda:{index}", _cupy.namespace(), handle), description
 
 
 def _computes(cupy: Any) -> bool:

@@ -10,6 +10,7 @@ from mcgc_cli.data import data
 from mcgc_cli.diagnose import diagnose
 from mcgc_cli.doctor import doctor
 from mcgc_cli.errors import ErrorGroup
+from mcgc_cli.estimate import estimate
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
 from mcgc_cli.plot import plot
@@ -33,6 +34,7 @@ main.add_command(plot)
 main.add_command(info)
 main.add_command(diagnose)
 main.add_command(data)
+main.add_command(estimate)
 main.add_command(minimize)
 main.add_command(reproduce)
 main.add_command(compare)

@@ -32,6 +32,7 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
     from mcgc.train import problems, run_file
     from mcgc.train._resume import records
     from mcgc_cli import pictures
+    from mcgc_cli.tables import is_own, problem_of_model
 
     if output is not None:
         pictures.check_format(output)
@@ -46,13 +47,17 @@ def compare(paths: tuple[str, ...], output: str | None, data: str | None, json: 
             raise InputError(
                 f"{paths[0]} is a run of {names[paths[0]]}, but {path} of {name}: compare runs of one problem"
             )
-    problem = problems.get(str(names[paths[0]]))
+    first = found[paths[0]]
+    own = is_own(first.model)
+    problem = problem_of_model(first.model, first.settings) if own else problems.get(str(names[paths[0]]))
     result: dict[str, Any] = {
         "problem": problem.name,
         "runs": {path: summary(run.epochs) for path, run in found.items()},
         "differences": {path: _differences(found[paths[0]], found[path]) for path in paths[1:]},
     }
     if data is not None:
+        if own:
+            raise InputError("these are runs on tables: leave out --data, and see mcgc evaluate")
         if problem.confusion is None:
             raise InputError(f"{problem.name} has no classes: leave out --data")
         result["recall"] = {path: _recall(problem, run, data) for path, run in found.items()}

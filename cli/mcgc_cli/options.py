@@ -175,6 +175,7 @@ class RecipeOption(GroupedOption):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         """Return the flag and the help, with the choices and the default, for each problem if they differ."""
         from mcgc.train import problems
+        from mcgc.train._own import recipes
         from mcgc.train.settings import CHOICES, OF_SOME
 
         flag, text = super().get_help_record(ctx) or ("", "")
@@ -184,6 +185,10 @@ class RecipeOption(GroupedOption):
         for problem in map(problems.get, problems.names()):
             if field not in OF_SOME or field in problem.options:
                 defaults.setdefault(getattr(problem.recipe_of(), field), []).append(problem.name)
+        if not defaults:  # of tables alone
+            for name, recipe in recipes().items():
+                if getattr(recipe, field) is not None:
+                    defaults.setdefault(getattr(recipe, field), []).append(name)
         if len(defaults) > 1:
             notes += [f"{', '.join(names)}: {_shown(value)}" for value, names in defaults.items() if value is not None]
         elif defaults and defaults.keys() != {None}:

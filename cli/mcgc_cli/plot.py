@@ -25,15 +25,18 @@ def plot(run: str, output: str, data: str | None, force: bool) -> None:
     """Draw the run file RUN: losses and lambda, and for a table its predictions beside the data.
 
     Dynamics are drawn with bands for three series of the test set, a regression by its residuals, and a classification
-    by its confusion matrix.
+    by its confusion matrix. An estimate is drawn beside its data.
     """
-    from mcgc import files
+    from mcgc import estimation, files
     from mcgc.errors import InputError
     from mcgc.train import Fitted, run_file
     from mcgc_cli.tables import is_own, table_of
 
     pictures.check_format(output)
     files.check_writable(output, force)
+    if estimation.is_estimate(run):
+        pictures.save(of_estimate(estimation.read_estimate(run)), output)
+        return
     found = run_file.load(run)
     fitted = table = None
     if is_own(found.model):
@@ -69,6 +72,24 @@ def of_run(run: Any, fitted: Any = None, table: Any = None) -> "Figure":
         else:
             _residuals(below.subplots(1, 2), fitted, table)
     _progress(above.subplots(1, 2), run.epochs)
+    return figure
+
+
+def of_estimate(saved: Any) -> "Figure":
+    """Return the figure of an estimate: a row for each observed column, a column for each of the first experiments."""
+    names, columns = saved.summary["experiments"][:MOST_SERIES], saved.summary["columns"][:MOST_STATES]
+    figure = pictures.new(2 + 3 * max(len(names), 2), 0.6 + 1.7 * len(columns))
+    axes: Any = figure.subplots(len(columns), len(names), squeeze=False, sharex="col")
+    blue, red = pictures.COLOURS[:2]
+    for j, (name, one) in enumerate(zip(names, saved.experiments, strict=False)):
+        for i, column in enumerate(columns):
+            panel = axes[i, j]
+            panel.plot(one["times"], one["values"][:, i], ".", color=red, markersize=4, label="data")
+            panel.plot(one["curve_times"], one["curve"][:, i], color=blue, label="fit")
+            pictures.plain(panel, "time" if i == len(columns) - 1 else "", column if j == 0 else "")
+        if len(saved.summary["experiments"]) > 1:
+            axes[0, j].set_title(name, fontsize=10, parse_math=False)
+    axes[0, 0].legend(frameon=False, fontsize=8)
     return figure
 
 

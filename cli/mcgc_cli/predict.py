@@ -129,7 +129,13 @@ def _shown(value: float | None) -> str:
 @click.argument("run", type=FILE)
 @json_option
 def info(run: str, json: bool) -> None:
-    """Describe the run file RUN: its data, model, settings and versions."""
+    """Describe the run file RUN: its data, model, settings and versions. Of an estimate it prints the report."""
+    from mcgc import estimation
+
+    if estimation.is_estimate(run):
+        saved = estimation.read_estimate(run)
+        click.echo(as_json(saved.summary) if json else saved.report)
+        return
     from mcgc.train import run_file
 
     found = run_file.load(run)

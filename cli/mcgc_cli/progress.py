@@ -63,7 +63,8 @@ def _lines(epochs: int) -> Show:
 def describe(record: Any) -> str:
     """Return the losses, accuracy and λ of `record` as means over the members. For λ it is the mean of φ."""
     parts = [f"windows of {record.horizon}"] if record.horizon else []
-    parts += [f"train {_mean(record.train_loss):.4g}", f"test {_mean(record.test_loss):.4g}"]
+    losses = {"train": record.train_loss, "test": record.test_loss}
+    parts += [f"{name} {_mean(values):.4g}" for name, values in losses.items() if None not in values]
     if None not in record.test_accuracy:
         parts.append(f"accuracy {_mean(record.test_accuracy):.2%}")
     if None not in record.log_lam:

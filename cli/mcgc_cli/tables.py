@@ -62,6 +62,14 @@ def is_own(model: Any) -> bool:
     return model.get("kind") in TASKS
 
 
+def problem_of_model(model: Any, settings: Any) -> Any:
+    """Return the problem of a run file of a table."""
+    from mcgc.train import Settings
+    from mcgc.train._own import problem_of_model
+
+    return problem_of_model(model, Settings.of(settings))
+
+
 def taken_up(run: Any, path: str | None, changes: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Return what `prepared` does for a run file, whose table is at `path`, or where it was."""
     from mcgc import train
@@ -107,13 +115,13 @@ def shown(results: Any) -> str:
     first = results["scores"][part]
     if "accuracy" in first:
         body = [[name, *(_number(found.get(key)) for key in ("accuracy", "log_loss"))] for name, found in rows.items()]
-        return as_table(["", "accuracy", "log loss"], body)
+        return as_table(["", "accuracy", "log loss"], body) + _not_beaten(results, part)
     names = list(first["rmse"])
     body = [
         [name, *(_number(found["rmse"][each]) for each in names), _number(found["r2"]["all"])]
         for name, found in rows.items()
     ]
-    text = as_table(["RMSE in the units of the data", *names, "R²"], body)
+    text = as_table(["RMSE in the units of the data", *names, "R²"], body) + _not_beaten(results, part)
     covered = results["coverage"].get(part)
     if covered is None:
         return text
@@ -123,6 +131,12 @@ def shown(results: Any) -> str:
         f"{text}\n{level:.0%} bands from {kind}, calibrated on the {chosen} set, cover {covered['all']:.1%} of the "
         f"{part} set"
     )
+
+
+def _not_beaten(results: Any, part: str) -> str:
+    """Return a line with the baselines that are as good as the run, or better, if there are any."""
+    names = [name for name, beaten in results["beats"].items() if not beaten]
+    return f"\non the {part} set the run is no better than the {' and the '.join(names)}" if names else ""
 
 
 def _number(value: float | None) -> str:

@@ -49,7 +49,7 @@ def _columns(ctx: click.Context) -> Iterable[str]:
     While an option lacks its value, click leaves arguments where they are.
     """
     try:
-        with open(ctx.params.get("table") or next(iter(ctx.args), ""), encoding="utf-8-sig") as file:
+        with open(ctx.params.get("table") or (ctx.args or [""])[-1], encoding="utf-8-sig") as file:
             first = file.readline(2**16)
     except (OSError, UnicodeDecodeError):
         return []

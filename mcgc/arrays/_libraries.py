@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from mcgc._shapes import Array
+from mcgc.arrays import _cupy
 from mcgc.errors import InputError
 
 _SCALARS = (bool, int, float)
@@ -58,12 +59,16 @@ def namespace_of(*arrays: Array) -> Any:
         namespace = _namespaces.get(kind)
         if namespace is None:
             try:
-                namespace = np if is_host(array) else array_api_compat.array_namespace(array)
+                namespace = np if is_host(array) else _standard(array)
             except TypeError:
                 raise InputError(f"expected an array of NumPy or CuPy, got {kind.__name__}") from None
             _namespaces[kind] = namespace
         return namespace
     return HOST.namespace
+
+
+def _standard(array: Any) -> Any:
+    return _cupy.namespace() if is_cupy(array) else array_api_compat.array_namespace(array)
 
 
 def device_of(array: Array) -> Any:

@@ -6,10 +6,11 @@ from mcgc.continuation._minimize import minimize
 from mcgc.continuation._scipy import continuation_method
 from mcgc.continuation._step import Continuation, Info, State, adapt_samples, continuation, descent
 from mcgc.continuation.annealing import SCHEDULES
-from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, Sample, estimate
+from mcgc.continuation.estimators import ESTIMATORS, MIXTURES, Estimate, Estimator, Objective, Sample, estimate
 
 __all__ = [
     "ESTIMATORS",
+    "MIXTURES",
     "SCHEDULES",
     "Continuation",
     "Estimate",

@@ -78,10 +78,11 @@ def minimize(
         `callback(x)` is called after each step of the continuation, or with the keyword `intermediate_result` if its
         parameter has that name. It may raise StopIteration to end the run.
     tol : float
-        L-BFGS-B ends where no element of scale ∘ ∇f is above tol · |f|, or where f falls no more than its rounding.
+        L-BFGS-B ends where no element of scale ∘ ∇f is above `tol` times the magnitude of f, or where f falls no
+        more than its rounding.
     scale : float or array of shape (m,), optional
-        About how far each variable may be off. By default |x₀|, or an eighth of the width where both bounds are
-        finite, and 1 where that is 0.
+        About how far each variable may be off. By default the magnitude of x₀, or an eighth of the width where both
+        bounds are finite, and 1 where that is 0.
     maxfev : int, optional
         The number of evaluations. Steps, draws and restarts follow from it, and it is never exceeded. By default there
         is one round of `maxiter` steps and its local search.

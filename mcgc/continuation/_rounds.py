@@ -93,7 +93,8 @@ class Rounds:
             each = (1 if chosen is None else len(chosen.signs)) * (
                 self.size + 1 if self.target.source == "2-point" else 1
             )
-            draws = (options.num_samples or (4 if left >= 800 * each else 1)) * 2**self.rounds
+            fewest = 4 if left >= 800 * each or options.estimator == "mixture" else 1
+            draws = (options.num_samples or fewest) * 2**self.rounds
             cost, share, usual, shrink = each * draws, 0.6, 1000, 3e-3
         steps = options.maxiter or (usual if left == math.inf else min(max(int(share * left / cost), 4), 1000))
         warmup = options.warmup if options.warmup is not None else 0 if options.estimator is None else steps // 4

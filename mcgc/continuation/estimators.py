@@ -84,11 +84,14 @@ class Estimator(NamedTuple):
         The signs of √λ ε at the points of a draw.
     baseline : bool
         Whether the formula takes a baseline.
+    mixed : bool
+        Whether estimates from gradients, ∇f and the formula, are mixed with those from values, by their variances.
     """
 
     formula: Callable[[Sample], Array]
     signs: tuple[int, ...] = (1,)
     baseline: bool = False
+    mixed: bool = False
 
 
 ESTIMATORS: Mapping[str, Estimator] = {
@@ -98,6 +101,8 @@ ESTIMATORS: Mapping[str, Estimator] = {
     "antithetic-score": Estimator(_score, signs=(1, -1), baseline=True),
     "antithetic": Estimator(_pathwise, signs=(1, -1)),
 }
+MIXTURES: Mapping[str, Estimator] = {"mixture": Estimator(_pathwise, baseline=True, mixed=True)}
+FEWEST = 4  # draws of a mixture: each half needs a variance
 
 
 class Estimate(NamedTuple):
@@ -145,6 +150,10 @@ def estimate(
     "antithetic"        ¼ √λ ε·(∇f(ϑ⁺) − ∇f(ϑ⁻)) → ½ λ εᵀHε       means over ϑ⁺ and ϑ⁻
     ==================  ========================================  ==========================
 
+    "mixture" weighs "pathwise" and "score-baseline" by the inverse of their variances [2]_, for ∂g/∂θ (the sum over its
+    elements) and for ∂g/∂φ each. Where f is chaotic, gradients at single points explode, and the values take over. The
+    variances of each half of the draws weigh the other half, so that the estimate stays unbiased.
+
     The baseline b is the mean of f over the other draws. For N = 1 it is the argument `baseline`: any number that does
     not depend on ε.
 
@@ -185,7 +194,8 @@ def estimate(
 
     References
     ----------
-    Ilersich and Nair (2024), Deep learning with Gaussian continuation, eq. 3, 7 and 8.
+    .. [1] Ilersich and Nair (2024), Deep learning with Gaussian continuation, eq. 3, 7 and 8.
+    .. [2] Parmas et al. (2018), PIPPS: flexible model-based policy search robust to the curse of chaos.
 
     Examples
     --------
@@ -197,10 +207,13 @@ def estimate(
     >>> round(float(found.grad_log_lam), 1)  # λ m / 2 = 0.5, but for noise
     0.5
     """
-    if not isinstance(estimator, Estimator | str) or (isinstance(estimator, str) and estimator not in ESTIMATORS):
-        raise InputError(unknown("estimator", estimator, ESTIMATORS))
+    named = {**ESTIMATORS, **MIXTURES}
+    if not isinstance(estimator, Estimator | str) or (isinstance(estimator, str) and estimator not in named):
+        raise InputError(unknown("estimator", estimator, named))
     num_samples = whole(num_samples, "num_samples")
-    chosen = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
+    chosen = named[estimator] if isinstance(estimator, str) else estimator
+    if chosen.mixed and num_samples < FEWEST:
+        raise InputError(f"the estimator {estimator!r} needs {FEWEST} draws or more: num_samples is {num_samples}")
     if gradient == "score" and chosen.formula is not _score:
         able = ", ".join(name for name, other in ESTIMATORS.items() if other.formula is _score)
         raise InputError(f"the estimator {estimator!r} needs gradients of the objective: without them choose {able}")
@@ -236,6 +249,8 @@ def estimate(
         if chosen.baseline:
             samples = _with_baselines(samples, baseline)
         smoothed = _mean([_even(sample.losses) for sample in samples])
+        if chosen.mixed:
+            return Estimate(smoothed, *_mixture(samples, chosen, theta), list(extras))
         theta_gradient = _score_theta if gradient == "score" else lambda sample, theta: _even(sample.gradients)
         grad_theta = _mean([theta_gradient(sample, theta) for sample in samples])
         return Estimate(smoothed, grad_theta, _mean([chosen.formula(sample) for sample in samples]), list(extras))
@@ -333,6 +348,34 @@ def _score_theta(sample: Sample, theta: Array) -> Array:
     eps, _ = perturb(xp.zeros_like(theta), xp.ones_like(sample.root), sample.key)
     values = sample.losses if len(sample.losses) > 1 else [sample.losses[0] - sample.baseline]
     return eps * (_odd(values) / sample.root)[..., None]
+
+
+def _mixture(samples: list[Sample], chosen: Estimator, theta: Array) -> tuple[Array, Array]:
+    """Return ∂g/∂θ and ∂g/∂φ from gradients and from values, weighted by the inverse of their variances.
+
+    The weights of the draws with even numbers come from those with odd numbers, and the other way round.
+    """
+    xp = namespace_of(theta)
+    thetas = [_even(s.gradients) for s in samples], [_score_theta(s, theta) for s in samples]
+    lams = [chosen.formula(s)[..., None] for s in samples], [_score(s)[..., None] for s in samples]
+    found = []
+    for slopes, scores in (thetas, lams):
+        halves = []
+        for own, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
+            weight = _share(slopes[other], scores[other])[..., None]
+            slope, score = (xp.stack(part[own]) for part in (slopes, scores))
+            halves.append(xp.where(weight > 0, weight * slope, 0.0) + (1 - weight) * score)  # 0 · ∞ is to be 0
+        found.append(xp.mean(xp.concat(halves), axis=0))
+    return found[0], found[1][..., 0]
+
+
+def _share(slopes: list[Array], scores: list[Array]) -> Array:
+    """Return the weight of estimates from gradients beside those from values."""
+    xp = namespace_of(slopes[0])
+    of_slopes, of_scores = (xp.sum(xp.var(xp.stack(part), axis=0), axis=-1) for part in (slopes, scores))
+    total = of_slopes + of_scores
+    known = xp.isfinite(total) & (total > 0)
+    return xp.where(known, of_scores / xp.where(known, total, xp.ones_like(total)), xp.zeros_like(total))
 
 
 def _with_baselines(samples: list[Sample], baseline: Array | float) -> list[Sample]:

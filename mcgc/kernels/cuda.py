@@ -28,7 +28,7 @@ from mcgc.random import LANES, ROUNDS, TILE, Key
 
 THREADS = 256  # of a block, a power of two
 BLOCKS = 1024  # at most, of one member: about as many as fill the largest processors
-MEMBERS = 32  # at most, of one launch: their keys are arguments of it, and each number of them compiles anew
+MEMBERS = 32  # at most, of one launch: their keys are arguments of it, one key or this many
 
 _round = register_jitable(scalar.philox_round)
 _next_key = register_jitable(scalar.next_key)
@@ -115,9 +115,8 @@ def _product(gradient, start, index, m, eps):
 
 
 @_kernel
-def _perturb(sums, out, theta, scale, m, first, keys):
+def _perturb(sums, out, theta, scale, m, first, blocks, keys):
     """Perturb the members from `first` on, one a key; sums has an element for every block of every member."""
-    blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
     member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
     key, row = keys[member], np.int64(first + member)
     start, s, total = row * m, scale[row], theta.dtype.type(0)
@@ -135,9 +134,8 @@ def _perturb(sums, out, theta, scale, m, first, keys):
 
 
 @_kernel
-def _noise_dot(sums, gradient, m, first, keys):
+def _noise_dot(sums, gradient, m, first, blocks, keys):
     """Form ε·∇f of the members from `first` on, as `_perturb` forms ‖ε‖²."""
-    blocks = np.int64(cuda.gridDim.x) // np.int64(len(keys))
     member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
     key, row = keys[member], np.int64(first + member)
     start, total = row * m, gradient.dtype.type(0)
@@ -231,9 +229,11 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
         return namespace_of(like).zeros(shape, dtype=like.dtype, device=device_of(like))
     blocks = min(-(-m // (4 * THREADS)), BLOCKS)
     sums = _empty((rows * blocks,), like)
+    width = MEMBERS if rows > 1 else 1  # keys of a launch, some unused: each number of them would compile anew
     for first in range(0, rows, MEMBERS):
-        some = tuple(np.uint64(low | high << 32) for low, high in words[first : first + MEMBERS])
-        _launch(kernel, len(some) * blocks, sums, *arrays, m, first, some)
+        some = [np.uint64(low | high << 32) for low, high in words[first : first + MEMBERS]]
+        padded = (*some, *[np.uint64(0)] * (width - len(some)))
+        _launch(kernel, len(some) * blocks, sums, *arrays, m, first, blocks, padded)
     if blocks > 1:
         partial, sums = sums, _empty((rows,), like)
         _launch(_total, rows, sums, partial, blocks)

@@ -10,7 +10,7 @@ from mcgc.arrays import Array, to_device, to_host
 from mcgc.autodiff import flatten, tree_map
 from mcgc.tables import SeriesTable
 from mcgc.train import _baselines as baselines
-from mcgc.train._scores import LEVEL, Predicted, calibrate, class_scores, coverage, scores
+from mcgc.train._scores import LEVEL, Predicted, beats, calibrate, class_scores, coverage, scores
 from mcgc.train._segments import filled, pieces_of
 from mcgc.train._windows import take_rows
 
@@ -45,6 +45,7 @@ def assess_series(task: "Task", theta: Array) -> Mapping[str, Any]:
         name: list(dict.fromkeys(task.data.groups[series] for series, *_, part in pieces if part == number))
         for number, name in enumerate(("train", "validation", "test"))
     }
+    results["beats"] = _beats(results, scored)
     if not task.data.varying:
         results["starts"] = _starts(task.data)
     return results
@@ -74,7 +75,8 @@ def assess_rows(task: "Task", theta: Array) -> Mapping[str, Any]:
     parts = _parts(task)
     of = _classes if task.problem.model["kind"] == "classification" else _numbers
     counts = {name: {"rows": len(part.examples.features)} for name, part in parts.items()}
-    return {**of(task, theta, parts), "counts": counts, "missing": task.data.missing}
+    results = of(task, theta, parts)
+    return {**results, "beats": _beats(results, _scored(parts)), "counts": counts, "missing": task.data.missing}
 
 
 def _classes(task: "Task", theta: Array, parts: Mapping[str, Part]) -> dict[str, Any]:
@@ -125,12 +127,17 @@ def _of_numbers(task: "Task", found: Mapping[str, Predicted], names: list[str]) 
         "calibration": {
             "part": chosen,
             "level": LEVEL,
-            "noise": calibration.noise.tolist(),
-            "factors": calibration.factors.tolist(),
+            "noise": _or_none(calibration.noise),
+            "factors": _or_none(calibration.factors),
             "spread": spread,
         },
         "coverage": {name: coverage(part, calibration, names) for name, part in found.items() if name != chosen},
     }
+
+
+def _or_none(values: np.ndarray) -> list[float | None]:
+    """Return numbers as JSON has them."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _parts(task: "Task") -> dict[str, Part]:
@@ -156,6 +163,11 @@ def _parts(task: "Task") -> dict[str, Part]:
     elif task.validation is not None:
         found["validation"] = every(task.validation)
     return found | ({} if task.test is None else {"test": every(task.test)})
+
+
+def _beats(results: Mapping[str, Any], scored: str) -> dict[str, bool]:
+    """Return which baselines the run is better than."""
+    return {name: beats(results["scores"][scored], found) for name, found in results["baselines"].items()}
 
 
 def _scored(parts: Mapping[str, Part]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mcgc.arrays import HOST, to_device, to_host
-from mcgc.errors import InputError
+from mcgc.errors import InputError, SolveError
 from mcgc.tables import SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._assess import softmax
@@ -107,6 +107,8 @@ class Fitted(Diagnosable):
         ------
         InputError
             If the table lacks a column, or a group its initial state.
+        SolveError
+            If the course of a group leaves what can be solved.
         """
         if not LEVELS[0] <= level <= LEVELS[-1]:
             raise InputError(f"level must be a number from {LEVELS[0]} to {LEVELS[-1]}, got {level!r}")
@@ -314,7 +316,7 @@ class Fitted(Diagnosable):
         if np.isnan(ys).any():
             series = int(np.nonzero(np.isnan(ys).any(axis=(0, 2, 3)))[0][0])
             where = f"group {own.groups[series]!r}" if self.model["group"] else "the series"
-            raise InputError(f"{where} cannot be solved as far as {wanted[series][-1]:g}: predict a shorter time")
+            raise SolveError(f"{where} cannot be solved as far as {wanted[series][-1]:g}: predict a shorter time")
         inside = np.arange(longest) < whole.counts[:, None]
         return _of_members(ys[:, inside])
 

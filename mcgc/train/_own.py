@@ -174,6 +174,11 @@ def _changed(recipe: Settings, changes: Mapping[str, Any]) -> Settings:
     return recipe._replace(**given)
 
 
+def recipes() -> dict[str, Settings]:
+    """Return the settings that each task begins with. Some depend on the table too (`prepare`)."""
+    return {"dynamics": of_series.RECIPE, "regression": of_rows.REGRESSION, "classification": of_rows.CLASSIFICATION}
+
+
 def is_own(model: Mapping[str, Any]) -> bool:
     """Tell whether the `model` of a run file is of a table."""
     return model.get("kind") in TASKS

@@ -58,11 +58,12 @@ class Calibration(NamedTuple):
 
 def calibrate(found: Predicted, spread: bool) -> Calibration:
     """Return the calibration of a set of predictions."""
-    noise = _root_mean(found.residuals)
+    solved = np.isfinite(found.mean)
+    noise = _root_mean(found.residuals, np.isfinite(found.truth) & solved)
     noise = np.where(noise > 0, noise, np.finfo(float).tiny)
     scale = np.sqrt(noise**2 + found.variance * spread)
-    ratios = np.abs(found.residuals) / scale
-    ratios = np.sort(ratios[np.isfinite(ratios)])
+    ratios = np.where(solved, np.abs(found.residuals) / scale, np.inf)  # what cannot be solved lies in no band
+    ratios = np.sort(ratios[np.isfinite(found.truth)])
     if len(ratios) == 0:
         return Calibration(noise, np.full(len(LEVELS), np.nan), spread)
     ranks = [min(math.ceil((len(ratios) + 1) * level), len(ratios)) - 1 for level in LEVELS]
@@ -85,16 +86,17 @@ def scores(truth: np.ndarray, mean: np.ndarray, names: Sequence[str]) -> dict[st
     """Return the scores of predictions (rows, columns), of each column and, where units allow it, of "all".
 
     "rmse" and "mae" are in the units of the data. "r2" is 1 less the squared errors over those of the mean of what is
-    predicted; its "all" is the mean of the columns.
+    predicted; its "all" is the mean of the columns. A score is None where nothing was observed, or where a prediction
+    of what was observed is not finite.
     """
-    residuals = truth - mean
-    rmse = _root_mean(residuals)
+    residuals, there = truth - mean, np.isfinite(truth)
+    rmse = _root_mean(residuals, there)
     with np.errstate(invalid="ignore", divide="ignore"):
-        absolute = _mean(np.abs(residuals))
-        spread = truth - _mean(truth)
-        r2 = 1 - rmse**2 / _mean(spread**2)
+        absolute = _mean(np.abs(residuals), there)
+        spread = truth - _mean(truth, there)
+        r2 = 1 - rmse**2 / _mean(spread**2, there)
     named = lambda values: {name: _or_none(value) for name, value in zip(names, values, strict=True)}
-    every = residuals[np.isfinite(residuals)]
+    every = residuals[there]
     return {
         "rmse": {**named(rmse), "all": _or_none(np.sqrt(np.mean(every**2))) if every.size else None},
         "mae": {**named(absolute), "all": _or_none(np.mean(np.abs(every))) if every.size else None},
@@ -102,18 +104,25 @@ def scores(truth: np.ndarray, mean: np.ndarray, names: Sequence[str]) -> dict[st
     }
 
 
-def _mean(x: np.ndarray) -> np.ndarray:
+def _mean(x: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Return the mean of each column over what is there, NaN where nothing is."""
-    count = np.isfinite(x).sum(axis=0)
-    return np.where(count > 0, np.where(np.isfinite(x), x, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    count = there.sum(axis=0)
+    return np.where(count > 0, np.where(there, x, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _root_mean(x: np.ndarray) -> np.ndarray:
-    return np.sqrt(_mean(x**2))
+def _root_mean(x: np.ndarray, there: np.ndarray) -> np.ndarray:
+    return np.sqrt(_mean(x**2, there))
 
 
 def _or_none(value: Any) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def beats(ours: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether scores are better than others: a larger accuracy, or a larger mean R²; one that is None is worst."""
+    number = lambda scores: scores["accuracy"] if "accuracy" in scores else scores["r2"]["all"]
+    mine, theirs = number(ours), number(other)
+    return mine is not None and (theirs is None or mine > theirs)
 
 
 def class_scores(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:

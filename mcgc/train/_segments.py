@@ -76,12 +76,27 @@ class TableScaling(NamedTuple):
 def divide(table: SeriesTable, settings: Settings) -> tuple[Segments, np.ndarray]:
     """Return the segments of a table, and the part that each belongs to: `TRAIN`, `VALIDATION` or `TEST`.
 
-    The parts have shape (segments,), or (members, segments) where each member has its own. Raises `InputError` as
-    `pieces_of` does.
+    The parts have shape (segments,), or (members, segments) where each member has its own. A state that a segment never
+    has begins at its mean over the training set. Raises `InputError` as `pieces_of` does, and if a state has no value
+    to train on.
     """
     of_members = [pieces_of(table, settings, member) for member in range(num_divisions(settings))]
     parts = np.asarray([[part for *_, part in pieces] for pieces in of_members])
-    return segments(table, [piece[:3] for piece in of_members[0]]), parts[0] if len(parts) == 1 else parts
+    data = segments(table, [piece[:3] for piece in of_members[0]])
+    means = [_mean_of(table, of_members[0], state) for state in range(len(table.columns.states))]
+    data = data._replace(states=np.where(np.isnan(data.states), means, data.states))
+    return data, parts[0] if len(parts) == 1 else parts
+
+
+def _mean_of(table: SeriesTable, pieces: list[tuple[int, int, int, int]], state: int) -> float:
+    """Return the mean of a state over the training set. Raises `InputError` if it was never observed there."""
+    values = np.concatenate([table.states[a:b, state] for _, a, b, part in pieces if part == TRAIN])
+    values = values[~np.isnan(values)]
+    if len(values) == 0:
+        raise InputError(
+            f"state {table.columns.states[state]!r} has no value in the training set: leave it out, or add values"
+        )
+    return float(values.mean())
 
 
 def num_divisions(settings: Settings) -> int:

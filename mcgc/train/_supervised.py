@@ -13,7 +13,7 @@ from mcgc.tables import RowsTable
 from mcgc.train._assess import assess_rows
 from mcgc.train._masked import masked_mean
 from mcgc.train._problem import Problem, init_of
-from mcgc.train._segments import dealt, num_divisions
+from mcgc.train._segments import TRAIN, dealt, num_divisions
 from mcgc.train.settings import NET, PARTS, Settings, parse_hidden
 
 OPTIONS = ("loss", "standardize", *NET, *PARTS)
@@ -110,6 +110,10 @@ def divide_rows(table: RowsTable, settings: Settings) -> tuple[RowsTable, np.nda
     kept, parts = of_members[0][0], np.stack([parts for _, parts in of_members])
     of = lambda x: None if x is None else x[kept]
     features, targets = table.features[kept], table.targets[kept]
+    never = np.isnan(targets[parts[0] == TRAIN]).all(axis=0)
+    if never.any():
+        name = table.columns.targets[int(never.argmax())]
+        raise InputError(f"target {name!r} has no value in the training set: leave it out, or add values")
     own = table._replace(features=features, targets=targets, groups=of(table.groups), times=of(table.times))
     return own, parts[0] if len(parts) == 1 else parts
 

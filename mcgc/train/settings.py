@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from mcgc._integers import whole
 from mcgc.arrays import DTYPES
-from mcgc.continuation import ESTIMATORS, SCHEDULES
+from mcgc.continuation import ESTIMATORS, MIXTURES, SCHEDULES
+from mcgc.continuation.estimators import FEWEST
 from mcgc.errors import InputError, similar
 from mcgc.nets import ACTIVATIONS, SCHEMES
 from mcgc.ode import ADJOINTS, TABLEAUX
@@ -41,7 +42,7 @@ class Settings(NamedTuple):
     gamma : float, optional
         The γ of a schedule that is not learned.
     estimator : str
-        The estimator of the gradients, a name of `mcgc.continuation.ESTIMATORS`.
+        The estimator of the gradients, a name of `mcgc.continuation.ESTIMATORS`, or "mixture".
     num_samples : int
         The draws of a step.
     warmup_epochs : int
@@ -180,7 +181,7 @@ OF_SOME = ("loss", *SOLVER, *SERIES, *NET, *PARTS)  # the settings that a proble
 
 CHOICES: Mapping[str, Collection[str]] = {
     "schedule": ("learned", *SCHEDULES),
-    "estimator": ESTIMATORS,
+    "estimator": (*ESTIMATORS, *MIXTURES),
     "dtype": DTYPES,
     "on_divergence": ("skip-step", "restore", "stop"),
     "optimizer": tuple(OPTIMIZERS),
@@ -243,6 +244,8 @@ def validate(settings: Settings, options: Collection[str] = ()) -> CheckedSettin
     for name in _POSITIVE:
         value = getattr(settings, name)
         require(name, value is not None and 0 < value < math.inf, "a positive number")
+    fewest = FEWEST if settings.estimator in MIXTURES else 1
+    require("num_samples", settings.num_samples >= fewest, f"{FEWEST} or more for the estimator 'mixture'")
     learned, gamma = settings.schedule == "learned", settings.gamma
     require(
         "gamma",

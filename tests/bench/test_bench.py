@@ -205,3 +205,18 @@ def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
     fits = {row["side"]: row["ratio"] for row in found["rows"] if row["case"] == "least-squares"}
     assert fits["scipy"]["median"] > 5
     assert "numpy" in capsys.readouterr().out
+
+
+def test_a_case_that_fails_is_reported_and_the_others_are_measured(tmp_path, capsys, monkeypatch):
+    def fail(plan):
+        raise ValueError("adam: theta of torch differs by 1e-2")
+
+    monkeypatch.setattr(adam, "rows", fail)
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--quick", "--case", "adam", "--case", "noise", "--json", str(tmp_path / "bench.json")])
+    assert ended.value.code == "these cases failed: adam"
+    rows = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["rows"]
+    notes = {row["case"]: row["note"] for row in rows}
+    assert "differs by 1e-2" in notes["adam"]
+    assert {row["side"] for row in rows if row["case"] == "noise 111,160"} >= {"mcgc", "numpy"}
+    assert "differs by 1e-2" in capsys.readouterr().out

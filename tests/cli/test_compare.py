@@ -120,7 +120,7 @@ def test_the_accuracy_on_each_class_shows_which_are_never_predicted(mcgc, digits
         ("a.h5 run.h5", "a.h5 is a run of lotka-volterra, but run.h5 of mnist: compare runs of one problem"),
         ("a.h5 ./a.h5", "a run is given twice: name each run once"),
         ("a.h5 none.h5", "run file 'none.h5'"),
-        ("a.h5 -o one.pdf", "a picture ends in .png or .svg, got 'one.pdf'"),
+        ("a.h5 -o one.gif", "a picture ends in .png or .svg or .pdf, got 'one.gif'"),
         ("a.h5 -o no/one.png", "output 'no/one.png' cannot be written (No such file or directory)"),
         ("a.h5 --data data.h5", "lotka-volterra has no classes: leave out --data"),
         ("run.h5 --data more.h5", "more.h5 is not the dataset of the run"),

@@ -101,10 +101,11 @@ def test_columns_of_a_table_are_those_of_its_first_line(tmp_path):
     assert complete("bash", f"{fit} --time t") == [("plain", "time"), ("plain", "temp")]
     assert complete("bash", f"{fit} --states run,te") == [("plain", "run,temp")]
     assert complete("bash", "mcgc fit none.csv --time t") == [("",)]
+    assert complete("bash", f"mcgc estimate model.py:f {path} --group r") == [("plain", "run")]
 
 
 def test_every_option_except_numbers_and_every_argument_is_completed():
-    free = {"start", "constant", "units", "help", "version"}
+    free = {"start", "constant", "units", "parameters", "sigma", "help", "version"}
 
     def params(command):
         yield from command.params

@@ -143,6 +143,42 @@ def test_a_classification_and_a_regression_of_a_csv(mcgc, tmp_path):
         assert len(rows_of(mcgc("predict", f"{name}.h5", "--inputs", f"{name}.csv").stdout)) == 60
 
 
+def test_a_run_that_is_no_better_than_a_baseline_says_so(mcgc, tmp_path):
+    x = np.random.default_rng(0).normal(size=60).round(3)
+    (tmp_path / "line.csv").write_text("x,y\n" + "".join(f"{a},{2 * a}\n" for a in x))
+    done = mcgc("fit", "line.csv", "--task", "regression", "--target", "y", "--epochs", 1, "--hidden", 2)
+    assert "on the test set the run is no better than the " in done.stdout
+    assert "linear model" in done.stdout.splitlines()[-2]
+
+
+def test_a_run_without_parts_set_apart_is_trained_shown_and_drawn(mcgc, table):
+    parts = ("--test", 0, "--validation", 0)
+    done = mcgc("fit", "mine.csv", *FIT, *parts, "-o", "r.h5", "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    assert (result["test_loss"], [*result["results"]["scores"]], result["results"]["coverage"]) == (None, ["train"], {})
+    for command in (("evaluate", "r.h5"), ("plot", "r.h5", "-o", "p.png"), ("predict", "r.h5", "--until", 2)):
+        assert mcgc(*command).exit_code == 0
+    done = mcgc("fit", "mine.csv", *FIT, *parts, "-o", "s.h5")
+    assert "linear model, train" in done.stdout
+
+
+def test_runs_on_a_table_are_compared(mcgc, table):
+    for seed in (1, 2):
+        assert mcgc("fit", "mine.csv", *FIT, "--members", 2, "--seed", seed, "-o", f"{seed}.h5").exit_code == 0
+    done = mcgc("compare", "1.h5", "2.h5", "-o", "p.png", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["problem"] == "dynamics"
+    done = mcgc("compare", "1.h5", "2.h5", "--data", "mine.csv")
+    assert (done.exit_code, "see mcgc evaluate" in done.stderr) == (2, True)
+
+
+def test_the_help_has_the_defaults_of_tables(mcgc):
+    text = " ".join(mcgc("fit", "--help").stdout.split())
+    assert "such as 32,32 or 50x19. [dynamics: 32,32; regression, classification: 64,64]" in text
+    assert "[DATA] -o" not in text
+
+
 def test_a_table_is_written_to_a_dataset_that_can_be_trained_on(mcgc, table):
     made = mcgc("data", "from-table", "mine.csv", "--units", "A=mol/l, time=h", "-o", "mine.h5", "--json")
     assert json.loads(made.stdout)["columns"]["A"] == "mol/l"

@@ -212,6 +212,19 @@ def test_numba_takes_the_context_of_the_gpu_that_cupy_made_current(monkeypatch):
     assert devices.get_context() is contexts[0]
 
 
+def test_a_kernel_is_compiled_for_one_member_and_for_several_and_no_more_often(monkeypatch):
+    seen = {}
+
+    def launch(kernel, blocks, *arguments):
+        seen.setdefault(kernel.py_func.__name__, set()).add(tuple(typeof(x) for x in arguments))
+
+    monkeypatch.setattr(kernels, "_launch", launch)
+    for members in (1, 2, 3, 31, 32, 33, 70):
+        theta = np.ones((members, 5), "float32")
+        kernels.perturb(theta, np.ones(members, "float32"), split(Key(0), members))
+    assert len(seen["_perturb"]) == 2
+
+
 def test_nothing_is_launched_for_arrays_without_elements(monkeypatch):
     monkeypatch.setattr(kernels, "_launch", None)
     theta, keys = np.zeros((2, 0), np.float32), split(Key(0))

@@ -152,8 +152,9 @@ def test_members_that_come_after_terabytes_of_others_are_found(launch, monkeypat
         return *kernels.perturb(theta, scales, keys), kernels.noise_dot(theta, keys)
 
     def far(kernel, blocks, *arguments):
-        *arrays, m, first, words = arguments
-        launch(kernel, blocks, *(Far(x, skipped * (x.size // members)) for x in arrays), m, first + skipped, words)
+        *arrays, m, first, each, words = arguments
+        far = (Far(x, skipped * (x.size // members)) for x in arrays)
+        launch(kernel, blocks, *far, m, first + skipped, each, words)
 
     near = results()
     monkeypatch.setattr(kernels, "_launch", far)

@@ -14,7 +14,7 @@ import pytest
 from small import IMAGES, decays, net, ode
 
 from mcgc import jit, nets
-from mcgc.arrays import Device, _libraries
+from mcgc.arrays import Device, _cupy, _libraries
 from mcgc.autodiff import Traced, tree_map, vjp
 from mcgc.continuation import ESTIMATORS, continuation, descent
 from mcgc.kernels import _dispatch, platform, reference
@@ -79,13 +79,11 @@ class Seen(NamedTuple):
 
 @pytest.fixture
 def seen(monkeypatch):
-    import array_api_compat.cupy
-
     def compute(function, *args, **options):
         seen.computed.append(function.__name__)
         return imagined(function, *args, **options)
 
-    namespace, kind = Namespace(array_api_compat.cupy, compute), cupy.ndarray
+    namespace, kind = Namespace(_cupy.namespace(), compute), cupy.ndarray
     seen = Seen(Device("cuda:0", namespace, cupy.cuda.Device(0)), [], [], [], [])
     monkeypatch.setitem(_libraries._namespaces, kind, namespace)
 

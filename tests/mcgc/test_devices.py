@@ -5,13 +5,12 @@ import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
 
-import array_api_compat
 import numpy as np
 import pytest
 
 import mcgc.kernels
 from mcgc import devices
-from mcgc.arrays import HOST
+from mcgc.arrays import HOST, _cupy
 from mcgc.devices import select_device, slow_on_gpu
 from mcgc.errors import DeviceError
 from mcgc.random import normal
@@ -221,8 +220,7 @@ class Current:
 def test_a_gpu_is_current_in_its_probe_and_from_then_on_if_it_is_taken(cupy, monkeypatch, index, right, left):
     monkeypatch.setattr(Current, "current", 0)
     monkeypatch.setattr(devices, "_computes", lambda cupy: Current.current == index and right)
-    monkeypatch.setitem(sys.modules, "array_api_compat.cupy", SimpleNamespace())
-    monkeypatch.setattr(array_api_compat, "cupy", "the namespace", raising=False)
+    monkeypatch.setattr(_cupy, "namespace", lambda: "the namespace")
     cupy.cuda.Device, runtime = Current, cupy.cuda.runtime
     runtime.getDeviceCount, runtime.getDeviceProperties = lambda: 3, lambda index: {"name": b"GPU"}
     if right:

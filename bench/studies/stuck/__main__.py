@@ -33,6 +33,15 @@ def cell(found):
     return "/".join(map(str, counts)) + (f" ({spent / counts[-1]:,.0f})" if counts[-1] else "")
 
 
+def table(record, methods):
+    """Return the lines of the table of a record: for each class, the evaluation at success by method and seed."""
+    lines = [f"| | {' | '.join(methods)} |", f"|{'---|' * (len(methods) + 1)}"]
+    for name in CLASSES:
+        cells = [cell(list(record[name][method].values())) for method in methods]
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    return lines
+
+
 def main():
     """Print the table, and write the evaluations at success if asked."""
     parser = argparse.ArgumentParser(prog="python -m bench.studies.stuck", description=__doc__)

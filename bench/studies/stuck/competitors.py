@@ -48,7 +48,7 @@ def ours(**options):
     """Return a search by `mcgc.least_squares`."""
 
     def search(instance, counter, seed, polish):
-        x0, scale, limit = instance.x0, instance.x_scale, 2 * counter.budget
+        x0, scale, limit = instance.x0, instance.x_scale, round(1.15 * counter.budget)
         mcgc.least_squares(
             _Through(counter.rows), x0, scale, restarts=None, max_nfev=limit, batched=True, seed=seed, polish=polish,
             times=instance.times, **options,

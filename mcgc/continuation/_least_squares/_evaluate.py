@@ -151,7 +151,7 @@ class Residuals:
 
 def callable_rows(function: Any, space: Space, batched: bool) -> tuple[Callable[..., Any], bool]:
     """Return the function that is called, and whether it takes all points. One of `mcgc.jit` always does."""
-    if isinstance(function, Jitted) and not batched and space.names[0].startswith("x["):
+    if isinstance(function, Jitted) and not (batched or space.named):
         return function.rows(), True
     if not callable(function):
         raise InputError(f"residuals must be a function, got {function!r}")

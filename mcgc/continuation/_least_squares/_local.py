@@ -108,9 +108,11 @@ def central(residuals: Residuals, u: np.ndarray, at: np.ndarray, steps: np.ndarr
 
 
 def levenberg_marquardt(
-    residuals: Residuals, start: np.ndarray, slopes: Slopes, tol: float, keep: np.ndarray | None = None
+    residuals: Residuals, start: np.ndarray, slopes: Slopes, tol: float, keep: np.ndarray | None = None, most: int = 0
 ) -> Local:
     """Return where Levenberg–Marquardt ends from `start`, on the residuals `keep` (n,) alone if they are given.
+
+    It tries at most `most` points, 200 for each parameter by default.
 
     With bounds it is SciPy's trust region within them. Points at which a residual is not a number count as worse than
     any other.
@@ -135,7 +137,7 @@ def levenberg_marquardt(
         ftol=tol,
         xtol=tol,
         gtol=max(tol * 1e-2, 1e-15),
-        max_nfev=200 * start.size,
+        max_nfev=most or 200 * start.size,
     )
     return Local(found.x, float(found.cost), int(found.status), str(found.message), found.jac)
 

@@ -16,10 +16,10 @@ LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this p
 MOST = 100  # steps of an ensemble
 LONGER = 1.25  # the steps of a run over those of the last
 SHARES = {
-    "lm": 0.1,
-    "horizons": 0.25,
-    "continuation": 0.45,
-    "eki": 0.2,
+    "lm": 0.05,
+    "horizons": 0.1,
+    "continuation": 0.55,
+    "eki": 0.3,
 }  # of "auto"; those without times go to the others
 
 
@@ -147,3 +147,9 @@ def first_point(residuals: Residuals, key: Key, tries: int = 20) -> None:
         if residuals.size is not None:
             break
         residuals(space.clip(space.start + space.scale * normal(fold_in(key, i), space.start.shape, "float64"))[None])
+
+
+def winner_of(done: list[Run]) -> Run:
+    """Return the first of the runs that came to the lowest cost, up to rounding."""
+    lowest = min(run.cost for run in done)
+    return next(run for run in done if run.cost <= lowest * (1 + 1e-6) + 1e-20)

@@ -55,6 +55,8 @@ class Space(NamedTuple):
         Which parameters are searched, and which as logarithms.
     start, scale, lower, upper : array of shape (d,)
         The start of u, its scale and its bounds.
+    named : bool
+        Whether the residuals take parameters by their names, and not an array.
     build : function
         Makes what the residuals take from the values (m,) of all parameters.
     """
@@ -67,6 +69,7 @@ class Space(NamedTuple):
     scale: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+    named: bool
     build: Callable[[np.ndarray], Any]
 
     def decode(self, u: np.ndarray) -> np.ndarray:
@@ -109,7 +112,7 @@ def space_of(x0: Any, x_scale: Any, bounds: Any) -> Space:
         if bounds is not None:
             raise InputError("named parameters have bounds of their own: give min and max of each, and no bounds")
         build = _builder_of_lmfit(x0) if hasattr(x0, "valuesdict") else _builder_of_dicts(tuple(named))
-        return _checked(tuple(map(str, named)), list(named.values()), _scales_by_name(x_scale, named), build)
+        return _checked(tuple(map(str, named)), list(named.values()), _scales_by_name(x_scale, named), True, build)
     try:
         values = np.atleast_1d(np.asarray(x0, dtype="float64"))
     except (TypeError, ValueError):
@@ -121,7 +124,7 @@ def space_of(x0: Any, x_scale: Any, bounds: Any) -> Space:
     lower, upper = _bounds(bounds, values.size)
     scales = _vector(x_scale, values.size, "x_scale")
     parts = [Parameter(*row) for row in zip(values.tolist(), lower.tolist(), upper.tolist(), strict=True)]
-    return _checked(tuple(f"x[{i}]" for i in range(values.size)), parts, scales.tolist(), lambda x: x)
+    return _checked(tuple(f"x[{i}]" for i in range(values.size)), parts, scales.tolist(), False, lambda x: x)
 
 
 def _of_value(one: Any) -> Parameter:
@@ -179,14 +182,14 @@ def _vector(value: Any, size: int, what: str) -> np.ndarray:
         raise InputError(f"{what} must be a number or one number for each of the {size} parameters") from None
 
 
-def _checked(names: tuple[str, ...], parts: list[Parameter], scales: list[Any], build: Callable) -> Space:
+def _checked(names: tuple[str, ...], parts: list[Parameter], scales: list[Any], named: bool, build: Callable) -> Space:
     rows = [_searched(name, one, scale) for name, one, scale in zip(names, parts, scales, strict=True)]
     free = np.asarray([not one.fixed for one in parts])
     if not free.any():
         raise InputError("every parameter is fixed: at least one must be free")
     start, scale, lower, upper = np.asarray([row for row, one in zip(rows, free, strict=True) if one]).T
     values = np.asarray([float(one.value) for one in parts])
-    return Space(names, values, free, np.asarray([one.log for one in parts]), start, scale, lower, upper, build)
+    return Space(names, values, free, np.asarray([one.log for one in parts]), start, scale, lower, upper, named, build)
 
 
 def _searched(name: str, one: Parameter, scale: Any) -> tuple[float, float, float, float]:

@@ -1,10 +1,34 @@
 """What a fit returns: SciPy's `OptimizeResult` with covariance and standard errors, and a report in words."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import OptimizeResult
+
+from mcgc.continuation._least_squares._evaluate import REACHED, Residuals
+from mcgc.continuation._least_squares._methods import Run, winner_of
+from mcgc.continuation._least_squares._parameters import Space
+from mcgc.continuation._least_squares._smoothed import Step
+
+
+class Trace(NamedTuple):
+    """The path of the run that found the best point.
+
+    Parameters
+    ----------
+    lam : array of shape (steps,)
+        λ of each step.
+    x : array of shape (steps, m)
+        The parameters before each step.
+    cost : array of shape (steps,)
+        The lowest cost so far.
+    """
+
+    lam: np.ndarray
+    x: np.ndarray
+    cost: np.ndarray
 
 
 class FitResult(OptimizeResult):
@@ -49,6 +73,36 @@ def whole_covariance(covariance: np.ndarray, slopes: np.ndarray, free: np.ndarra
     found = np.zeros((free.size, free.size))
     found[np.ix_(free, free)] = covariance * np.outer(slopes, slopes)
     return found
+
+
+def result_of(
+    search: Residuals, done: list[Run], method: str, jacobian: np.ndarray, message: str, absolute: bool
+) -> FitResult:
+    """Return the result of a search, with the Jacobian (n, d) at its best point and why it was stopped, or ""."""
+    space, best = search.space, search.best
+    x, n, d = space.report(best.u), best.fun.size, space.start.size
+    covariance = covariance_of(jacobian, residual_variance(best.cost, n, d, absolute))
+    covariance = whole_covariance(covariance, space.slopes(best.u), space.free)
+    converged = [run for run in done if run.converged and run.cost <= best.cost * (1 + 1e-6) + 1e-300]
+    reached = message == REACHED
+    success = bool(n and (converged or reached))
+    winner = winner_of(done) if done else Run(method, math.inf, 0, False, message, ())
+    return FitResult(
+        x=x, cost=best.cost, fun=best.fun, jac=jacobian, covariance=covariance, free=space.free,
+        standard_errors=np.sqrt(np.diag(covariance)), names=space.names, x0=space.values,
+        parameters=dict(zip(space.names, x.tolist(), strict=True)), nfev=search.nfev, njev=search.njev,
+        failures={kind: number for kind, number in search.failures.items() if number},
+        path=_trace(space, winner.path), weights=np.asarray([step.weights for step in winner.path]),
+        runs=tuple(done), method=method, winner=winner.method, success=success, status=int(success),
+        message=message or (converged[-1].message if converged else winner.message),
+    )  # fmt: skip
+
+
+def _trace(space: Space, path: Sequence[Step]) -> Trace:
+    points = np.asarray([step.x for step in path]).reshape(len(path), space.start.size)
+    return Trace(
+        np.asarray([step.lam for step in path]), space.decode(points), np.asarray([step.cost for step in path])
+    )
 
 
 def _statistics(fit: Any) -> list[str]:

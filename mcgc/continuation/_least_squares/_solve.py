@@ -4,43 +4,34 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
 from mcgc._integers import whole
-from mcgc.continuation._least_squares._evaluate import REACHED, SPENT, Residuals, Stop, callable_rows, start_workers
+from mcgc.continuation._least_squares._evaluate import (
+    SPENT,
+    Residuals,
+    Spent,
+    Stop,
+    callable_rows,
+    start_workers,
+)
 from mcgc.continuation._least_squares._local import POINTS, Slopes, central, horizons_of, levenberg_marquardt
-from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs
+from mcgc.continuation._least_squares._methods import METHODS, Plan, Run, first_point, portfolio, run, runs, winner_of
 from mcgc.continuation._least_squares._parameters import Space, space_of
-from mcgc.continuation._least_squares._smoothed import Path, Step
+from mcgc.continuation._least_squares._smoothed import Path
 from mcgc.errors import InputError, unknown
 from mcgc.random import Key, fold_in
 
 FAR = 5.0  # scales from the start: a path that goes farther was given too small a scale
+LAST = 40  # points that the last local search tries at most
 FINE = 1e-15  # the tolerance of the last local search, with central differences
 
 
 class ScaleWarning(UserWarning):
     """The path of `mcgc.least_squares` went far from its start, in units of `x_scale`."""
-
-
-class Trace(NamedTuple):
-    """The path of the run that found the best point.
-
-    Parameters
-    ----------
-    lam : array of shape (steps,)
-        λ of each step.
-    x : array of shape (steps, m)
-        The parameters before each step.
-    cost : array of shape (steps,)
-        The lowest cost so far.
-    """
-
-    lam: np.ndarray
-    x: np.ndarray
-    cost: np.ndarray
 
 
 def least_squares(
@@ -96,9 +87,9 @@ def least_squares(
         The lowest and the highest x. r is called within them alone. The start may lie on one.
     method : {"continuation", "horizons", "lm", "eki", "auto"}, optional
         The path of λ; Levenberg–Marquardt on growing horizons, the default with `horizons`; Levenberg–Marquardt alone;
-        ensemble Kalman inversion [2]_ with adaptive steps [3]_; or each of these with a share of `max_nfev`: 0.2, 0.2
-        (where there are `times`), 0.4 for the path and 0.2, in the order of lm, horizons, continuation, eki. Without
-        `max_nfev`, "auto" runs each once.
+        ensemble Kalman inversion [2]_ with adaptive steps [3]_; or each of these with a share of `max_nfev`: lm 0.05,
+        horizons 0.1 (where there are `times`), continuation 0.55 and eki 0.3, in this order, and what one leaves goes
+        to those after it. Without `max_nfev`, "auto" runs each once.
     lam0 : float or sequence of float
         λ₀, or one for each run in turn. √λ₀ is the smoothing length in units of `x_scale`.
     shrink : float
@@ -120,7 +111,7 @@ def least_squares(
     jac : function or {"2-point", "3-point"}
         The derivatives of the local search: a function of what `residuals` takes that returns (n, m), or differences.
     diff_step : float, optional
-        The step of the differences relative to |x|.
+        The step of the differences relative to the magnitude of x.
     tol : float
         The tolerance of the local searches. The last one, with central differences, goes to rounding.
     max_nfev : int, optional
@@ -176,12 +167,14 @@ def least_squares(
     --------
     >>> import numpy as np
     >>> import mcgc
-    >>> t = np.linspace(0, 10, 50)
-    >>> wave = lambda x: np.sin(x[0] * t + x[1]) - np.sin(3 * t + 1)
-    >>> found = mcgc.least_squares(wave, [2.0, 0.0], x_scale=[1.0, 1.0])
+    >>> t = np.linspace(0, 10, 100)
+    >>> chirp = lambda x: np.sin(x[0] * t + 0.1 * x[1] * t**2) - np.sin(3 * t + 0.1 * t**2)
+    >>> found = mcgc.least_squares(chirp, [2.2, 0.5], x_scale=1.0)
     >>> bool(found.success), bool(found.cost < 1e-20)
     (True, True)
     """
+    from mcgc.continuation._least_squares._result import result_of  # which imports scipy.optimize
+
     named = space_of(x0, x_scale, bounds)
     method = method or ("continuation" if horizons is None else "horizons")
     if method not in (*METHODS, "auto"):
@@ -204,7 +197,7 @@ def least_squares(
         if pool is not None:
             pool.close()
     _warn_of_scale(search, done, method)
-    return _result(search, done, method, jacobian, message, absolute_sigma)
+    return result_of(search, done, method, jacobian, message, absolute_sigma)
 
 
 def _limit(max_nfev: int | None, method: str, again: float, d: int) -> float:
@@ -284,18 +277,20 @@ def _search(search: Residuals, method: str, plan: Plan, horizons: Any, times: An
 
 def _finish(search: Residuals, plan: Plan, limit: float, polish: bool, done: list[Run]) -> np.ndarray:
     """Polish the best point with central differences, if wanted, and return the Jacobian (n, d) there."""
-    d, best, reached = search.space.start.size, search.best, search.best.cost <= search.target
+    d, reached = search.space.start.size, search.best.cost <= search.target
     search.target = -math.inf
-    if best.fun.size == 0:
+    if search.best.fun.size == 0:
         return np.empty((0, d))
     slopes = plan.slopes if callable(plan.slopes.jac) else plan.slopes._replace(jac="3-point")
     if plan.polish and polish and not reached:
         search.limit = max(limit - 2 * d, search.nfev)
         try:
             if "lm" not in {run.method for run in done}:  # so that the fit is no worse than this one
-                run(search, "lm", search.space.start, plan, 0, done)
-                best = search.best
-            found = levenberg_marquardt(search, best.u, slopes, FINE)
+                search.limit = min(limit - 2 * d, 2 * search.nfev)  # with at most what the fit has cost so far
+                with suppress(Spent):
+                    run(search, "lm", search.space.start, plan, 0, done)
+                search.limit = max(limit - 2 * d, search.nfev)
+            found = levenberg_marquardt(search, search.best.u, slopes, FINE, most=LAST)
             if (found.u == search.best.u).all():
                 return found.jacobian
         except Stop:  # the budget; what is best is kept
@@ -310,7 +305,7 @@ def _finish(search: Residuals, plan: Plan, limit: float, polish: bool, done: lis
 def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
     if method in ("lm", "horizons"):
         return
-    space, path = search.space, _winner(done).path
+    space, path = search.space, winner_of(done).path
     points = np.stack([search.best.u, *(step.x for step in path)])
     far = (np.abs(points - space.start) > FAR * space.scale).any(0)
     if far.any():
@@ -321,38 +316,3 @@ def _warn_of_scale(search: Residuals, done: list[Run], method: str) -> None:
             ScaleWarning,
             stacklevel=3,
         )
-
-
-def _winner(done: list[Run]) -> Run:
-    """Return the first of the runs that came to the lowest cost, up to rounding."""
-    lowest = min(run.cost for run in done)
-    return next(run for run in done if run.cost <= lowest * (1 + 1e-6) + 1e-20)
-
-
-def _result(search: Residuals, done: list[Run], method: str, jacobian: np.ndarray, message: str, absolute: bool) -> Any:
-    from mcgc.continuation._least_squares._result import FitResult, covariance_of, residual_variance, whole_covariance
-
-    space, best = search.space, search.best
-    x, n, d = space.report(best.u), best.fun.size, space.start.size
-    covariance = covariance_of(jacobian, residual_variance(best.cost, n, d, absolute))
-    covariance = whole_covariance(covariance, space.slopes(best.u), space.free)
-    converged = [run for run in done if run.converged and run.cost <= best.cost * (1 + 1e-6) + 1e-300]
-    reached = message == REACHED
-    success = bool(n and (converged or reached))
-    winner = _winner(done) if done else Run(method, math.inf, 0, False, message, ())
-    return FitResult(
-        x=x, cost=best.cost, fun=best.fun, jac=jacobian, covariance=covariance, free=space.free,
-        standard_errors=np.sqrt(np.diag(covariance)), names=space.names, x0=space.values,
-        parameters=dict(zip(space.names, x.tolist(), strict=True)), nfev=search.nfev, njev=search.njev,
-        failures={kind: number for kind, number in search.failures.items() if number},
-        path=_trace(space, winner.path), weights=np.asarray([step.weights for step in winner.path]),
-        runs=tuple(done), method=method, winner=winner.method, success=success, status=int(success),
-        message=message or (converged[-1].message if converged else winner.message),
-    )  # fmt: skip
-
-
-def _trace(space: Space, path: Sequence[Step]) -> Trace:
-    points = np.asarray([step.x for step in path]).reshape(len(path), space.start.size)
-    return Trace(
-        np.asarray([step.lam for step in path]), space.decode(points), np.asarray([step.cost for step in path])
-    )

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mcgc import jit
+from mcgc import jit, stop_gradient
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
 from mcgc.continuation import ESTIMATORS, estimate
@@ -242,3 +242,74 @@ def test_where_no_draw_is_finite_the_gradients_are_zero_and_g_is_the_baseline():
     assert found.smoothed == 5.0
     np.testing.assert_array_equal(found.grad_theta, np.zeros(3))
     assert found.grad_log_lam == 0.0
+
+
+def mixture_by_hand(lam, key, draws):
+    """Return ∂g/∂θ and ∂g/∂φ of `wave`, where each half of the draws is weighed by the variances of the other."""
+    root = math.sqrt(lam)
+    eps = np.stack([normal(fold_in(key, j), (3,), "float64") for j in range(draws)])
+    values = np.array([wave(THETA + root * e) for e in eps])
+    slopes = -np.sin((THETA + root * eps) @ K)[:, None] * K
+    baselines = (values.sum() - values) / (draws - 1)
+    scores = eps * (values - baselines)[:, None] / root
+    lam_slopes = root / 2 * np.sum(eps * slopes, axis=1, keepdims=True)
+    lam_scores = ((np.sum(eps**2, axis=1) - 3) / 2 * (values - baselines))[:, None]
+    found = []
+    for by_slope, by_score in ((slopes, scores), (lam_slopes, lam_scores)):
+        parts = np.empty_like(by_slope)
+        for own, other in ((slice(0, None, 2), slice(1, None, 2)), (slice(1, None, 2), slice(0, None, 2))):
+            of_slope, of_score = (part[other].var(axis=0).sum() for part in (by_slope, by_score))
+            weight = of_score / (of_slope + of_score)
+            parts[own] = weight * by_slope[own] + (1 - weight) * by_score[own]
+        found.append(parts.mean(axis=0))
+    return found[0], found[1][0]
+
+
+@pytest.mark.parametrize("draws", [4, 7])
+@pytest.mark.parametrize("lam", [1.0, 1e-2])
+def test_a_mixture_weighs_each_half_of_the_draws_by_the_variances_of_the_other(lam, draws, device):
+    there, k = to_device(THETA, device), to_device(K, device)
+    objective = lambda theta, batch: ops.cos(ops.sum(k * theta))
+    found = estimate(objective, "mixture", draws)(there, to_device(np.float64(math.log(lam)), device), None, Key(2))
+    theta, log_lam = mixture_by_hand(lam, Key(2), draws)
+    np.testing.assert_allclose(to_host(found.grad_theta), theta, rtol=1e-10)
+    np.testing.assert_allclose(to_host(found.grad_log_lam), log_lam, rtol=1e-9)
+
+
+@pytest.mark.parametrize("lam", [1.0, 1e-2])
+@pytest.mark.parametrize("objective", CLOSED_FORMS)
+def test_a_mixture_is_unbiased_on_closed_forms(objective, lam):
+    assert_unbiased(draw(objective, "mixture", lam, Key(7), num_samples=4), objective, lam)
+
+
+def test_a_mixture_takes_the_values_where_gradients_explode_and_gradients_where_values_are_noisy():
+    lam, rough = 0.01, 1e5
+    explodes = lambda theta, batch: wave(theta) + ops.sin(rough * ops.sum(theta)) * 1e-3
+
+    def spread(name, f, n, **options):
+        at = estimate(f, name, n, **options)
+        return np.std([at(THETA, math.log(lam), None, fold_in(Key(1), i)).grad_theta for i in range(200)], axis=0).max()
+
+    assert spread("mixture", explodes, 16) < spread("pathwise", explodes, 16) / 5
+    assert spread("mixture", wave, 16) < spread("score-baseline", wave, 16, gradient="score") / 3
+    infinite = lambda theta, batch: ops.sum(theta) + 0 * ops.sqrt(ops.sum(theta - stop_gradient(theta)))
+    with np.errstate(all="ignore"):
+        found = estimate(infinite, "mixture", 4)(THETA, math.log(lam), None, Key(0))
+    assert np.isfinite(found.grad_theta).all()
+
+
+def test_members_of_a_mixture_are_those_of_each():
+    thetas, keys = np.stack([THETA, B]), (Key(0), Key(1))
+    of_each = lambda theta, batch: ops.cos(theta @ K)
+    found = estimate(of_each, "mixture", 5)(thetas, np.zeros(2), None, keys)
+    for i in range(2):
+        alone = estimate(wave, "mixture", 5)(thetas[i], np.float64(0.0), None, keys[i])
+        np.testing.assert_allclose(found.grad_theta[i], alone.grad_theta, rtol=1e-11)
+        np.testing.assert_allclose(found.grad_log_lam[i], alone.grad_log_lam, rtol=1e-10)
+
+
+def test_a_mixture_of_few_draws_or_without_gradients_is_refused():
+    with pytest.raises(InputError, match="the estimator 'mixture' needs 4 draws or more: num_samples is 3"):
+        estimate(wave, "mixture", 3)
+    with pytest.raises(InputError, match="needs gradients of the objective"):
+        estimate(wave, "mixture", 4, gradient="score")

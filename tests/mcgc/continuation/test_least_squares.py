@@ -157,9 +157,9 @@ def test_auto_gives_each_method_its_share():
         name: sum(run.nfev for run in found.runs if run.method == name)
         for name in ("lm", "horizons", "continuation", "eki")
     }
-    assert spent["lm"] <= 0.2 * 2000
-    assert spent["continuation"] > 0.3 * 2000
-    assert spent["eki"] > 0.15 * 2000
+    assert spent["lm"] <= 0.05 * 2000
+    assert 0.45 * 2000 < spent["continuation"] < 0.65 * 2000
+    assert spent["eki"] > 0.2 * 2000
     assert found.winner in spent
 
 
@@ -341,11 +341,12 @@ def test_a_simulator_that_raises_or_gives_nan_in_a_third_of_its_calls_does_not_l
         assert "raised" in found.report()
 
 
-def test_a_region_that_fails_is_gone_around():
-    cliff = lambda x: decay(x) if x[1] > 0.4 else np.full(30, np.inf)
-    found = least_squares(cliff, [1.0, 0.5, 0.0], 1.0)
+@pytest.mark.parametrize("method", ["continuation", "horizons", "lm", "eki", "auto"])
+def test_a_region_that_fails_is_gone_around_by_every_method(method):
+    cliff = lambda x: decay(x) if x[1] > 0.45 else np.full(30, np.inf)
+    found = least_squares(cliff, [1.0, 0.5, 0.0], 1.0, method=method, times=TIMES, jac="3-point")
     assert found.x == pytest.approx(least_squares(decay, [1.0, 0.5, 0.0], 1.0).x, rel=1e-6)
-    assert found.failures == {"not finite": found.failures["not finite"]}
+    assert {*found.failures} == (set() if method in ("lm", "horizons") else {"not finite"})
 
 
 def test_a_start_that_fails_does_not_lose_the_fit():

@@ -7,7 +7,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error, r2_score, root_mean_squared_error
 
 from mcgc.train._baselines import apply_linear, linear, linear_course, linear_dynamics
-from mcgc.train._scores import LEVELS, Predicted, calibrate, calibration_of, class_scores, coverage, scores
+from mcgc.train._scores import LEVELS, Predicted, beats, calibrate, calibration_of, class_scores, coverage, scores
 
 RNG = np.random.default_rng(0)
 
@@ -30,6 +30,29 @@ def test_scores_are_those_of_scikit_learn_over_what_is_there():
 def test_scores_of_what_was_never_observed_are_none():
     found = scores(np.array([[np.nan, 1.0], [np.nan, 2.0]]), np.zeros((2, 2)), ["a", "b"])
     assert (found["rmse"]["a"], found["r2"]["a"], found["rmse"]["b"]) == (None, None, pytest.approx(np.sqrt(2.5)))
+
+
+def test_a_prediction_that_failed_is_not_left_out():
+    truth, mean = np.ones((20, 2)), np.full((20, 2), 0.5)
+    mean[3, 0] = np.nan
+    found = scores(truth, mean, ["a", "b"])
+    assert (found["rmse"]["a"], found["rmse"]["all"], found["rmse"]["b"]) == (None, None, 0.5)
+    missing = truth.copy()
+    missing[3, 0] = np.nan  # nothing was observed there
+    assert scores(missing, mean, ["a", "b"])["rmse"]["all"] == 0.5
+    calibration = calibrate(Predicted(truth, mean, 0 * mean), False)
+    assert calibration.factors[LEVELS.index(0.9)] == pytest.approx(1)
+    assert calibration.factors[LEVELS.index(0.99)] == np.inf
+    assert coverage(Predicted(truth, mean, 0 * mean), calibration, ["a", "b"])["a"] == pytest.approx(0.95)
+
+
+def test_scores_are_better_by_their_mean_r2_or_accuracy():
+    number = lambda r2: {"r2": {"all": r2}}
+    assert beats(number(0.5), number(0.4))
+    assert not beats(number(0.4), number(0.4))
+    assert beats(number(-3.0), number(None))
+    assert not beats(number(None), number(-9.0))
+    assert beats({"accuracy": 0.9}, {"accuracy": 0.8})
 
 
 def test_scores_of_classes_are_those_of_scikit_learn():

@@ -65,6 +65,22 @@ def test_too_few_groups_are_one_sentence():
         divide(empty, RECIPE)
 
 
+def test_a_state_that_a_series_never_has_begins_at_its_mean_and_is_no_target():
+    own = table(runs=6, seed=3, missing=0)
+    series = pieces_of(own, RECIPE)[0][0]
+    a, b = own.bounds[series : series + 2]
+    states = own.states.copy()
+    states[a:b, 1] = np.nan
+    data, _ = divide(own._replace(states=states), RECIPE)
+    rows = np.concatenate([np.arange(a, b) for _, a, b, part in pieces_of(own, RECIPE) if part == TRAIN])
+    np.testing.assert_allclose(data.states[series, :, 1], np.nanmean(states[rows, 1]))
+    assert not data.seen[series, :, 1].any()
+    assert not np.isnan(data.states).any()
+    states[:, 1] = np.nan
+    with pytest.raises(InputError, match="state 'B' has no value in the training set"):
+        divide(own._replace(states=states), RECIPE)
+
+
 def test_a_gap_is_filled_by_the_line_between_neighbours_and_an_end_by_the_line_through_two():
     times = np.array([0.0, 1.0, 2.0, 4.0, 8.0])
     states = np.array([[np.nan, 1.0], [2.0, np.nan], [4.0, 3.0], [np.nan, np.nan], [np.nan, 9.0]])

@@ -89,6 +89,10 @@ def test_what_a_split_lacks_is_one_sentence():
         divide_rows(own, REGRESSION._replace(split="time"))
     with pytest.raises(InputError, match="the table has 2 rows, of which 2 are set apart"):
         divide_rows(own._replace(features=own.features[:2], targets=own.targets[:2]), REGRESSION)
+    none = rows("y,z")
+    none.targets[:, 1] = np.nan
+    with pytest.raises(InputError, match="target 'z' has no value in the training set"):
+        divide_rows(none, REGRESSION)
     with pytest.raises(InputError, match="target 'y' has no value"):
         divide_rows(own._replace(targets=own.targets * np.nan), REGRESSION)
     with pytest.raises(InputError, match="the task regression needs a target"):
