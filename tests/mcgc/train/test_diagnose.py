@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from reactor import reactor
 from sick import cases, digits
 from small import IMAGES, bound, decays, net, ode
 
@@ -186,13 +185,16 @@ def test_a_field_that_cannot_be_solved_is_worse_than_linear_and_nothing_raises()
     assert of_net.net_of(task, theta)["gradients"] is None
 
 
-def test_a_rough_field_takes_many_steps():
-    table = reactor(runs=6, seed=2)
-    fitted = mcgc.fit(table, "dynamics", group="run", states="A,B", inputs="feed", hidden="8", epochs=2)
-    states = [dict(state) for state in fitted.file.states]
-    states[0]["best/theta"] = states[0]["best/theta"] * np.float32(60)
-    found = train.diagnose(fitted.file._replace(states=states), table)
-    assert "many-steps" in found.causes
+def test_a_stiff_field_takes_the_steps_that_its_stability_asks_for():
+    """On dy/dt = −500 y, dopri5 is stable for steps of at most 3.31 / 500."""
+    data = SimpleNamespace(times=np.linspace(0, 2, 9), parameters=np.zeros((12, 0)), series=np.ones((12, 9, 1)))
+    recipe = train.Settings("stiff", 0.01, -12.0, 0.1, 0.01, epochs=1, batch_size=4, rtol=1e-3, atol=1e-3)
+    problem = problems.neural_ode(recipe, (1, 1))
+    task = train.bind(problem.recipe, data, problem=problem)
+    found = of_series.series_of(task, np.array([-500.0, 0.0], np.float32))["steps_per_interval"]
+    assert 500 * 0.25 / 3.31 < found < 2 * 500 * 0.25 / 3.31
+    (sign,) = [sign for sign in SIGNS if sign.name == "many-steps"]
+    assert sign.shown_by(found)
 
 
 def test_the_course_is_read_from_the_records_and_the_state(wave):
