@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from mcgc.arrays import HOST
+import numpy as np
+
+from mcgc.arrays import HOST, to_host
 from mcgc.errors import InputError
 from mcgc.train import problems
 from mcgc.train._diagnose_course import course_of
@@ -15,6 +17,9 @@ from mcgc.train._problem import Problem
 from mcgc.train._task import Task, bind
 from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
+
+KINDS = ("dynamics", "regression", "classification", "neural-ode", "classifier", "regressor")  # of models
+ALIKE = 1e-3  # relative: more than that is no rounding of moments of the same data
 
 
 class Finding(NamedTuple):
@@ -37,7 +42,7 @@ class Finding(NamedTuple):
     page : str
         Where the documentation says more.
     explained : str
-        The name of the finding that explains this one, or "" if none does.
+        The name of the finding that explains this one in all of its members, or "" if none does.
     """
 
     name: str
@@ -91,7 +96,7 @@ def diagnose(run: RunFile, data: Any) -> Diagnosis:
     Raises
     ------
     InputError
-        If the model is no dense net, or the data do not fit the run.
+        If the model is no dense net, or the data are not those of the run.
 
     Examples
     --------
@@ -147,11 +152,14 @@ def _task_of(run: RunFile, data: Any) -> Task:
         task = bind(checked, own, HOST, problem)
     else:
         task = bind(settings, data, HOST, _problem_of(run.model, settings))
-    model = task.problem.model
-    if not task.problem.sizes or "activation" not in model:
+    if task.problem.model.get("kind") not in KINDS:
         raise InputError(
             f"the model of {task.problem.name} is no dense net that mcgc knows: there is nothing to measure"
         )
+    for name, values in run.scaling.items():
+        own = to_host(getattr(task.scaling, name))
+        if not np.allclose(own, values, rtol=ALIKE, atol=ALIKE * np.max(np.abs(values), initial=0.0)):
+            raise InputError(f"the data are not those of the run, as their {name} differs: give what it was trained on")
     return task
 
 
@@ -183,7 +191,8 @@ def _finding(
     sign: Sign, sick: dict[int, float], measured: list[dict[str, Any]], before: Mapping[str, Finding]
 ) -> Finding:
     worst = (max if sign.above else min)(sick, key=lambda i: sick[i])
-    explained = next((name for name in sign.explained_by if name in before), "")
+    explains = lambda name: name in before and {*sick} <= {*before[name].members}
+    explained = next(filter(explains, sign.explained_by), "")
     advice = sign.advice if isinstance(sign.advice, str) else sign.advice(measured[worst])
     meaning = sign.meaning.format(**{**measured[worst], "value": sick[worst]})
     return Finding(

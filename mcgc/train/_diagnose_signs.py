@@ -86,7 +86,7 @@ def _long(numbers: Numbers) -> float | None:
 
 def _late(numbers: Numbers) -> float | None:
     late, one = numbers.get("late_error"), numbers.get("one_interval")
-    return late if one is not None and one < 0.5 else None
+    return late if one is not None and one < 0.5 and numbers["growth"] is not None else None
 
 
 def _gap(numbers: Numbers) -> float | None:

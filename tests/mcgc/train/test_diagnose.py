@@ -260,10 +260,19 @@ def test_a_table_of_dynamics_with_inputs_over_time_is_diagnosed():
     assert np.isfinite(numbers["linear"])
 
 
-def test_a_model_that_is_no_dense_net_and_a_table_of_others_are_refused(wave):
+def test_a_model_that_is_no_dense_net_and_a_table_of_others_are_refused(wave, monkeypatch):
     table, fitted = wave
+    small_lorenz = decays()
     with pytest.raises(InputError, match="'c'"):
         fitted.diagnose({name: table[name] for name in "aby"})
+    other = {name: values + (name == "a") for name, values in table.items()}
+    with pytest.raises(InputError, match="the data are not those of the run, as their mean differs"):
+        fitted.diagnose(other)
+    mine = problems.get("lorenz")._replace(name="mine", model={})
+    with monkeypatch.context() as patched:
+        patched.setattr(problems, "get", lambda name: mine)
+        with pytest.raises(InputError, match="the model of mine is no dense net that mcgc knows"):
+            train.diagnose(fitted.file._replace(model={}, settings=mine.recipe._asdict()), small_lorenz)
     with pytest.raises(InputError, match="unknown problem"):
         train.diagnose(fitted.file._replace(model={}, settings={**fitted.file.settings, "problem": "mine"}), table)
 
