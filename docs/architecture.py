@@ -28,7 +28,11 @@ class Package(NamedTuple):
 LAYERS = (
     (Package("mcgc_cli", "the command", 0, 12),),
     (Package("mcgc_datasets", "formats, readers, builders", 3.2, 8.8),),
-    (Package("checks", "kernels, devices, engine", 1.2, 5.4), Package("paper", "the paper's figures", 6.6, 10.8)),
+    (
+        Package("checks", "kernels, devices, engine", 0.6, 4.8),
+        Package("paper", "the paper's figures", 5.1, 8.6),
+        Package("sklearn", "estimators", 8.9, 11.2),
+    ),
     (
         Package("train", "a run: members, epochs, files", 1.2, 6.2),
         Package("estimation", "parameters of equations", 7.0, 10.8),

@@ -30,7 +30,8 @@ from mcgc.random import Key, fold_in, split
 
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
     "Use it": (
-        *("tables", "train", "train.problems", "train.settings", "train.run_file", "continuation", "estimation"),
+        *("tables", "train", "train.problems", "train.settings", "train.run_file"),
+        *("sklearn", "continuation", "estimation"),
     ),
     "Build with it": (
         *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         optim as optim,
         paper as paper,
         random as random,
+        sklearn as sklearn,
         tables as tables,
         train as train,
     )

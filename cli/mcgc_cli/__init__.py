@@ -11,6 +11,7 @@ from mcgc_cli.diagnose import diagnose
 from mcgc_cli.doctor import doctor
 from mcgc_cli.errors import ErrorGroup
 from mcgc_cli.estimate import estimate
+from mcgc_cli.export import export
 from mcgc_cli.fit import fit
 from mcgc_cli.minimize import minimize
 from mcgc_cli.plot import plot
@@ -30,6 +31,7 @@ def main(ctx: click.Context) -> None:
 main.add_command(fit)
 main.add_command(predict)
 main.add_command(evaluate)
+main.add_command(export)
 main.add_command(plot)
 main.add_command(info)
 main.add_command(diagnose)

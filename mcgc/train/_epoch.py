@@ -210,7 +210,8 @@ def _scores(task: Task, state: State, infos: list[Info], short: bool) -> list:
 
     def loss(examples: Any) -> Array:
         try:
-            return _mean_over(lambda rows: _reported(*task.objective(state.theta, rows)), examples)
+            with quietly():
+                return _mean_over(lambda rows: _reported(*task.objective(state.theta, rows)), examples)
         except SolveError:
             if not short or state.theta.ndim > 1:
                 raise

@@ -13,6 +13,7 @@ from mcgc.train import run_file
 from mcgc.train._assess import softmax
 from mcgc.train._diagnose import Diagnosable
 from mcgc.train._dynamics import TableScaling
+from mcgc.train._export import Exports
 from mcgc.train._own import is_own, problem_of_model, table_of
 from mcgc.train._scores import LEVEL, LEVELS, Calibration, Predicted, calibration_of, class_scores, coverage, scores
 from mcgc.train._segments import TEST, padded_times, pieces_of, segments
@@ -23,7 +24,7 @@ from mcgc.train.settings import Settings
 MOST_TIMES = 10**7  # of a simulation; more are a mistake of `every`
 
 
-class Fitted(Diagnosable):
+class Fitted(Exports, Diagnosable):
     """A trained model of a table.
 
     Parameters
@@ -69,6 +70,10 @@ class Fitted(Diagnosable):
         kind = TableScaling if self.task == "dynamics" else RowsScaling
         host = {name: to_device(values, HOST, self.settings.dtype) for name, values in file.scaling.items()}
         self._scaling = kind(**host) if host else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let copies, and other processes, have the run file and make the rest anew."""
+        return Fitted, (self.file,)
 
     @property
     def task(self) -> str:

@@ -10,7 +10,7 @@ from mcgc.train._hooks import Hook
 from mcgc.train._own import Names, prepare
 from mcgc.train._resume import pack
 from mcgc.train._run import Run, header_of, results_of
-from mcgc.train._task import bind
+from mcgc.train._task import Task, bind
 from mcgc.train.run_file import columns
 
 
@@ -101,9 +101,14 @@ def fit_table(
                 pass
             path = run.path
         return load(path)
+    return in_memory(bound, hooks)
+
+
+def in_memory(task: Task, hooks: Sequence[Hook] = (), assessed: bool = True) -> Fitted:
+    """Train without a file, and return what was learned: with its results, if it is to be `assessed`."""
     records: list[Any] = []
     last: Any = None
-    for record, last in epochs(bound, hooks=hooks):  # noqa: B007 - the last ones are used
+    for record, last in epochs(task, hooks=hooks):  # noqa: B007 - the last ones are used
         records.append(record)
-    file = header_of(bound)._replace(finished=True, epochs=columns(records), states=[pack(last)])
-    return Fitted(file._replace(results=results_of(bound, file)))
+    file = header_of(task)._replace(finished=True, epochs=columns(records), states=[pack(last)])
+    return Fitted(file._replace(results=results_of(task, file) if assessed else {}))

@@ -86,13 +86,19 @@ def prepare(
     own: SeriesTable | RowsTable
     if task == "dynamics":
         own = series_of(table, series_columns(table, time, group, states, inputs), interpolation or "linear")
-        recipe = of_series.recipe_of(own)
     else:
         if target is None:
             raise InputError(f"the task {task} needs a target: name the column that is predicted")
         own = rows_of(table, rows_columns(table, target, features, task == "classification", group, time))
-        recipe = of_rows.recipe_of(own)
-    return _with_settings(own, task, _changed(recipe, changes))
+    return prepare_own(own, changes)
+
+
+def prepare_own(own: SeriesTable | RowsTable, changes: Mapping[str, Any]) -> tuple[Problem, CheckedSettings, Any]:
+    """Return what `prepare` does, of series or rows that were taken from a table already."""
+    if isinstance(own, SeriesTable):
+        return _with_settings(own, "dynamics", _changed(of_series.recipe_of(own), changes))
+    task = "classification" if own.columns.classes else "regression"
+    return _with_settings(own, task, _changed(of_rows.recipe_of(own), changes))
 
 
 def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
