@@ -7,6 +7,7 @@ from mcgc_cli.check import check
 from mcgc_cli.compare import compare
 from mcgc_cli.completion import completion
 from mcgc_cli.data import data
+from mcgc_cli.diagnose import diagnose
 from mcgc_cli.doctor import doctor
 from mcgc_cli.errors import ErrorGroup
 from mcgc_cli.estimate import estimate
@@ -37,6 +38,7 @@ main.add_command(plot)
 main.add_command(report)
 main.add_command(watch)
 main.add_command(info)
+main.add_command(diagnose)
 main.add_command(data)
 main.add_command(estimate)
 main.add_command(minimize)

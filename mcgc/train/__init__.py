@@ -15,6 +15,7 @@ from mcgc.train.settings import CheckedSettings, Settings, parse_hidden, validat
 
 if TYPE_CHECKING:
     from mcgc.train import run_file
+    from mcgc.train._diagnose import Diagnosis, Finding, diagnose
     from mcgc.train._fitted import Fitted, load
     from mcgc.train._from_table import fit_table
     from mcgc.train._own import prepare, taken_up
@@ -25,6 +26,9 @@ else:
     _LATER = dict.fromkeys(("ChangedRunError", "Run", "SaveError", "free_path"), "_run")
     _LATER |= {"predict": "_predict", "run_file": "run_file"}
     _LATER |= {
+        "Diagnosis": "_diagnose",
+        "Finding": "_diagnose",
+        "diagnose": "_diagnose",
         "Fitted": "_fitted",
         "load": "_fitted",
         "fit_table": "_from_table",
@@ -44,6 +48,8 @@ else:
 __all__ = [
     "ChangedRunError",
     "CheckedSettings",
+    "Diagnosis",
+    "Finding",
     "Fitted",
     "Hook",
     "Member",
@@ -62,6 +68,7 @@ __all__ = [
     "TensorBoard",
     "WorkerError",
     "bind",
+    "diagnose",
     "draw",
     "epochs",
     "fit",

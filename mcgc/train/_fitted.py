@@ -11,19 +11,28 @@ from mcgc.errors import InputError, SolveError
 from mcgc.tables import SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._assess import softmax
+from mcgc.train._diagnose import Diagnosable
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._export import Exports
 from mcgc.train._own import is_own, problem_of_model, table_of
-from mcgc.train._scores import LEVEL, LEVELS, Calibration, Predicted, calibration_of, class_scores, coverage, scores
-from mcgc.train._segments import TEST, padded_times, pieces_of, segments
+from mcgc.train._scores import (
+    LEVEL,
+    LEVELS,
+    Calibration,
+    Predicted,
+    calibration_of,
+    class_scores,
+    coverage,
+    of_members,
+    scores,
+)
+from mcgc.train._segments import TEST, padded_times, pieces_of, segments, times_until
 from mcgc.train._supervised import RowsScaling, parts_of
 from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
 
-MOST_TIMES = 10**7  # of a simulation; more are a mistake of `every`
 
-
-class Fitted(Exports):
+class Fitted(Exports, Diagnosable):
     """A trained model of a table.
 
     Parameters
@@ -277,9 +286,9 @@ class Fitted(Exports):
     ) -> dict[str, np.ndarray]:
         wanted = [own.times[a:b] for a, b in _pairs(own)]
         if until is not None:
-            wanted = [_grid(times[0], until, every) for times in wanted]
+            wanted = [times_until(times[0], until, every) for times in wanted]
         elif every is not None:
-            wanted = [_grid(times[0], times[-1], every) for times in wanted]
+            wanted = [times_until(times[0], times[-1], every) for times in wanted]
         found = self._predicted_series(own, wanted)
         columns: dict[str, np.ndarray] = {}
         if self.model["group"] is not None:
@@ -322,10 +331,10 @@ class Fitted(Exports):
             where = f"group {own.groups[series]!r}" if self.model["group"] else "the series"
             raise SolveError(f"{where} cannot be solved as far as {wanted[series][-1]:g}: predict a shorter time")
         inside = np.arange(longest) < whole.counts[:, None]
-        return _of_members(ys[:, inside])
+        return of_members(ys[:, inside])
 
     def _predicted_rows(self, own: Any) -> Predicted:
-        return _of_members(self._outputs(own))
+        return of_members(self._outputs(own))
 
     def _outputs(self, own: Any) -> np.ndarray:
         """Return the output of each member for rows, (members, rows, outputs)."""
@@ -350,25 +359,6 @@ class Fitted(Exports):
 def _pairs(own: SeriesTable) -> list[tuple[int, int]]:
     bounds = own.bounds
     return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
-
-
-def _grid(begin: float, until: float, every: float | None) -> np.ndarray:
-    """Return times from `begin` to `until`, both included where the step allows it."""
-    if not until > begin:
-        raise InputError(f"until must be after the start of each group, {begin:g}, got {until:g}")
-    step = (until - begin) / 100 if every is None else every
-    if not 0 < step < np.inf:
-        raise InputError(f"every must be a positive number, got {every!r}")
-    count = (until - begin) / step
-    if count > MOST_TIMES:
-        raise InputError(f"steps of {step:g} from {begin:g} to {until:g} are {count:.3g} times: give a larger every")
-    return begin + step * np.arange(int(np.floor(count * (1 + 1e-9))) + 1)
-
-
-def _of_members(ys: np.ndarray) -> Predicted:
-    """Return the mean and the variance of members, (members, rows, columns)."""
-    variance = ys.var(axis=0, ddof=1) if len(ys) > 1 else np.zeros_like(ys[0])
-    return Predicted(np.full_like(ys[0], np.nan), ys.mean(axis=0), variance)
 
 
 def load(path: str | os.PathLike) -> Fitted:

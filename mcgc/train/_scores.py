@@ -32,6 +32,12 @@ class Predicted(NamedTuple):
         return self.truth - self.mean
 
 
+def of_members(ys: np.ndarray) -> Predicted:
+    """Return the mean and the variance of members, (members, rows, columns)."""
+    variance = ys.var(axis=0, ddof=1) if len(ys) > 1 else np.zeros_like(ys[0])
+    return Predicted(np.full_like(ys[0], np.nan), ys.mean(axis=0), variance)
+
+
 class Calibration(NamedTuple):
     """What makes bands of predictions: mean ± factor · √(noise² + variance of the members).
 

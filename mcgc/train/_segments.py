@@ -12,6 +12,7 @@ from mcgc.train.settings import Settings
 
 TRAIN, VALIDATION, TEST = range(3)  # the parts of a divided table
 FEWEST = 5  # groups that are divided among the parts; fewer are each divided in time
+MOST_TIMES = 10**7  # of a simulation; more are a mistake of `every`
 AFTER = 1e-9  # of a series' duration: between the times that fill up shorter series, where nothing is observed
 
 
@@ -206,6 +207,19 @@ def padded_times(times: np.ndarray, length: int) -> np.ndarray:
     """Return times, and after them as many more, almost nothing apart, as make up `length`."""
     span = (times[-1] - times[0]) or 1.0
     return np.concatenate([times, times[-1] + AFTER * span * np.arange(1, length - len(times) + 1)])
+
+
+def times_until(begin: float, until: float, every: float | None) -> np.ndarray:
+    """Return times from `begin` to `until`, both included where the step allows it."""
+    if not until > begin:
+        raise InputError(f"until must be after the start of each group, {begin:g}, got {until:g}")
+    step = (until - begin) / 100 if every is None else every
+    if not 0 < step < np.inf:
+        raise InputError(f"every must be a positive number, got {every!r}")
+    count = (until - begin) / step
+    if count > MOST_TIMES:
+        raise InputError(f"steps of {step:g} from {begin:g} to {until:g} are {count:.3g} times: give a larger every")
+    return begin + step * np.arange(int(np.floor(count * (1 + 1e-9))) + 1)
 
 
 def filled(times: np.ndarray, states: np.ndarray) -> np.ndarray:

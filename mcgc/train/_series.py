@@ -153,7 +153,7 @@ def neural_ode(
             if scaling is None:
                 solution = solved(settings, theta, batch)
                 return losses.mse(solution.ys, batch.states, members), solution.stats
-            scaled = _standardized(batch, scaling)
+            scaled = standardized(batch, scaling)
             solution = solved(settings, theta, scaled)
             unscaled = stop_gradient(solution.ys) * scaling.sd + scaling.mean
             own = losses.mse(unscaled, batch.states, members)
@@ -165,7 +165,7 @@ def neural_ode(
         def solution(theta: Array, batch: Series) -> Array:
             if scaling is None:
                 return solved(settings, theta, batch).ys
-            return solved(settings, theta, _standardized(batch, scaling)).ys * scaling.sd + scaling.mean
+            return solved(settings, theta, standardized(batch, scaling)).ys * scaling.sd + scaling.mean
 
         return solution
 
@@ -195,7 +195,8 @@ def neural_ode(
     )
 
 
-def _standardized(series: Series, scaling: Scaling) -> Series:
+def standardized(series: Series, scaling: Scaling) -> Series:
+    """Return series whose states and parameters are in the units of the scaling."""
     return series._replace(
         parameters=(series.parameters - scaling.parameters_mean) / scaling.parameters_sd,
         states=(series.states - scaling.mean) / scaling.sd,
