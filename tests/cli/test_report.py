@@ -10,9 +10,11 @@ import pytest
 from mcgc_cli import drawn
 from mcgc_cli.report._findings import Finding, findings
 from mcgc_cli.report._page import page
+from mcgc_datasets import read_table
 from reactor import DYNAMICS, reactor
 
 import mcgc as library
+from mcgc import train
 from mcgc.train import run_file
 
 LARGEST = 6e6  # bytes
@@ -119,8 +121,6 @@ def test_plotly_takes_every_figure_and_the_numbers_are_those_of_the_run(runs):
 
 @pytest.mark.parametrize("kind", ["dynamics", "regression"])
 def test_the_calibration_that_is_drawn_is_the_coverage_that_score_measures(runs, kind):
-    from mcgc_datasets import read_table
-
     fitted = library.load(runs / f"{kind}.h5")
     held = fitted.held_out(read_table(runs / {"dynamics": "reactor.csv", "regression": "line.csv"}[kind]))
     found = drawn.residuals(fitted, held)
@@ -135,8 +135,6 @@ def test_the_calibration_that_is_drawn_is_the_coverage_that_score_measures(runs,
 
 
 def test_the_reliability_of_a_classification_agrees_with_its_accuracy(runs):
-    from mcgc_datasets import read_table
-
     fitted = library.load(runs / "classification.h5")
     held = fitted.held_out(read_table(runs / "iris.csv"))
     found = drawn.reliability(fitted, held)
@@ -260,6 +258,23 @@ def test_findings_of_others_come_first(run):
     text = page(healthy(run), "r.h5", more=[Finding("31 % of the units are dead.", "Use --init he-normal.")])
     assert "31 % of the units are dead." in text
     assert "Nothing found" not in text
+
+
+def test_the_causes_of_a_diagnosis_are_in_the_page_and_not_of_another_table(mcgc, tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{a},{np.sin(9 * a)}" for a in rng.uniform(-1, 1, 120)]
+    (tmp_path / "mine.csv").write_text("\n".join(["x,y", *rows]) + "\n")
+    (tmp_path / "other.csv").write_text("\n".join(["x,y", *rows[1:]]) + "\n")
+    deep = ("--hidden", "8x30", "--epochs", 4, "--init", "xavier-normal", "-o", "r.h5", "--quiet")
+    assert mcgc("fit", "mine.csv", "--task", "regression", "--target", "y", *deep).exit_code == 0
+    causes = [
+        each for each in train.diagnose(run_file.load("r.h5"), read_table("mine.csv")).findings if not each.explained
+    ]
+    assert causes
+    for name in ("mine", "other"):
+        assert mcgc("report", "r.h5", "--data", f"{name}.csv", "-o", f"{name}.html").exit_code == 0
+        text = unescape((tmp_path / f"{name}.html").read_text(encoding="utf-8"))
+        assert [cause.meaning in text for cause in causes] == [name == "mine"] * len(causes)
 
 
 def test_a_baseline_that_is_as_good_is_found_with_its_columns(run):

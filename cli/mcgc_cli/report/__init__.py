@@ -1,11 +1,17 @@
 """`mcgc report`: one page that needs no network, with all that a run file and its table tell."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from mcgc_cli.errors import tell
 from mcgc_cli.values import FILE
+
+if TYPE_CHECKING:
+    from mcgc.tables import Table
+    from mcgc.train.run_file import RunFile
+    from mcgc_cli.report._findings import Finding
 
 
 @click.command()
@@ -46,5 +52,28 @@ def report(run: str, output: str, data: str | None, force: bool) -> None:
             tell(f"{note}; the page is without data (--data gives a table)")
     elif data is not None:
         raise InputError("--data is for a run on a table: leave it out")
-    text = page(found, os.path.basename(run), fitted, table, note=note)
+    more = [] if table is None else _diagnosed(found, table)
+    text = page(found, os.path.basename(run), fitted, table, more, note)
     files.write(output, text.encode(), force)
+
+
+def _diagnosed(run: "RunFile", table: "Table") -> "list[Finding]":
+    """Return the causes that a diagnosis on the table of the run finds; none on another table."""
+    from mcgc.errors import InputError
+    from mcgc.train import diagnose
+    from mcgc_cli.diagnose import advice_of
+    from mcgc_cli.report._findings import Finding
+
+    try:
+        found = diagnose(run, table).findings
+    except InputError:
+        return []
+    return [
+        Finding(
+            f"{each.name.replace('-', ' ').capitalize()}: {each.meaning} "
+            f"(measured {each.measured:.3g}, threshold {each.threshold:g}).",
+            f"{advice_of(each)[:1].upper()}{advice_of(each)[1:]}.",
+        )
+        for each in found
+        if not each.explained
+    ]
