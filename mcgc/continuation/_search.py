@@ -22,7 +22,7 @@ from mcgc.random import Key, fold_in, normal
 CORRECTIONS = 20  # of L-BFGS-B: as many as there are variables in most problems, so that it is BFGS
 SEARCHES = 5  # most local searches one after the other, each in units of the f that the last one found
 LINES, ALONG = 2, 10  # points on lines through the start, which tell whether f is rugged
-MINIMA = 2  # on all lines together: a function with more local minima is rugged
+MINIMA = 4  # on all lines together: a function with more local minima is rugged; a quartic has two on a line
 
 
 class Path(NamedTuple):
@@ -138,8 +138,8 @@ class Generations:
 
     def step(self, sigma: float | None = None) -> tuple[np.ndarray, float]:
         """Evaluate a generation, of this step size if one is given. Return the mean z and the mean of f."""
-        if sigma is not None:
-            self._strategy.sigma = sigma
+        if sigma is not None:  # of the geometric mean of the axes, since their covariance would shrink in its place
+            self._strategy.sigma = sigma / math.exp(np.mean(np.log(self._strategy.D)))
             self._followed += 1
         self.nit += 1
         points = self._strategy.ask()
