@@ -53,7 +53,7 @@ class Counted:
 
 
 def _continuation(known, counted, seed, **options):
-    found = minimize(known.function, known.start, seed=seed, batched=True, scale=1.0, maxfev=BUDGET, **options)
+    found = minimize(known.function, known.start, seed=seed, batched=True, maxfev=BUDGET, **options)
     counted.count, counted.best = found.nfev, found.fun
 
 

@@ -133,6 +133,10 @@ class Generations:
             return normal(fold_in(key, self.nit), shape, "float64")
 
         options = {"verbose": -9, "randn": randn, "seed": math.nan, "popsize": size}
+        options |= {
+            "tolfacupx": math.inf,
+            "tolupsigma": math.inf,
+        }  # the step size makes up for the covariance, see `step`
         self._strategy = CMAEvolutionStrategy(z, sigma, options)
         self._worst = target.first if math.isfinite(target.first) else 0.0  # so far; it stands for what is not finite
 
