@@ -136,7 +136,7 @@ class Generations:
         options |= {
             "tolfacupx": math.inf,
             "tolupsigma": math.inf,
-        }  # the step size makes up for the covariance, see `step`
+        }  # see `step`
         self._strategy = CMAEvolutionStrategy(z, sigma, options)
         self._worst = target.first if math.isfinite(target.first) else 0.0  # so far; it stands for what is not finite
 
