@@ -3,16 +3,16 @@
 import os
 import re
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
 import click
 
+from mcgc._modules import module_of
 from mcgc.errors import InputError
 from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import debug_option, json_option
 from mcgc_cli.summary import as_json
-from mcgc_cli.values import FILE, Columns, Name
+from mcgc_cli.values import FILE, Columns, Name, numbers_of
 
 _METHOD = Name(lambda ctx: ("auto", "lm", "continuation", "horizons", "eki"))
 _Y0 = Name(lambda ctx: ("known", "fit"))
@@ -104,7 +104,7 @@ def estimate(
 
     if output is not None:
         files.check_writable(output, force)
-    function, parts, starts = _function(field), parameters_of(parameters), _numbers(start or "", "--start")
+    function, parts, starts = _function(field), parameters_of(parameters), numbers_of(start or "", "--start")
     data = read_table(table)
     named = None if states is None else [name.strip() for name in states.split(",") if name.strip()]
     seen = None if named is None else [name for name in named if name in data.columns]
@@ -152,14 +152,7 @@ def _function(text: str) -> Callable[..., Any]:
     if not (colon and path.endswith(".py")):
         raise InputError(f"the field is given as FILE.py:NAME, got {text!r}")
     path = os.path.abspath(path)
-    spec = spec_from_file_location(os.path.splitext(os.path.basename(path))[0], path)
-    if spec is None or spec.loader is None or not os.path.isfile(path):
-        raise InputError(f"model file {path!r} does not exist: check the path")
-    module = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"model file {path!r} cannot be run ({type(error).__name__}: {error}): mend it") from error
+    module = module_of(path, "model file")
     if not callable(getattr(module, name, None)):
         known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         raise InputError(f"model file {path!r} has no function {name!r}: choose of {', '.join(known) or 'none'}")
@@ -196,18 +189,6 @@ def parameters_of(text: str) -> dict[str, Any]:
         if log and not limits:
             low = 0.0
         found[name] = Parameter(start, low, high, fixed="fixed" in words, log=log)
-    return found
-
-
-def _numbers(text: str, flag: str) -> dict[str, float]:
-    """Return the numbers of a text such as "V=1,R=0"."""
-    found = {}
-    for entry in text.split(",") if text.strip() else []:
-        name, _, value = entry.partition("=")
-        try:
-            found[name.strip()] = float(value)
-        except ValueError:
-            raise InputError(f"{flag} has the entry {entry.strip()!r}: give NAME=NUMBER, with commas between") from None
     return found
 
 

@@ -9,7 +9,7 @@ import click
 from mcgc_cli.options import json_option
 from mcgc_cli.summary import as_json, as_table
 from mcgc_cli.tables import shown
-from mcgc_cli.values import FILE
+from mcgc_cli.values import FILE, numbers_of
 
 _level = click.option("--level", type=float, default=0.9, show_default=True, help="Share that the bands shall cover.")
 
@@ -55,7 +55,7 @@ def predict(
         files.check_writable(output, force)
     fitted = load(run)
     if start is not None and until is not None:
-        values = _values(start, "--start"), _values(constant or "", "--constant")
+        values = numbers_of(start, "--start"), numbers_of(constant or "", "--constant")
         found = fitted.simulate(*values, until=until, every=every, level=level)
     else:
         table = None if inputs is None else read_table(inputs)
@@ -65,20 +65,6 @@ def predict(
         click.echo(text, nl=False)
     else:
         files.write(output, text.encode(), force)
-
-
-def _values(text: str, flag: str) -> dict[str, float]:
-    """Return the numbers of a text such as "A=1,B=2"."""
-    found = {}
-    for entry in text.split(",") if text.strip() else []:
-        name, _, value = entry.partition("=")
-        try:
-            found[name.strip()] = float(value)
-        except ValueError:
-            raise click.UsageError(
-                f"{flag} has the entry {entry.strip()!r}: give NAME=NUMBER, with commas between"
-            ) from None
-    return found
 
 
 def csv_of(columns: dict[str, Any]) -> str:

@@ -96,3 +96,17 @@ def choice(field: str) -> Any:
         return CHOICES.get(field, ())
 
     return Name(known)
+
+
+def numbers_of(text: str, flag: str) -> dict[str, float]:
+    """Return the numbers of a text such as "A=1,B=2"."""
+    found = {}
+    for entry in text.split(",") if text.strip() else []:
+        name, _, value = entry.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            raise click.UsageError(
+                f"{flag} has the entry {entry.strip()!r}: give NAME=NUMBER, with commas between"
+            ) from None
+    return found

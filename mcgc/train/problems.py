@@ -6,9 +6,9 @@ A problem of your own needs no registration: make a `Problem`, and hand it to `m
 import os
 from functools import cache
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_file_location
 from typing import Any
 
+from mcgc._modules import module_of
 from mcgc.errors import InputError, unknown
 from mcgc.train._examples import Images, Rows, classifier, regressor
 from mcgc.train._problem import Evaluation, Problem
@@ -91,14 +91,7 @@ def get(name: str) -> Problem:
 
 @cache
 def _from_file(path: str, attribute: str) -> Problem:
-    spec = spec_from_file_location(os.path.splitext(os.path.basename(path))[0], path)
-    if spec is None or spec.loader is None or not os.path.isfile(path):
-        raise InputError(f"problem file {path!r} does not exist: check the path")
-    module = module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"problem file {path!r} cannot be run ({type(error).__name__}: {error}): mend it") from error
+    module = module_of(path, "problem file")
     if not hasattr(module, attribute):
         known = [key for key, value in vars(module).items() if isinstance(value, Problem)]
         raise InputError(f"{path!r}: {unknown('problem', attribute, known)}")
