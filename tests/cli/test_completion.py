@@ -113,7 +113,8 @@ def test_every_option_except_numbers_and_every_argument_is_completed():
             yield from params(each)
 
     for param in params(main):
-        typed = isinstance(param.type, Name | PathName | click.types.IntParamType | click.types.FloatParamType)
+        numbers = click.types.IntParamType | click.types.FloatParamType
+        typed = isinstance(param.type, Name | PathName | click.Choice | numbers)
         assert typed or getattr(param, "is_flag", False) or param.name in free, param
 
 

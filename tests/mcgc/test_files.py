@@ -174,4 +174,6 @@ def test_nothing_else_writes_a_file():
     writing = re.compile(r"os\.(replace|rename)\(|tempfile|write_(text|bytes)\(|open\([^)]*[\"'][wxa]b?\+?[\"']")
     packages = [Path(package.__file__).parent for package in (mcgc, mcgc_cli, mcgc_datasets)]
     sources = {path: path.read_text(encoding="utf-8") for package in packages for path in package.rglob("*.py")}
-    assert {path.name for path, text in sources.items() if writing.search(text)} == {"files.py"}
+    code = {path: re.sub(r"^ *(>>>|\.\.\.) .*$", "", text, flags=re.M) for path, text in sources.items()}
+    appends = {"_tensorboard.py"}  # TensorBoard reads its event files while they grow
+    assert {path.name for path, text in code.items() if writing.search(text)} == {"files.py", *appends}
