@@ -31,7 +31,7 @@ def two_experiments(columns=slice(None), size=0.05, y0=STARTS):
 
 def by_scipy(residuals, start):
     """Return x and standard errors by Levenberg–Marquardt of SciPy, with central differences of exact solutions."""
-    found = optimize.least_squares(residuals, start, method="lm", jac="3-point", diff_step=1e-4, xtol=1e-12, ftol=1e-12)
+    found = optimize.least_squares(residuals, start, method="lm", diff_step=1e-6, xtol=1e-12, ftol=1e-12)
     return found, np.linalg.inv(found.jac.T @ found.jac)
 
 
