@@ -10,6 +10,7 @@ import warnings
 import lmfit
 import numpy as np
 import pytest
+from residuals import DATA, MATRIX, RNG, SPAN, linear, wave
 from scipy import optimize
 
 import mcgc
@@ -17,15 +18,9 @@ from mcgc import least_squares
 from mcgc.continuation import ScaleWarning
 from mcgc.errors import InputError
 
-RNG = np.random.default_rng(0)
-MATRIX, DATA = RNG.normal(size=(12, 3)), RNG.normal(size=12)
 BEST = np.linalg.lstsq(MATRIX, DATA, rcond=None)[0]
 TIMES = np.linspace(0, 4, 30)
 DECAY = 2.5 * np.exp(-1.3 * TIMES) + 0.5 + 0.05 * RNG.normal(size=30)
-
-
-def linear(x):
-    return MATRIX @ x - DATA
 
 
 def decay(x):
@@ -36,12 +31,6 @@ def curve(t, a, b, c):
     return a * np.exp(-b * t) + c
 
 
-def wave(x):
-    """Return residuals of a chirp, in which Levenberg–Marquardt gets stuck."""
-    return np.sin(x[0] * SPAN + 0.1 * x[1] * SPAN**2) - np.sin(3 * SPAN + 0.1 * SPAN**2)
-
-
-SPAN = np.linspace(0, 10, 80)
 WAVE = {"x0": [2.2, 0.5], "x_scale": [1.0, 1.0]}
 
 
