@@ -110,8 +110,9 @@ def signature(app: Any, what: str, name: str, value: Any, options: Any, given: s
 
 
 def skip(app: Any, what: str, name: str, value: Any, skipped: bool, options: Any) -> bool | None:
-    """Leave out the fields of a NamedTuple, which its signature shows."""
-    return True if type(value).__name__ == "_tuplegetter" else None
+    """Leave out the fields of a NamedTuple, which its signature shows, and what scikit-learn adds to its estimators."""
+    routing = name in ("set_fit_request", "set_predict_request", "set_score_request", "get_metadata_routing")
+    return True if routing or type(value).__name__ == "_tuplegetter" else None
 
 
 def escape(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
