@@ -122,19 +122,18 @@ class Target:
 
     def check(self) -> None:
         """Evaluate the start. Raise `InputError` if the engine cannot differentiate the function there."""
-        if self.source == "engine":
-            try:
-                self._evaluate([self.start], None)
-            except Exception as error:
-                start = self.start[None, :] if self.batched else self.start
-                self.fun(start, *self.args)  # an error of its own is more to the point
-                raise InputError(
-                    f"fun cannot be differentiated ({' '.join(str(error).split())}): write it with mcgc.ops, "
-                    'give its gradient as jac (a function, or True), or do without by jac="none", which under '
-                    'scipy.optimize.minimize is options={"gradient_free": True}'
-                ) from error
-            self.nfev, self.njev = 0, 0
-        self.first = self.host(np.zeros(self.scale.shape))[0]
+        try:
+            self.first = self.host(np.zeros(self.scale.shape))[0]
+        except Exception as error:
+            if self.source != "engine":
+                raise
+            start = self.start[None, :] if self.batched else self.start
+            self.fun(start, *self.args)  # an error of its own is more to the point
+            raise InputError(
+                f"fun cannot be differentiated ({' '.join(str(error).split())}): write it with mcgc.ops, "
+                'give its gradient as jac (a function, or True), or do without by jac="none", which under '
+                'scipy.optimize.minimize is options={"gradient_free": True}'
+            ) from error
 
     def _objective(self, x: Array, batch: Any) -> Any:
         """Return what `evaluator` takes: f, or f with its gradient where the user gives it."""
@@ -189,10 +188,10 @@ class Target:
         """Return x of z, reflected at the bounds, and the sign of ∂x/∂z for each element."""
         xp = self.device.namespace
         x = self.start + self._scale * z
+        if not self.bounded:
+            return x, xp.ones_like(x)
         low, high = self._low, self._high
         zero, one = xp.zeros_like(x), xp.ones_like(x)
-        if not self.bounded:
-            return x, one
         width = high - low
         both = xp.isfinite(width) & (width > 0)
         period = 2 * xp.where(both, width, one)

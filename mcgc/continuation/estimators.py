@@ -242,7 +242,8 @@ def estimate(
             for i, sqnorm, sample_key in zip(range(0, len(losses), each), sqnorms, keys, strict=True)
         ]
         if skip_nonfinite:
-            samples = [sample for sample in samples if _is_finite(sample)]
+            finite = _are_finite(losses, gradients)
+            samples = [sample for i, sample in enumerate(samples) if all(finite[i * each : (i + 1) * each])]
             if not samples:
                 zero = log_lam * 0
                 return Estimate(zero + baseline, theta * 0, zero, list(extras))
@@ -304,7 +305,6 @@ def evaluator(
     else:
         of_one, of_each = value_and_grad(objective, has_aux=has_aux), _of_each(objective, has_aux)
         at = lambda theta, batch: (of_each if theta.ndim > 1 else of_one)(theta, batch)
-
     jitted = objective if isinstance(objective, Jitted) and gradient != "given" and not (batched or has_aux) else None
     at_each = _of_rows(jitted, gradient) if jitted else at
 
@@ -387,11 +387,13 @@ def _with_baselines(samples: list[Sample], baseline: Array | float) -> list[Samp
     return [s._replace(baseline=(total - loss) / others) for s, loss in zip(samples, losses, strict=True)]
 
 
-def _is_finite(sample: Sample) -> bool:
-    """Tell whether all values and gradients of a draw are finite."""
-    found = [*sample.losses, *(slope for slope in sample.gradients if slope is not None)]
-    finite = [namespace_of(each).all(namespace_of(each).isfinite(each)) for each in found]
-    return all(bool(to_host(each)) for each in finite)
+def _are_finite(losses: Sequence[Array], gradients: Sequence[Array]) -> list[bool]:
+    """Tell of each point whether its value and its gradient are finite, by one read from the device."""
+    xp = namespace_of(losses[0])
+    finite = xp.isfinite(xp.stack(list(losses)))
+    if gradients[0] is not None:
+        finite = finite & xp.all(xp.isfinite(xp.stack(list(gradients))), axis=-1)
+    return to_host(finite).tolist()
 
 
 def _mean(parts: Sequence[Array]) -> Array:
