@@ -142,7 +142,7 @@ class Generations:
 
     def step(self, sigma: float | None = None) -> tuple[np.ndarray, float]:
         """Evaluate a generation, of this step size if one is given. Return the mean z and the mean of f."""
-        if sigma is not None:  # of the geometric mean of the axes, since their covariance would shrink in its place
+        if sigma is not None:  # of the geometric mean of the axes; else the covariance shrinks
             self._strategy.sigma = sigma / math.exp(np.mean(np.log(self._strategy.D)))
             self._followed += 1
         self.nit += 1

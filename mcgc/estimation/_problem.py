@@ -192,10 +192,10 @@ class Problem:
             p, y0 = self._rows(named, group)
             states = states_at(self.field, group, self.model.options, p, y0)
             count = len(group.members)
-            for at, (i, places) in enumerate(zip(group.members, group.places, strict=True)):
-                seen = states[at::count][:, places]
-                flat = self.observer.values(seen.reshape(-1, seen.shape[2]), np.repeat(p[at::count], len(places), 0))
-                found[i] = flat.reshape(len(seen), len(places), -1)
+            for at, (i, indices) in enumerate(zip(group.members, group.indices, strict=True)):
+                seen = states[at::count][:, indices]
+                flat = self.observer.values(seen.reshape(-1, seen.shape[2]), np.repeat(p[at::count], len(indices), 0))
+                found[i] = flat.reshape(len(seen), len(indices), -1)
         return found
 
     def residuals(self, named: Mapping[str, Any]) -> np.ndarray:
@@ -218,11 +218,11 @@ class Problem:
         for group in self.groups:
             p, y0 = self._rows(named, group)
             states, of_y0, of_p = slopes_at(self.field, group, self.model.options, p, y0)
-            for at, (i, places) in enumerate(zip(group.members, group.places, strict=True)):
-                by_y, by_p = self.observer.slopes(states[at, places], np.repeat(p[at : at + 1], len(places), 0))
+            for at, (i, indices) in enumerate(zip(group.members, group.indices, strict=True)):
+                by_y, by_p = self.observer.slopes(states[at, indices], np.repeat(p[at : at + 1], len(indices), 0))
                 whole = np.zeros((*by_p.shape[:2], len(number)))
-                whole[..., :m] = by_p + by_y @ of_p[at, places]
-                of_start = by_y @ of_y0[at, places]
+                whole[..., :m] = by_p + by_y @ of_p[at, indices]
+                of_start = by_y @ of_y0[at, indices]
                 for j, entry in enumerate(self._entries[i]):
                     if isinstance(entry, Parameter):
                         whole[..., number[self._name(self.series[i], j)]] = of_start[..., j]

@@ -112,7 +112,7 @@ class Estimate(FitResult):
         (group,) = groups_of([one], [wanted], problem.layout, problem.model.interpolation)
         p = np.asarray([[named[name] for name in problem.of_field]], dtype="float64")
         states = states_at(problem.field, group, problem.model.options, p, problem.starts(named, experiment, 1))
-        return states[0, group.places[0]]
+        return states[0, group.indices[0]]
 
     def profile(self, name: str, level: float = 0.95) -> Profile:
         """Return the profile of the likelihood of a parameter, with its confidence interval.

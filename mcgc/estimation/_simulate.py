@@ -35,7 +35,7 @@ class Segment(NamedTuple):
     tail : array of shape (members, width)
         The numbers after the parameters.
     source, to : array of int
-        Which of these times are requested, and their places among all.
+        Which of these times are requested, and their indices among all.
     """
 
     ts: np.ndarray
@@ -45,10 +45,10 @@ class Segment(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Experiments that are solved together: their numbers, the places of their times, and the parts in turn."""
+    """Experiments that are solved together: their numbers, the indices of their times, and the parts in turn."""
 
     members: tuple[int, ...]
-    places: tuple[np.ndarray, ...]
+    indices: tuple[np.ndarray, ...]
     length: int
     segments: tuple[Segment, ...]
 
@@ -64,9 +64,9 @@ def groups_of(series: Sequence[Series], times: Sequence[np.ndarray], layout: Lay
         grids = [np.unique(np.append(times[i], series[i].t0)) for i in members]
         length = max(max(map(len, grids)), 2)
         filled = np.stack([_filled(grid, length) for grid in grids])
-        places = tuple(np.searchsorted(grid, times[i]) for grid, i in zip(filled, members, strict=True))
+        indices = tuple(np.searchsorted(grid, times[i]) for grid, i in zip(filled, members, strict=True))
         segments = _segments([series[i] for i in members], filled, layout, kind)
-        found.append(Group(tuple(members), places, length, segments))
+        found.append(Group(tuple(members), indices, length, segments))
     return found
 
 

@@ -224,7 +224,7 @@ def _require_there(table: Table, missing: np.ndarray, name: str) -> None:
     if missing.any():
         row = int(missing.argmax())
         raise DatasetError(
-            f"{table.place(row, name)} is empty: a feature is there in each row, so fill it in, remove the row, or "
+            f"{table.location(row, name)} is empty: a feature is there in each row, so fill it in, remove the row, or "
             "leave the feature out"
         )
 
@@ -251,7 +251,7 @@ def _codes(table: Table, name: str, known: tuple[str, ...], what: str) -> np.nda
     for row, label in enumerate(labels):
         if label not in number:
             raise DatasetError(
-                f"{table.place(row, name)} has the {what} {label!r}, which the run was not trained on: it knows "
+                f"{table.location(row, name)} has the {what} {label!r}, which the run was not trained on: it knows "
                 f"{', '.join(known[:20])}{', …' if len(known) > 20 else ''}"
             )
     return np.asarray([number[label] for label in labels])

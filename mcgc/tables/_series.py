@@ -195,7 +195,7 @@ def series_of(data: Any, columns: SeriesColumns, interpolation: str = "linear") 
         at = int(same.argmax()) + 1
         where = "" if columns.group is None else f" of group {labels[numbers[at]]!r}"
         raise DatasetError(
-            f"{table.place(int(order[at]))} has the time {times[at]:g}{where} a second time: each time is there once, "
+            f"{table.location(int(order[at]))} has the time {times[at]:g}{where} a second time: each time is there once, "
             "so remove the row or name the column of groups"
         )
     absent = np.full(len(times), np.nan)
@@ -238,7 +238,7 @@ def _require_all(table: Table, there: np.ndarray, column: str, what: str) -> Non
     if not there.all():
         row = int(np.argmin(there))
         raise DatasetError(
-            f"{table.place(row, column)} is empty: each row needs a {what}, so fill it in or remove the row"
+            f"{table.location(row, column)} is empty: each row needs a {what}, so fill it in or remove the row"
         )
 
 

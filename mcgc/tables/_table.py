@@ -42,7 +42,7 @@ class Table(NamedTuple):
         """The number of rows."""
         return len(next(iter(self.columns.values()), ()))
 
-    def place(self, row: int, column: str | None = None) -> str:
+    def location(self, row: int, column: str | None = None) -> str:
         """Return how a sentence names a row, and perhaps a column in it."""
         name, first = self.row
         where = f"{name} {row + first}"
@@ -69,12 +69,12 @@ class Table(NamedTuple):
             if wrong.any():
                 row = int(wrong.argmax())
                 raise DatasetError(
-                    f"{self.place(row, name)} holds {_shown(values[row])}, which is no finite number: mend it, or "
+                    f"{self.location(row, name)} holds {_shown(values[row])}, which is no finite number: mend it, or "
                     "leave the cell empty"
                 )
         if np.isinf(found).any():
             row = int(np.isinf(found).argmax())
-            raise DatasetError(f"{self.place(row, name)} is infinite: mend it, or leave it empty")
+            raise DatasetError(f"{self.location(row, name)} is infinite: mend it, or leave it empty")
         return found
 
     def labels(self, name: str, what: str = "column") -> list[str | None]:
