@@ -195,8 +195,8 @@ def series_of(data: Any, columns: SeriesColumns, interpolation: str = "linear") 
         at = int(same.argmax()) + 1
         where = "" if columns.group is None else f" of group {labels[numbers[at]]!r}"
         raise DatasetError(
-            f"{table.location(int(order[at]))} has the time {times[at]:g}{where} a second time: each time is there once, "
-            "so remove the row or name the column of groups"
+            f"{table.location(int(order[at]))} has the time {times[at]:g}{where} a second time: each time is there "
+            "once, so remove the row or name the column of groups"
         )
     absent = np.full(len(times), np.nan)
     states = [table.numbers(name)[order] if name in table.columns else absent for name in columns.states]
