@@ -30,7 +30,7 @@ class Compiled(NamedTuple):
     """A field with a method: the compiled functions, and the programs that they are made of."""
 
     loops: Any
-    tangents: Callable  # the loop of the sensitivities, which few ask for
+    tangents: Callable[[], Callable]  # returns the loop of the sensitivities, which few need
     programs: FieldPrograms
     tableau: Tableau  # held, so that no other has its id
     room: list[int]  # what the largest log so far had

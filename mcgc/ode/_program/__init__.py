@@ -28,7 +28,11 @@ def whole(
     With events there is one lane.
     """
     text = Text(programs, tableau, events, lanes)
-    of_one = [*_march.functions(text, target), *_pull_back.functions(text), *(_events.functions(text) if events else [])]
+    of_one = [
+        *_march.functions(text, target),
+        *_pull_back.functions(text),
+        *(_events.functions(text) if events else []),
+    ]
     constants = text.constants() + (_events.constants(events) if events else "")
     return _module(constants, of_one, [_march.loop(text, target), _pull_back.loop(text, target)], target)
 

@@ -6,14 +6,13 @@ from mcgc._jit import CPU, Target
 from mcgc.ode import _scalar as scalar
 from mcgc.ode._program._text import Text, inset
 
-
 OF_DEVICE = "def log2_of(x):\n    return log2(x)\n", "def exp2_of(y):\n    return 2.0 ** y\n"
 
 
 def functions(text: Text, target: Target) -> list[str]:
     """Return the source of what the march calls."""
     field = text.programs.field.value.source("field", ["=t", "y", "p"], ["out"], stride=text.lanes)
-    powers = map(inspect.getsource, (scalar.log2_of, scalar.exp2_of)) if target is CPU else OF_DEVICE
+    powers = [inspect.getsource(f) for f in (scalar.log2_of, scalar.exp2_of)] if target is CPU else OF_DEVICE
     return [*powers, *map(inspect.getsource, (scalar.adapt, scalar.growth)), field, _extra(text), _first_size(text)]
 
 
@@ -46,38 +45,31 @@ def _first_size(text: Text) -> str:
 """
 
 
-NORMS = "norm", "second"  # of the errors that a tableau may estimate
-
-
 def _norm(text: Text) -> str:
     """Return the lines that judge a step by `control.error_norm`, for all lanes, or nothing without an estimate."""
-    n, lane, error = text.n, "" if text.lanes == 1 else "[l]", text.tableau.error
+    n, weights_of = text.n, text.tableau.error
     lines = []
-    for name, weights in zip(NORMS, error, strict=False):
+    norms = [text.kept("norm"), text.kept("second")]
+    for name, weights in zip(norms, weights_of, strict=False):
         of_state = f"""scale = float64(max(abs({text.at("z", "d")}), abs({text.at("z", f"{text.last * n} + d")})))
 ratio = float64(h * ({text.combined(weights)})) / (atol[d] + rtol[d] * scale)
-{name}{lane} += ratio * ratio
+{name} += ratio * ratio
 """
-        root = f"{name}{lane} = math.sqrt({name}{lane} / {n})\n"
-        lines += [text.of_lanes(f"{name}{lane} = 0.0\n"), text.of_states(of_state), text.of_lanes(root)]
-    one, two = (f"{name}{lane}" for name in NORMS)
-    if len(error) > 1:
+        root = f"{name} = math.sqrt({name} / {n})\n"
+        lines += [text.of_lanes(f"{name} = 0.0\n"), text.of_states(of_state), text.of_lanes(root)]
+    if len(weights_of) > 1:
+        one, two = norms
         joined = f"{one} = {one} * {one} / math.sqrt({one} * {one} + 0.01 * {two} * {two} + 1e-30)\n"
         lines.append(text.of_lanes(joined))
-    if text.lanes == 1:
-        lines.append(f"good, factor, error = adapt({one}, error, was_rejected, {text.tableau.order})\n")
-    else:
-        lines.append(text.of_lanes(f"""good, factor_of[l], error_of[l] = adapt(
-    {one}, error_of[l], was_rejected_of[l] == 1, {text.tableau.order}
-)
-good_of[l] = 1 if good else 0
-"""))
-    return f"if not step_size > 0:\n    {inset(lines, 1)}\n" if error else ""
+    good, factor, error, was_rejected = map(text.kept, ("good", "factor", "error", "was_rejected"))
+    judged = f"{good}, {factor}, {error} = adapt({norms[0]}, {error}, {was_rejected} == 1, {text.tableau.order})\n"
+    lines.append(text.of_lanes(judged))
+    return f"if not step_size > 0:\n    {inset(text.side_by_side(lines), 1)}\n" if weights_of else ""
 
 
 def _judged(text: Text) -> str:
     """Return the lines that take that judgement, or for steps of a given size whether the new state is finite."""
-    norm = "norm" if text.lanes == 1 else "norm[l]"
+    norm = text.kept("norm")
     adaptive = f"finite, was_rejected = math.isfinite({norm}), not good\n" if text.tableau.error else "good = False\n"
     return f"""if step_size > 0:
     factor, finite = 1.0, True
@@ -159,9 +151,20 @@ for i in range({count}):
 """
 
 
-# What the march keeps of a trajectory from one step to the next: numbers, and counts and flags.
-REALS = "now", "size", "error", "factor", "t", "h"
-INTEGERS = "good", "was_rejected", "accepted", "rejected", "reached", "holding"
+KEPT = (
+    "t",
+    "h",
+    "now",
+    "size",
+    "error",
+    "factor",
+    "good",
+    "was_rejected",
+    "accepted",
+    "rejected",
+    "reached",
+    "holding",
+)
 
 
 def _fixed(text: Text) -> str:
@@ -260,15 +263,13 @@ def _one_by_one(text: Text, target: Target) -> str:
 def _side_by_side(text: Text, target: Target) -> str:
     """Return the loop over the steps of all lanes. A lane whose trajectory is finished takes the next."""
     stages = [text.stage(s) for s in range(1, text.last + 1)]
-    return f"""for l in range({text.lanes}):
-    row[l], {text.at("h")} = -1, kind(0)
-queue, active = begin, 1
+    return f"""queue, active = begin, 1
 while active > 0:
     active = 0
     for l in range({text.lanes}):
-        r = row[l]
+        r, status = {text.kept("r")}, RUNNING
         if r >= 0:
-            {inset(_fixed(text) + text.load(REALS, INTEGERS) + _settled(text), 3)}
+            {inset(_fixed(text) + text.load(KEPT) + _settled(text), 3)}
             if status != RUNNING:
                 {inset(_finished(text, target), 4)}
                 r = -1
@@ -276,11 +277,11 @@ while active > 0:
             r = queue
             queue += 1
             {inset(_fixed(text) + _begin(text), 3)}
-        row[l] = r
+        {text.kept("r")} = r
         if r >= 0:
             active += 1
-            {inset(AIMED + text.store(REALS, INTEGERS), 3)}
-    {inset([*stages, _norm(text)], 1)}
+            {inset(AIMED + text.store(KEPT), 3)}
+    {inset(text.side_by_side(stages) + _norm(text), 1)}
 """
 
 
@@ -297,7 +298,7 @@ def loop(text: Text, target: Target) -> str:
     if text.lanes == 1:
         made, loop = text.scratch(target, k=size, z=size, **scratch), _one_by_one(text, target)
     else:
-        made, loop = text.scratch_of_lanes(text.sizes, REALS, INTEGERS, NORMS), _side_by_side(text, target)
+        made, loop = text.scratch_of_lanes(text.sizes), _side_by_side(text, target)
     return f"""def forward(
     begin, end, times, starts, signs, elapsed, y0, p, step_p, rtol, atol, step_size, max_steps, max_step, least, room,
     ys, counts, log_t, log_h, log_y, log_k{found},

@@ -107,12 +107,10 @@ def _carried(text: Text) -> str:
     The other stages begin with none.
     """
     n, size, at = text.n, text.stages * text.n, text.last * text.n
-    clear = lambda begin, end, *names: (
-        f"for d in range({begin}, {end}):\n    "
-        + inset(text.of_lanes("".join([f"{text.at(name, 'd')} = kind(0)\n" for name in names])), 1)
-        + "\n"
+    clear = lambda begin, end, *names: text.of_states(
+        "".join([f"{text.at(name, 'd')} = kind(0)\n" for name in names]), begin, end
     )
-    after = clear(at + n, size, "kb", "zb") if at + n < size else ""
+    after = clear(at + n, size, "kb", "zb")
     last = text.at("kb", f"{at} + d")
     if not text.events:
         return text.of_states(f"{last} = {text.at('kb', 'd')}\n") + clear(0, at, "kb") + after
@@ -135,15 +133,13 @@ def _landed(text: Text) -> str:
 """
 
 
-# What the way back keeps of a trajectory from one step to the one before: numbers, and counts and flags.
-REALS = "now", "t", "h"
-INTEGERS = "i", "j", "inside"
+KEPT = "t", "h", "now", "i", "j", "inside"
 
 
 def _fixed(text: Text) -> str:
     """Return the lines that find again what does not change along trajectory `r`."""
-    return f"""first, base, at_p, at_p_bar, t0, sign = r * times, r * room, r * step_p, r * {text.m}, starts[r], signs[r]
-turn = kind(sign)
+    return f"""first, base, at_p, at_p_bar = r * times, r * room, r * step_p, r * {text.m}
+t0, sign, turn = starts[r], signs[r], kind(signs[r])
 """
 
 
@@ -175,9 +171,9 @@ def _dense(text: Text) -> str:
     """Return the lines for the requested times within the step, and for its event."""
     needed = "event >= 0 or inside" if text.events else "inside"
     extra = [_pulled(text, s, True) for s in range(text.stages - 1, text.last, -1)]
-    replay = f"if {'True' if text.events or text.tableau.extra else 'of_ts'}:\n    {inset(replayed_for_dense_output(text), 1)}\n"
     return f"""if {needed}:
-    {inset(replay, 1)}
+    if {"True" if text.events or text.tableau.extra else "of_ts"}:
+        {inset(replayed_for_dense_output(text), 2)}
     {inset(_landed(text), 1)}
     while j > 0 and elapsed[first + j] > now:
         {inset(_requested(text), 2)}
@@ -225,15 +221,13 @@ def _one_by_one(text: Text, target: Target) -> str:
 
 def _side_by_side(text: Text) -> str:
     """Return the loop over the steps of all lanes. A lane whose trajectory is finished takes the next."""
-    return f"""for l in range({text.lanes}):
-    row[l], {text.at("h")} = -1, kind(0)
-queue, active = begin, 1
+    return f"""queue, active = begin, 1
 while active > 0:
     active = 0
     for l in range({text.lanes}):
-        r = row[l]
+        r = {text.kept("r")}
         if r >= 0:
-            {inset(_fixed(text) + text.load(REALS, INTEGERS), 3)}
+            {inset(_fixed(text) + text.load(KEPT), 3)}
             i -= 1
             if i < base:
                 {inset(_finished(text), 4)}
@@ -245,17 +239,17 @@ while active > 0:
                 r = queue
                 queue += 1
                 {inset(_fixed(text) + _begin(text), 4)}
-        row[l] = r
+        {text.kept("r")} = r
         if r >= 0:
             active += 1
-            {inset(_loaded(text) + text.store(REALS, INTEGERS), 3)}
-    {inset([replayed(text), _carried(text)], 1)}
+            {inset(_loaded(text) + text.store(KEPT), 3)}
+    {inset(text.side_by_side(replayed(text) + _carried(text)), 1)}
     for l in range({text.lanes}):
-        r = row[l]
-        if r >= 0 and inside_of[l] == 1:
-            {inset(_fixed(text) + text.load(REALS, INTEGERS) + _dense(text), 3)}
-            j_of[l] = j
-    {inset(_before(text), 1)}
+        r = {text.kept("r")}
+        if r >= 0 and {text.kept("inside")} == 1:
+            {inset(_fixed(text) + text.load(KEPT) + _dense(text), 3)}
+            {text.kept("j")} = j
+    {inset(text.side_by_side(_before(text)), 1)}
 """
 
 
@@ -270,7 +264,7 @@ def loop(text: Text, target: Target) -> str:
         made = text.scratch(target, k=size, z=size, kb=size, yb=n, xb=n, zb=size, tb=1, **scratch)
         loop = _one_by_one(text, target)
     else:
-        made, loop = text.scratch_of_lanes(text.sizes_back, REALS, INTEGERS), _side_by_side(text)
+        made, loop = text.scratch_of_lanes(text.sizes_back), _side_by_side(text)
     return f"""def backward(
     begin, end, times, starts, signs, elapsed, y0, p, step_p, room, of_ts, cotangent, counts, log_t, log_h, log_y,
     log_k, y_bar, p_bar, ts_bar{given},

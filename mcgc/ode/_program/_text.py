@@ -1,5 +1,6 @@
 """The pieces of text that the functions of a whole solution are made of."""
 
+import re
 from collections.abc import Mapping, Sequence
 from textwrap import indent
 
@@ -12,7 +13,11 @@ from mcgc.ode._events import Event
 from mcgc.ode._integrate import SNAP, Status
 from mcgc.ode._tableaux import Row, Tableau
 
-FLAGS = ("good", "was_rejected", "inside")  # of what lanes keep, those that are truth values
+# What trajectories keep from one step to the next, numbers and integers; `r` is the trajectory of a lane, -1 for none.
+REALS = "t", "now", "size", "error", "factor", "norm", "second"
+FLAGS = "good", "was_rejected", "inside"
+INTEGERS = "r", "accepted", "rejected", "reached", "holding", "i", "j", *FLAGS
+FEW = 12  # states whose lines are written out
 RUNNING = -1  # the status of a trajectory that is on its way
 
 
@@ -31,6 +36,7 @@ class Text:
         (_, (self.n,), (self.m,)) = (leaf.shape for leaf in programs.field.value.inputs)
         self.dtype = programs.field.value.outputs[0].dtype
         self.stages = len(tableau.a)
+        self.few = lanes > 1 and self.n <= FEW
         self.last = self.stages - 1 - tableau.extra
         n, m, size = self.n, self.m, self.stages * self.n
         self.sizes = {"z": size, "k": size, "p": m, "h": 1}  # of the way forward
@@ -48,28 +54,32 @@ class Text:
         """Return the lines that make arrays for the work on one trajectory."""
         return "".join([f"{name} = {target.empty}({max(size, 1)}, kind)\n" for name, size in sizes.items()])
 
-    def scratch_of_lanes(
-        self, sizes: Mapping[str, int], reals: Sequence[str], integers: Sequence[str], norms: Sequence[str] = ()
-    ) -> str:
-        """Return the lines that make arrays for the work on all lanes: what `load` and `store` name, and `norms`."""
-        lines = [
-            f"work = np.zeros({sum(sizes.values()) * self.lanes}, kind)\n",
-            *(f"{name}_of = np.zeros({self.lanes}, np.float64)\n" for name in reals),
-            *(f"{name} = np.zeros({self.lanes}, np.float64)\n" for name in norms),
-            *(f"{name}_of = np.zeros({self.lanes}, np.int64)\n" for name in integers),
-            f"row = np.zeros({self.lanes}, np.int64)\n",
-        ]
-        return "".join(lines)
+    def scratch_of_lanes(self, sizes: Mapping[str, int]) -> str:
+        """Return the lines that make arrays for the work on all lanes, of which none has a trajectory."""
+        count = self.lanes
+        return f"""work = np.zeros({sum(sizes.values()) * count}, kind)
+real, whole = np.zeros({len(REALS) * count}), np.zeros({len(INTEGERS) * count}, int64)
+for l in range({count}):
+    {self.kept("r")} = -1
+"""
 
-    def load(self, reals: Sequence[str], integers: Sequence[str]) -> str:
+    def kept(self, name: str) -> str:
+        """Return what a trajectory keeps from one step to the next: a variable, or that of the lane `l`."""
+        if self.lanes == 1:
+            return name
+        if name == "h":
+            return self.at("h")
+        array, names = ("real", REALS) if name in REALS else ("whole", INTEGERS)
+        return f"{array}[{names.index(name) * self.lanes} + l]"
+
+    def load(self, names: Sequence[str]) -> str:
         """Return the lines that take what lane `l` keeps of its trajectory."""
-        kinds = dict.fromkeys(("size", "h"), "kind") | dict.fromkeys(FLAGS, "bool")
-        of = lambda name: f"{kinds[name]}({name}_of[l])" if name in kinds else f"{name}_of[l]"
-        return "".join([f"{name} = {of(name)}\n" for name in (*reals, *integers)]) + "status = RUNNING\n"
+        kinds = {"size": "kind({})"} | dict.fromkeys(FLAGS, "{} == 1")
+        return "".join([f"{name} = {kinds.get(name, '{}').format(self.kept(name))}\n" for name in names])
 
-    def store(self, reals: Sequence[str], integers: Sequence[str]) -> str:
+    def store(self, names: Sequence[str]) -> str:
         """Return the lines that keep it."""
-        return "".join([f"{name}_of[l] = {name}\n" for name in (*reals, *integers)]) + f"{self.at('h')} = h\n"
+        return "".join([f"{self.kept(name)} = {name}\n" for name in names])
 
     def number(self, x: float) -> str:
         """Return a number in the dtype of the states."""
@@ -100,15 +110,24 @@ class Text:
         """What functions of one trajectory are given: its arrays, or those of all and its lane."""
         return "p, at_p, k, z" if self.lanes == 1 else "work, l"
 
-    def of_lanes(self, lines: str) -> str:
-        """Return lines for all lanes; they may use t and h."""
-        if self.lanes == 1:
-            return lines
-        return f"for l in range({self.lanes}):\n    t, h = t_of[l], {self.at('h')}\n    {inset(lines, 1)}\n"
+    def side_by_side(self, lines: str | Sequence[str]) -> str:
+        """Return lines for all lanes; they may use t and h. With few states it is one loop, else each has its own."""
+        text = lines if isinstance(lines, str) else "".join(lines)
+        return self._over_lanes(text) if self.few else text
 
-    def of_states(self, lines: str, number: int | None = None) -> str:
-        """Return lines for all states `d` of all lanes."""
-        return f"for d in range({number or self.n}):\n    {inset(self.of_lanes(lines), 1)}\n"
+    def _over_lanes(self, lines: str) -> str:
+        return f"for l in range({self.lanes}):\n    t, h = {self.kept('t')}, {self.kept('h')}\n    {inset(lines, 1)}\n"
+
+    def of_lanes(self, lines: str) -> str:
+        """Return lines for `side_by_side`."""
+        return lines if self.few or self.lanes == 1 else self._over_lanes(lines)
+
+    def of_states(self, lines: str, begin: int = 0, end: int | None = None) -> str:
+        """Return lines for `side_by_side`, for all states `d`, or those numbers."""
+        end = self.n if end is None else end
+        if self.few:
+            return "".join([re.sub(r"\bd\b", str(d), lines) for d in range(begin, end)])
+        return f"for d in range({begin}, {end}):\n    {inset(self.of_lanes(lines), 1)}\n"
 
     def combined(self, weights: Row, array: str = "k", by: str = "d", stride: int = 0) -> str:
         """Return Σ wᵢ kᵢ at the element `by`; the stages lie `stride` apart, by default n."""
