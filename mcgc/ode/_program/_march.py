@@ -12,8 +12,9 @@ OF_DEVICE = "def log2_of(x):\n    return log2(x)\n", "def exp2_of(y):\n    retur
 def functions(text: Text, target: Target) -> list[str]:
     """Return the source of what the march calls."""
     field = text.programs.field.value.source("field", ["=t", "y", "p"], ["out"], stride=text.lanes)
-    powers = [inspect.getsource(f) for f in (scalar.log2_of, scalar.exp2_of)] if target is CPU else OF_DEVICE
-    return [*powers, *map(inspect.getsource, (scalar.adapt, scalar.growth)), field, _extra(text), _first_size(text)]
+    own = (scalar.log2_of, scalar.exp2_of) if target is CPU else ()
+    copied = [inspect.getsource(function) for function in (*own, scalar.adapt, scalar.growth)]
+    return [*(() if own else OF_DEVICE), *copied, field, _extra(text), _first_size(text)]
 
 
 def _extra(text: Text) -> str:
