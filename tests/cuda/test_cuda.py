@@ -1,4 +1,4 @@
-"""The CUDA kernels without a GPU: simulated, compiled without a toolkit, and where CuPy finds no driver."""
+"""The CUDA path without a GPU: simulated, compiled without a toolkit, counted, and where CuPy finds no driver."""
 
 import json
 import os
@@ -56,6 +56,10 @@ def test_kernels_of_generated_programs_give_the_numbers_of_the_cpu():
 
 def test_kernels_of_generated_programs_compile_for_four_processors():
     assert passed(without_toolkit(), "generated_compiled.py") > 20
+
+
+def test_what_solutions_and_training_steps_ask_of_a_gpu():
+    assert passed(without_toolkit(), "counted.py") >= 10
 
 
 def driver():
