@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 from hosted import for_the_host
 from numba.cuda import compiler, dispatcher, types
-from numba.cuda.typing.typeof import typeof
 
 from mcgc.kernels import cuda as kernels
-from mcgc.kernels import reference
+from mcgc.kernels import launching, reference
 from mcgc.random import Key, normal, split
 
 llvm.initialize_native_target()
@@ -61,17 +60,18 @@ def launch(engine, monkeypatch):
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
     made = {}
 
-    def function(kernel, signature):
-        if (kernel, signature) not in made:
-            compiled = compiler.compile_cuda(kernel.py_func, types.void, signature, cc=(9, 0))
+    def function(kernel, kinds):
+        if (kernel, kinds) not in made:
+            compiled = compiler.compile_cuda(kernel, types.void, launching.signature(kinds).args, cc=(9, 0))
             for text in compiled.library.llvm_strs:
                 engine.add_module(llvm.parse_assembly(for_the_host(text)))
             engine.finalize_object()
-            made[kernel, signature] = engine.get_function_address(compiled.fndesc.llvm_func_name)
-        return made[kernel, signature]
+            made[kernel, kinds] = engine.get_function_address(compiled.fndesc.llvm_func_name)
+        return made[kernel, kinds]
 
     def run(kernel, blocks, *arguments):
-        address = function(kernel, tuple(typeof(x.array if isinstance(x, Far) else x) for x in arguments))
+        arguments = [np.int64(x) if type(x) is int else x for x in arguments]
+        address = function(kernel, tuple(launching.kind(x.array if isinstance(x, Far) else x) for x in arguments))
         values = [ctypes.byref(ctypes.c_void_p()), *itertools.chain.from_iterable(map(flat, arguments))]
         code = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *map(type, values[1:]))(address)
         found = []
@@ -103,21 +103,12 @@ class Far(NamedTuple):
 def flat(x):
     """Return an argument as Numba's functions take it."""
     if isinstance(x, Far):
-        parts = flat(x.array)
-        parts[4].value -= x.before * x.array.itemsize
-        return parts
+        return [ctypes.c_void_p(x.array.ctypes.data - x.before * x.array.itemsize)]
     if isinstance(x, tuple):
         return [ctypes.c_uint64(word) for word in x]
     if isinstance(x, np.ndarray):
-        address, none = ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p()
-        return [
-            none,
-            none,
-            *map(ctypes.c_int64, (x.size, x.itemsize)),
-            address,
-            *map(ctypes.c_int64, (x.size, x.itemsize)),
-        ]
-    return [ctypes.c_int64(x) if isinstance(x, int) else np.ctypeslib.as_ctypes_type(x.dtype)(x)]
+        return [ctypes.c_void_p(x.ctypes.data)]
+    return [np.ctypeslib.as_ctypes_type(x.dtype)(x)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -29,9 +29,9 @@ def run(environment, *command):
     return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=600)
 
 
-def passed(environment, file):
-    """Run the tests of a file in a process of its own, and return how many passed."""
-    found = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / file))
+def passed(environment, *files):
+    """Run the tests of some files in a process of its own, and return how many passed."""
+    found = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / file) for file in files))
     assert found.returncode == 0, found.stdout[-8000:] + found.stderr[-2000:]
     summary = re.search(r"^(\d+) passed(.*)$", found.stdout, re.M)
     assert "skipped" not in summary[2]
@@ -58,8 +58,8 @@ def test_kernels_of_generated_programs_compile_for_four_processors():
     assert passed(without_toolkit(), "generated_compiled.py") > 20
 
 
-def test_what_solutions_and_training_steps_ask_of_a_gpu():
-    assert passed(without_toolkit(), "counted.py") >= 10
+def test_what_solutions_and_training_steps_ask_of_a_gpu_and_of_which():
+    assert passed(without_toolkit(), "counted.py", "placed.py") >= 15
 
 
 def driver():
