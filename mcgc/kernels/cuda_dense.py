@@ -265,13 +265,17 @@ def dense_vjp(
     x_bar = _empty((*head, *x.shape[-2:]), theta) if with_x else bars
     arrays = parts, x_bar, bars, cotangent, hidden, theta, x
     _launch(_dense_backward, members * blocks, *arrays, *problem, int(activation == "tanh"), int(with_x))
-    theta_bar = parts
-    if blocks > 1:
-        theta_bar = _empty((theta.size,), theta)
-        _launch(_dense_total, -(-theta.size // THREADS), theta_bar, parts, m, blocks, theta.size)
     if with_x and x_bar.ndim > x.ndim:  # shared by the members
         x_bar = xp.sum(x_bar, axis=0)
-    return theta_bar.reshape(theta.shape), x_bar if with_x else None
+    return total_of_blocks(parts, blocks, theta), x_bar if with_x else None
+
+
+def total_of_blocks(parts: Array, blocks: int, like: Array) -> Array:
+    """Return the sums of each member's gradients of θ, one from each of its blocks, in the shape of `like`."""
+    if blocks > 1:
+        parts, of_blocks = _empty((like.size,), like), parts
+        _launch(_dense_total, -(-like.size // THREADS), parts, of_blocks, like.shape[-1], blocks, like.size)
+    return parts.reshape(like.shape)
 
 
 def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:
