@@ -152,6 +152,16 @@ def test_a_training_step_asks_for_so_much_however_many_steps_its_solutions_take(
         assert row(step) == STEPS[name, members]
 
 
+@pytest.mark.parametrize(("name", "members"), STEPS)
+def test_a_training_step_is_at_most_sixty_operations_and_costs_the_host_few_milliseconds(name, members):
+    step = training(name, members)
+    asked = row(step)
+    assert sum(asked) - asked.waits <= 60
+    seconds = min(timeit.repeat(step, number=5, repeat=10)) / 5
+    print(f"{name}, {members} members: {1e3 * seconds:.2f} ms")
+    assert seconds < {"mnist": 2e-3}.get(name, 5e-3)
+
+
 @pytest.mark.parametrize(("solver", "activation"), SOLUTIONS)
 def test_a_solution_asks_for_so_much(solver, activation, tries):
     run, rows = solution(solver, activation), []
