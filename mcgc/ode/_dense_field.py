@@ -59,14 +59,31 @@ class DenseField(NamedTuple):
 def _fits(y0: Array, theta: Array, inputs: Array, field: DenseField, method: Method) -> bool:
     """Tell whether the compiled march takes these arrays, this net and this method."""
     simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
-    if not (simple and is_host(theta) and is_host(inputs) and theta.dtype == inputs.dtype == y0.dtype):
+    there = is_host(y0) == is_host(theta) == is_host(inputs)
+    if not (simple and there and theta.dtype == inputs.dtype == y0.dtype):
         return False
     states, known = y0.shape[1], field.activation in nets.COMPILED and not field.skip
-    shaped = theta.shape == (nets.num_parameters(field.sizes),) and field.sizes[-1] == states
-    return known and shaped and inputs.shape == (y0.shape[0], field.sizes[0] - states)
+    shaped = theta.shape[-1:] == (nets.num_parameters(field.sizes),) and field.sizes[-1] == states
+    if not (known and shaped and inputs.shape == (y0.shape[0], field.sizes[0] - states)):
+        return False
+    if is_host(y0):
+        return theta.ndim == 1
+    from mcgc.ode import _dense_cuda
+
+    return theta.ndim <= 2 and _dense_cuda.fits(field.sizes, theta, y0, method)
 
 
-_march = Kernel(march, _fits, cpu="mcgc.ode._dense_field:_solve_dense")
+_march = Kernel(
+    march, _fits, cpu="mcgc.ode._dense_field:_solve_dense", cuda="mcgc.ode._dense_field:_solve_dense_on_gpu"
+)
+
+
+def _solve_dense_on_gpu(
+    field: DenseField, y0: Array, theta: Array, inputs: Array, ts: Array, method: Method, with_vjp: bool
+) -> Solved | None:
+    from mcgc.ode import _dense_cuda
+
+    return _dense_cuda.solve_dense(tuple(field.sizes), field.activation, y0, theta, inputs, ts, method, with_vjp)
 
 
 def _solve_dense(
