@@ -25,29 +25,30 @@ class DrivenField(NamedTuple):
     def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
         """Return dy/dt, of the shape of y, (rows, states)."""
         theta, packed = params
-        x = ops.concat([y, self._inputs(t, packed)], axis=-1)
+        x = ops.concat([y, inputs_at(t, packed, self.knots, self.interpolation)], axis=-1)
         if theta.ndim > 1:
             x = ops.reshape(x, (*theta.shape[:-1], -1, self.sizes[0]))
         rate = nets.apply(theta, x, self.sizes, self.activation, self.skip)
         return ops.reshape(rate, y.shape) if theta.ndim > 1 else rate
 
-    def _inputs(self, t: Array, packed: Array) -> Array:
-        """Return u(t), (rows, inputs), as the first value and what each interval adds to it."""
-        n, rows = self.knots, packed.shape[0]
-        knots, inputs = packed[:, :n], ops.reshape(packed[:, n:], (rows, n, -1))
-        p = inputs.shape[-1] // 2
-        values, curvatures = inputs[:, :, :p], inputs[:, :, p:]
-        rises = values[:, 1:, :] - values[:, :-1, :]
-        if self.interpolation == "previous":
-            xp = namespace_of(knots)
-            share = xp.astype(t >= knots[:, 1:], knots.dtype)[:, :, None]
-            return values[:, 0, :] + ops.sum(rises * share, axis=1)
-        width = knots[:, 1:] - knots[:, :-1]
-        width = ops.where(width > 0, width, 1)  # of what fills up a shorter series, where nothing rises
-        share = ops.clip((t - knots[:, :-1]) / width, 0, 1)[:, :, None]
-        rest_of = 1 - share
-        bends = (rest_of**3 - rest_of) * curvatures[:, :-1, :] + (share**3 - share) * curvatures[:, 1:, :]
-        return values[:, 0, :] + ops.sum(rises * share + bends * (width**2)[:, :, None] / 6, axis=1)
+
+def inputs_at(t: Array, packed: Array, knots: int, interpolation: str) -> Array:
+    """Return u(t), (rows, inputs), as the first value and what each interval adds to it."""
+    rows = packed.shape[0]
+    when, inputs = packed[:, :knots], ops.reshape(packed[:, knots:], (rows, knots, -1))
+    p = inputs.shape[-1] // 2
+    values, curvatures = inputs[:, :, :p], inputs[:, :, p:]
+    rises = values[:, 1:, :] - values[:, :-1, :]
+    if interpolation == "previous":
+        xp = namespace_of(when)
+        share = xp.astype(t >= when[:, 1:], when.dtype)[:, :, None]
+        return values[:, 0, :] + ops.sum(rises * share, axis=1)
+    width = when[:, 1:] - when[:, :-1]
+    width = ops.where(width > 0, width, 1)  # of what fills up a shorter series, where nothing rises
+    share = ops.clip((t - when[:, :-1]) / width, 0, 1)[:, :, None]
+    rest_of = 1 - share
+    bends = (rest_of**3 - rest_of) * curvatures[:, :-1, :] + (share**3 - share) * curvatures[:, 1:, :]
+    return values[:, 0, :] + ops.sum(rises * share + bends * (width**2)[:, :, None] / 6, axis=1)
 
 
 def pack(knots: Array, inputs: Array) -> Array:

@@ -1,7 +1,7 @@
 """`mcgc.fit`: from a table in memory to a trained model, in one call."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mcgc.train._fit import epochs
@@ -25,6 +25,8 @@ def fit_table(
     interpolation: str | None = None,
     target: Names = None,
     features: Names = None,
+    field: Callable[..., Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     output: str | os.PathLike | None = None,
     overwrite: bool = False,
     device: str = "cpu",
@@ -50,6 +52,14 @@ def fit_table(
     target, features : str or sequence of str, optional
         For a regression or a classification: the column to predict, and those to predict it from (all others, by
         default).
+    field : function, optional
+        For dynamics: equations that are known. It takes the time, the state (states,) and a dict of parameters, and
+        with inputs a dict of them, and returns the derivatives, all in the units of the table: `field(t, y, p)` or
+        `field(t, y, p, u)`. It is written with `mcgc.ops`, operators or NumPy's functions. Alone, its parameters are
+        fitted. With `hidden`, a net is added to it, which learns what the equations leave out. The run file holds what
+        it computes, and not its code.
+    parameters : dict of Parameter or float, optional
+        The starts of the parameters by name, with bounds, scale, log and fixed (`mcgc.Parameter`).
     output : str or path, optional
         A run file to write while training. By default none is written.
     overwrite : bool
@@ -89,6 +99,8 @@ def fit_table(
         "states": states,
         "inputs": inputs,
         "interpolation": interpolation,
+        "field": field,
+        "parameters": parameters,
     }
     problem, checked, own = prepare(data, task, **names, target=target, features=features, **settings)
     from mcgc.devices import select_device
