@@ -111,6 +111,17 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def _readable(model: Any) -> dict[str, Any]:
+    """Return the model of a run with its equations as their source, in place of what is computed."""
+    known = model.get("known")
+    if known is None:
+        return dict(model)
+    source = known["source"].rstrip() or "(their source is not known)"
+    starts = {name: one["value"] for name, one in known["parameters"].items()}
+    of_known = {f"equations {known['name']}": f"begin at {starts}\n{source}"}
+    return {key: value for key, value in model.items() if key != "known"} | of_known
+
+
 @click.command()
 @click.argument("run", type=FILE)
 @json_option
@@ -127,7 +138,7 @@ def info(run: str, json: bool) -> None:
     found = run_file.load(run)
     described = {
         "problem": found.settings.get("problem"),
-        "model": found.model,
+        "model": found.model if json else _readable(found.model),
         "epochs": found.epoch,
         "finished": found.finished,
         "members": len(found.theta),

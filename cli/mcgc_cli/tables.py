@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
+from mcgc_cli.equations import METAVAR, PARAMETERS, function_of, parameters_of
 from mcgc_cli.grouped import in_group
 from mcgc_cli.options import with_flags
 from mcgc_cli.summary import as_table
-from mcgc_cli.values import Columns, Name
+from mcgc_cli.values import FILE, Columns, Name
 
-COLUMNS = ("task", "time", "group", "states", "inputs", "interpolation", "target", "features")
+COLUMNS = ("task", "time", "group", "states", "inputs", "interpolation", "target", "features", "field", "parameters")
 _HELP = {
     "task": "What to learn from DATA: dynamics of series, or the regression or classification of a column.",
     "time": "Column of times.  [default: time or t]",
@@ -20,7 +21,12 @@ _HELP = {
     "interpolation": "How inputs go on between times: linear, cubic or previous.  [default: linear]",
     "target": "Column to predict.",
     "features": "Columns to predict it from.  [default: all others]",
+    "field": "Known equations of dynamics: a function (t, y, p), or (t, y, p, u) with inputs. Alone, its "
+    "parameters are fitted. With --hidden, a net is added to it, which learns what it leaves out.",
+    "parameters": PARAMETERS,
 }
+
+_OF_MODEL = {"field": "FILE.py:NAME", "parameters": METAVAR}
 
 
 def _choices(name: str) -> Any:
@@ -28,14 +34,18 @@ def _choices(name: str) -> Any:
         return Name(lambda ctx: ("dynamics", "regression", "classification"))
     if name == "interpolation":
         return Name(lambda ctx: ("linear", "cubic", "previous"))
-    return Columns()
+    return {"field": FILE, "parameters": str}.get(name, Columns())
+
+
+def _metavar(name: str) -> str | None:
+    return None if name in ("task", "interpolation") else "COLUMN" if name in ("time", "group") else "COLUMNS"
 
 
 def column_options(command: Callable) -> Callable:
     """Add the options that say what the columns of a table are."""
     for name in reversed(COLUMNS):
-        metavar = None if name in ("task", "interpolation") else "COLUMN" if name in ("time", "group") else "COLUMNS"
-        option = in_group("Table", f"--{name}", type=_choices(name), metavar=metavar, help=_HELP[name])
+        group, metavar = ("Model", _OF_MODEL[name]) if name in _OF_MODEL else ("Table", _metavar(name))
+        option = in_group(group, f"--{name}", type=_choices(name), metavar=metavar, help=_HELP[name])
         command = option(command)
     return command
 
@@ -49,8 +59,13 @@ def prepared(path: str, columns: dict[str, Any], changes: dict[str, Any]) -> tup
 
     if columns["task"] is None:
         raise click.UsageError("A table needs '--task': dynamics, regression or classification.")
+    given = dict(columns)
+    if given["field"] is not None:
+        given["field"] = function_of(given["field"])
+    if given["parameters"] is not None:
+        given["parameters"] = parameters_of(given["parameters"])
     try:
-        return prepare(read_table(path), **columns, **changes)
+        return prepare(read_table(path), **given, **changes)
     except InputError as error:
         raise type(error)(with_flags(str(error))) from None
 
@@ -122,6 +137,7 @@ def shown(results: Any) -> str:
         for name, found in rows.items()
     ]
     text = as_table(["RMSE in the units of the data", *names, "R²"], body) + _not_beaten(results, part)
+    text += _parameters(results.get("parameters", {}))
     covered = results["coverage"].get(part)
     if covered is None:
         return text
@@ -137,6 +153,18 @@ def _not_beaten(results: Any, part: str) -> str:
     """Return a line with the baselines that are as good as the run, or better, if there are any."""
     names = [name for name, beaten in results["beats"].items() if not beaten]
     return f"\non the {part} set the run is no better than the {' and the '.join(names)}" if names else ""
+
+
+def _parameters(found: Any) -> str:
+    """Return a line with the fitted parameters of equations: the value, or the range of the members."""
+    if not found:
+        return ""
+    shown = [
+        f"{name} {_number(sum(values) / len(values))}"
+        + (f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else "")
+        for name, values in found.items()
+    ]
+    return f"\nparameters of the equations: {', '.join(shown)}"
 
 
 def _number(value: float | None) -> str:

@@ -55,22 +55,18 @@ RECIPE = Settings(
 )
 
 
-EQUATIONS = RECIPE._replace(
-    learning_rate=0.02,
-    optimizer="adam",
-    weight_decay=None,
-    **dict.fromkeys(NET),  # type: ignore[arg-type]  # there is no net
-)
+HYBRID = RECIPE._replace(learning_rate=0.02)
+EQUATIONS = HYBRID._replace(optimizer="adam", weight_decay=None, hidden=None, activation=None, init=None, skip=None)
 
 
-def recipe_of(table: SeriesTable, net: bool = True) -> Settings:
-    """Return the settings to begin with, for a net, perhaps beside equations, or for equations alone.
+def recipe_of(table: SeriesTable, equations: bool = False, net: bool = True) -> Settings:
+    """Return the settings to begin with, for a net, equations, or both.
 
     Whole groups are set apart where there are enough, else the end of each. There are as many epochs as make up about
     `STEPS` steps, from 60 to that many.
     """
     groups = len(table.groups)
-    recipe = RECIPE if net else EQUATIONS
+    recipe = (HYBRID if net else EQUATIONS) if equations else RECIPE
     recipe = recipe if groups >= FEWEST else recipe._replace(split="time")
     trained = groups * (1 - RECIPE.validation) * (1 - (RECIPE.test or 0)) if groups >= FEWEST else groups
     per_epoch = max(1, round(trained / RECIPE.batch_size))
@@ -84,7 +80,9 @@ def model_of(table: SeriesTable, settings: Settings, known: Known | None = None)
         hidden = parse_hidden(settings.hidden or "")
         widths = [len(columns.states) + len(columns.inputs), *hidden, len(columns.states)]
     elif known.num_free == 0:
-        raise InputError("the equations have no parameter to fit: give one that is not fixed, or hidden layers of a net")
+        raise InputError(
+            "the equations have no parameter to fit: give one that is not fixed, or hidden layers of a net"
+        )
     return {
         "kind": "dynamics",
         "sizes": widths,
@@ -170,7 +168,7 @@ def dynamics(model: Mapping[str, Any], recipe: Settings = RECIPE) -> Problem:
         predict=predict,
         divide=divide,
         assess=assess_series,
-        undecayed=field.num_free,
+        beside_net=field.num_free,
     )
 
 

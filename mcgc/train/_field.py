@@ -75,9 +75,7 @@ class TableField(NamedTuple):
 def field_of_model(model: Mapping[str, Any]) -> TableField:
     """Return the field that the `model` of a run file says."""
     sizes, activation, skip = tuple(model["sizes"]), model["activation"] or "", bool(model["skip"])
-    return TableField(
-        sizes, activation, skip, bool(model["varying"]), model["interpolation"], known_of_model(model)
-    )
+    return TableField(sizes, activation, skip, bool(model["varying"]), model["interpolation"], known_of_model(model))
 
 
 class _Sum(NamedTuple):

@@ -14,6 +14,7 @@ from mcgc.train._assess import softmax
 from mcgc.train._diagnose import Diagnosable
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._export import Exports
+from mcgc.train._known import known_of_model
 from mcgc.train._own import is_own, problem_of_model, table_of
 from mcgc.train._scores import (
     LEVEL,
@@ -87,6 +88,12 @@ class Fitted(Exports, Diagnosable):
     def task(self) -> str:
         """The task: "dynamics", "regression" or "classification"."""
         return str(self.model["kind"])
+
+    @property
+    def parameters(self) -> dict[str, list[float]]:
+        """The fitted parameters of the equations by name, one value for each member; none for a net alone."""
+        known = known_of_model(self.model) if self.task == "dynamics" else None
+        return {} if known is None else known.fitted(self.file.theta)
 
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write the run to a file, which `mcgc.load` and the command read."""

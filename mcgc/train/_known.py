@@ -58,6 +58,11 @@ class Known(NamedTuple):
         """
         return _values(self.parameters, z)
 
+    def fitted(self, theta: np.ndarray) -> dict[str, list[float]]:
+        """Return the values of each parameter, one for each member of θ (members, m)."""
+        found = np.asarray(self.values(np.asarray(theta, np.float64)[:, : self.num_free]))
+        return {name: found[:, i].tolist() for i, (name, _) in enumerate(self.parameters)}
+
     def rate(self, t: Array, y: Array, q: Array, units: Array) -> Array:
         """Return dy/dt in scaled units, (rows, states); `q` and `units` are those of `scaled_rate`."""
         of_rows, itself = _functions(self._replace(source="", name="", parameters=()), len(self.parameters))
@@ -131,8 +136,11 @@ def _parameter_of(value: float, min: float | None, max: float | None, **others: 
 
 
 class _Map(NamedTuple):
-    """The map from coordinates to the free parameters: for w = c + k z, `middle` + `wave` sin w + `root` (√(w² + 1) − 1)
-    + `line` w, or exp of that where `log`. `at` are the free parameters among all, and `values` the starts of all."""
+    """The map from coordinates to the free parameters.
+
+    With w = c + k z it is `middle` + `wave` sin w + `root` (√(w² + 1) − 1) + `line` w, or exp of that where `log`. `at`
+    are the numbers of the free parameters among all, and `values` the starts of all.
+    """
 
     c: np.ndarray
     k: np.ndarray
@@ -150,10 +158,12 @@ def _map_of(parameters: tuple[tuple[str, Parameter], ...]) -> _Map:
     at = tuple(i for i, (_, one) in enumerate(parameters) if not one.fixed)
     values = np.asarray([float(one.value) for _, one in parameters])
     if not at:
-        return _Map(*[np.zeros(0)] * 6, np.zeros(0, bool), at, values)
+        none = np.zeros(0)
+        return _Map(none, none, none, none, none, none, np.zeros(0, bool), at, values)
     space = space_of(dict(parameters), None, None)
     rows = np.asarray([_row(*each) for each in zip(space.start, space.scale, space.lower, space.upper, strict=True)])
-    return _Map(*rows.T, space.log[space.free], at, values)
+    c, k, middle, wave, root, line = rows.T
+    return _Map(c, k, middle, wave, root, line, space.log[space.free], at, values)
 
 
 def _row(start: float, scale: float, low: float, high: float) -> tuple[float, ...]:
@@ -166,7 +176,7 @@ def _row(start: float, scale: float, low: float, high: float) -> tuple[float, ..
     if math.isfinite(low) or math.isfinite(high):
         sign, edge = (1.0, low) if math.isfinite(low) else (-1.0, high)
         c = math.sqrt((abs(start - edge) / scale + 1) ** 2 - 1)
-        return max(c, EDGE), 1.0, edge, 0.0, sign * scale, 0.0
+        return sign * max(c, EDGE), 1.0, edge, 0.0, sign * scale, 0.0
     return 0.0, scale, start, 0.0, 0.0, 1.0
 
 

@@ -95,13 +95,15 @@ def prepare(
     if parameters is not None and field is None:
         raise InputError("parameters are those of equations: give their field too")
     own: SeriesTable | RowsTable
+    known = None
     if task == "dynamics":
-        own = series_of(table, series_columns(table, time, group, states, inputs), interpolation or "linear")
+        columns = series_columns(table, time, group, states, inputs)
+        own = series_of(table, columns, interpolation or "linear")
+        known = None if field is None else known_of(field, parameters, columns.states, columns.inputs)
     else:
         if target is None:
             raise InputError(f"the task {task} needs a target: name the column that is predicted")
         own = rows_of(table, rows_columns(table, target, features, task == "classification", group, time))
-    known = None if field is None else known_of(field, parameters, own.columns.states, own.columns.inputs)
     return prepare_own(own, changes, known)
 
 
@@ -111,7 +113,9 @@ def prepare_own(
     """Return what `prepare` does, of series or rows that were taken from a table already."""
     if isinstance(own, SeriesTable):
         net = known is None or changes.get("hidden") is not None
-        return _with_settings(own, "dynamics", _changed(of_series.recipe_of(own, net), changes), known)
+        return _with_settings(
+            own, "dynamics", _changed(of_series.recipe_of(own, known is not None, net), changes), known
+        )
     task = "classification" if own.columns.classes else "regression"
     return _with_settings(own, task, _changed(of_rows.recipe_of(own), changes))
 

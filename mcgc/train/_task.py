@@ -146,7 +146,7 @@ def bind(
 
     @cache
     def method(restores: int = 0, since: int = 0) -> Continuation:
-        optimizer_theta = _optimizer(settings, steps(train, settings), restores, since, problem.undecayed)
+        optimizer_theta = _optimizer(settings, steps(train, settings), restores, since, problem.beside_net)
         return _method(objective, settings, steps(train, settings), optimizer or optimizer_theta, estimator)
 
     horizon = lambda epoch: 0

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from equations import TRUE, solution
-from mcgc_cli.estimate import parameters_of
+from mcgc_cli.equations import parameters_of
 
 from mcgc import Parameter
 

@@ -69,6 +69,49 @@ def test_from_a_csv_to_predictions_scores_and_a_picture(mcgc, table, tmp_path):
         assert "A" in shown.stdout
 
 
+KNOWN = "def chain(t, y, p, u):\n    return [u['feed'] - p['k'] * y[0], p['k'] * y[0] - p['m'] * y[1]]\n"
+EQUATIONS = ("--field", "chain.py:chain", "--parameters", "k=1,m=3:0:10", "--epochs", 30)
+
+
+def test_equations_of_a_file_are_fitted_alone_or_with_a_net_and_the_run_needs_no_file(mcgc, table, tmp_path):
+    (tmp_path / "chain.py").write_text(KNOWN)
+    options = [*FIT[: FIT.index("--hidden")], *EQUATIONS]
+    done = mcgc("fit", "mine.csv", *options, "-o", "e.h5")
+    assert done.exit_code == 0, done.output
+    assert "parameters of the equations: k " in done.stdout
+    done = mcgc("fit", "mine.csv", *options, "--hidden", "4", "--epochs", 2, "-o", "h.h5")
+    assert done.exit_code == 0, done.output
+    (tmp_path / "chain.py").unlink()
+    assert mcgc("fit", "--resume", "h.h5", "--epochs", 3, "--allow-changed").exit_code == 0
+    for run in ("e.h5", "h.h5"):
+        assert len(rows_of(mcgc("predict", run, "--until", 4, "--every", 2).stdout)) == 24
+        assert mcgc("plot", run, "-o", f"{run}.png").exit_code == 0
+        assert mcgc("report", run, "-o", f"{run}.html").exit_code == 0
+        described = mcgc("info", run).stdout
+        assert "equations chain" in described
+        assert "p['k'] * y[0]" in described
+        assert "operations" not in described
+        refused = mcgc("export", run, "-o", "x.npz")
+        assert refused.exit_code == 2
+        assert "only nets are exported" in refused.stderr
+    assert "a diagnosis is of nets alone" in mcgc("diagnose", "e.h5").stderr
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    (("--field", "chain.py:chain"), "KeyError: 'k' with no parameters"),
+    (("--field", "chain.py:chian", "--parameters", "k=1"), "has no function 'chian'"),
+    (("--field", "chain.py"), "is given as FILE.py:NAME"),
+    (("--parameters", "k=1"), "parameters are those of equations"),
+    (("--field", "chain.py:chain", "--parameters", "k"), "give NAME=START"),
+])  # fmt: skip
+def test_equations_that_cannot_be_used_are_one_sentence(mcgc, table, tmp_path, options, sentence):
+    (tmp_path / "chain.py").write_text(KNOWN)
+    done = mcgc("fit", "mine.csv", *FIT[: FIT.index("--hidden")], *options)
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_result_as_text_has_baselines_and_coverage(mcgc, table):
     done = mcgc("fit", "mine.csv", *FIT)
     assert done.exit_code == 0, done.output
