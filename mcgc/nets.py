@@ -29,8 +29,6 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "sigmoid": ops.sigmoid,
 }
 
-COMPILED = ("relu", "tanh")  # the activations that the fused kernel knows
-
 # the variance of a weight, by how many numbers go into its layer and how many come out
 VARIANCES: Mapping[str, Callable[[int, int], float]] = {
     "xavier": lambda n_in, n_out: 2 / (n_in + n_out),
@@ -223,8 +221,6 @@ def _product(x: Array, weights: Array) -> Array:
 
 
 def _fits(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> bool:
-    if skip or activation not in COMPILED:
-        return False
     fits = is_host(x) and theta.dtype == x.dtype and (theta.ndim, x.ndim) == (1, 2)
     return fits and x.shape[1] == sizes[0] and theta.shape[0] == num_parameters(sizes)
 

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mcgc._jit import Formula, Jitted, jit
-from mcgc.arrays import Array, is_host, namespace_of
+from mcgc._jit import Formula, Jitted
+from mcgc.arrays import Array, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
 from mcgc.continuation import Parameter
 from mcgc.continuation._least_squares._parameters import named_parameter, space_of
 from mcgc.errors import InputError
-from mcgc.ode._equations import check_equations, recorded_equations
+from mcgc.ode._equations import ScaledEquations, check_equations, recorded_equations
 
 EDGE = 0.1  # radians: a start at a bound is moved inside by this much of the map's sine, where its slope is not 0
 MOST_SOURCE = 20_000  # characters of the source that a run file shows
@@ -63,14 +63,9 @@ class Known(NamedTuple):
         found = np.asarray(self.values(np.asarray(theta, np.float64)[:, : self.num_free]))
         return {name: found[:, i].tolist() for i, (name, _) in enumerate(self.parameters)}
 
-    def rate(self, t: Array, y: Array, q: Array, units: Array) -> Array:
-        """Return dy/dt in scaled units, (rows, states); `q` and `units` are those of `scaled_rate`."""
-        of_rows, itself = _functions(self._replace(source="", name="", parameters=()), len(self.parameters))
-        return (of_rows if is_host(strip(y)) else itself)(t, y, q, units)
-
-    def field(self) -> Jitted:
-        """Return the field of (t, y, (units, q)) for `mcgc.ode.solve`, which compiles whole solutions of it."""
-        return _field(self._replace(source="", name="", parameters=()), len(self.parameters))
+    def scaled(self, units: Array) -> ScaledEquations:
+        """Return the equations in the units (1, ...) of `mcgc.train._segments.Observed`."""
+        return ScaledEquations(self.formula, self.states, len(self.parameters), self.inputs, units)
 
     def to_json(self) -> dict[str, Any]:
         """Return what a run file says of it; a bound that is infinite is null."""
@@ -198,36 +193,3 @@ def _values(parameters: tuple[tuple[str, Parameter], ...], z: Array) -> Array:
     fixed = lambda i: xp.full(shape, float(found.values[i]), dtype=z.dtype)
     columns = [free[..., place[i] : place[i] + 1] if i in place else fixed(i) for i in range(len(found.values))]
     return ops.concat(columns, axis=-1)
-
-
-# ---- the rate in scaled units ----
-
-
-def scaled_rate(known: Known, parameters: int, t: Array, y: Array, q: Array, units: Array) -> Array:
-    """Return dy/dt in scaled units.
-
-    `t` (..., 1) is the scaled time, `y` (..., states) the scaled states. `q` (..., parameters + inputs + 1) has the
-    parameters, the scaled inputs, and the time at which the scaled time is 0. `units` (1, ...) has the mean and the
-    standard deviation of the states, those of the inputs, and the unit of time, one after the other.
-    """
-    d, p = known.states, known.inputs
-    mean, sd, inputs_mean, inputs_sd = 0, d, 2 * d, 2 * d + p
-    of = lambda i: units[0, i]
-    unit = of(2 * (d + p))
-    time = q[..., parameters + p] + unit * t[..., 0]
-    states = [of(mean + i) + of(sd + i) * y[..., i] for i in range(d)]
-    fed = [of(inputs_mean + i) + of(inputs_sd + i) * q[..., parameters + i] for i in range(p)]
-    found = known.formula([time], states, [q[..., i] for i in range(parameters)], fed, like=y)
-    return ops.stack([y[..., i] * 0 + rate * (unit / of(sd + i)) for i, rate in enumerate(found)], axis=-1)
-
-
-@lru_cache(maxsize=64)  # so that a second run of the same equations compiles nothing
-def _functions(known: Known, parameters: int) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    """Return the rate compiled for rows, and the rate itself."""
-    itself = lambda t, y, q, units: scaled_rate(known, parameters, t, y, q, units)
-    return jit(itself).rows((0, 1, 2)), itself
-
-
-@lru_cache(maxsize=64)
-def _field(known: Known, parameters: int) -> Jitted:
-    return jit(lambda t, y, params: scaled_rate(known, parameters, t, y, params[1], params[0]))
