@@ -98,70 +98,70 @@ def _simple(code, x, y, z):
 @inner(error_model="numpy")
 def _rare(code, x, y):
     """Return the value of an operation that is seldom there."""
-    kind, found = type(x), np.float64(x)
+    kind = type(x)
     if code == _INT:
-        found = np.trunc(found)
-    elif code == _BOOL:
-        found = 1.0 if x != 0 else 0.0
-    elif code == _EQUAL:
-        found = 1.0 if x == y else 0.0
-    elif code == _NOT_EQUAL:
-        found = 1.0 if x != y else 0.0
-    elif code == _AND:
-        found = 1.0 if x != 0 and y != 0 else 0.0
-    elif code == _OR:
-        found = 1.0 if x != 0 or y != 0 else 0.0
-    elif code == _NOT:
-        found = 1.0 if x == 0 else 0.0
-    elif code == _REMAINDER:
-        return kind(x % y)
-    elif code == _FLOOR_DIVIDE:
-        return kind(x // y)
-    elif code == _ATAN2:
-        return kind(math.atan2(x, y))
-    elif code == _HYPOT:
-        return kind(math.hypot(x, y))
-    elif code == _SIGN:
-        return np.sign(x)
-    elif code == _CBRT:
-        return kind(np.cbrt(x))
-    elif code == _EXPM1:
-        return np.expm1(x)
-    elif code == _LOG1P:
-        return np.log1p(x)
-    elif code == _LOG2:
-        return kind(np.log2(x))
-    elif code == _LOG10:
-        return np.log10(x)
-    elif code == _TAN:
-        return np.tan(x)
-    elif code == _ASIN:
-        return np.arcsin(x)
-    elif code == _ACOS:
-        return np.arccos(x)
-    elif code == _ATAN:
-        return np.arctan(x)
-    elif code == _SINH:
-        return np.sinh(x)
-    elif code == _COSH:
-        return np.cosh(x)
-    elif code == _ASINH:
-        return np.arcsinh(x)
-    elif code == _ACOSH:
-        return np.arccosh(x)
-    elif code == _ATANH:
-        return np.arctanh(x)
-    elif code == _ERF:
-        return kind(math.erf(x))
-    elif code == _FLOOR:
-        return np.floor(x)
-    elif code == _CEIL:
-        return np.ceil(x)
-    elif code == _TRUNC:
         return np.trunc(x)
-    elif code == _ROUND:
+    if code == _BOOL:
+        return _flag(x != 0, x)
+    if code == _EQUAL:
+        return _flag(x == y, x)
+    if code == _NOT_EQUAL:
+        return _flag(x != y, x)
+    if code == _AND:
+        return _flag(x != 0 and y != 0, x)
+    if code == _OR:
+        return _flag(x != 0 or y != 0, x)
+    if code == _NOT:
+        return _flag(x == 0, x)
+    if code == _REMAINDER:
+        return kind(x % y)
+    if code == _FLOOR_DIVIDE:
+        return kind(x // y)
+    if code == _ATAN2:
+        return kind(math.atan2(x, y))
+    if code == _HYPOT:
+        return kind(math.hypot(x, y))
+    if code == _SIGN:
+        return np.sign(x)
+    if code == _CBRT:
+        return kind(np.cbrt(x))
+    if code == _EXPM1:
+        return np.expm1(x)
+    if code == _LOG1P:
+        return np.log1p(x)
+    if code == _LOG2:
+        return kind(np.log2(x))
+    if code == _LOG10:
+        return np.log10(x)
+    if code == _TAN:
+        return np.tan(x)
+    if code == _ASIN:
+        return np.arcsin(x)
+    if code == _ACOS:
+        return np.arccos(x)
+    if code == _ATAN:
+        return np.arctan(x)
+    if code == _SINH:
+        return np.sinh(x)
+    if code == _COSH:
+        return np.cosh(x)
+    if code == _ASINH:
+        return np.arcsinh(x)
+    if code == _ACOSH:
+        return np.arccosh(x)
+    if code == _ATANH:
+        return np.arctanh(x)
+    if code == _ERF:
+        return kind(math.erf(x))
+    if code == _FLOOR:
+        return np.floor(x)
+    if code == _CEIL:
+        return np.ceil(x)
+    if code == _TRUNC:
+        return np.trunc(x)
+    if code == _ROUND:
         return np.rint(x)
-    return kind(found)
+    return x
 
 
 @compiled(error_model="numpy")

@@ -145,7 +145,7 @@ def _solve_dense(
     from mcgc.ode import _compiled
 
     states, free = y0.shape[1], 0
-    spec = field_of(*field[:5], states, _num_inputs(field, states), theta.dtype)
+    spec = field_of(tuple(field.sizes), *field[1:5], states, _num_inputs(field, states), theta.dtype)
     if field.equations is not None:
         free = field.equations.parameters
         tape, constants, results = field.equations.tape(theta.dtype)
