@@ -12,6 +12,7 @@ from mcgc_cli.summary import as_table
 from mcgc_cli.values import FILE, Columns, Name
 
 COLUMNS = ("task", "time", "group", "states", "inputs", "interpolation", "target", "features", "field", "parameters")
+MOST_NAMED = 5  # columns in a sentence
 _HELP = {
     "task": "What to learn from DATA: dynamics of series, or the regression or classification of a column.",
     "time": "Column of times.  [default: time or t]",
@@ -150,9 +151,21 @@ def shown(results: Any) -> str:
 
 
 def _not_beaten(results: Any, part: str) -> str:
-    """Return a line with the baselines that are as good as the run, or better, if there are any."""
+    """Return lines with the baselines that are as good as the run, or better, in all or for some columns."""
     names = [name for name, beaten in results["beats"].items() if not beaten]
-    return f"\non the {part} set the run is no better than the {' and the '.join(names)}" if names else ""
+    lines = [f"\non the {part} set the run is no better than the {' and the '.join(names)}"] if names else []
+    ours = results["scores"][part].get("rmse", {})
+    for name, found in results["baselines"].items():
+        columns = [each for each in ours if each != "all" and not _is_less(ours[each], found["rmse"][each])]
+        if name not in names and columns:
+            listed = ", ".join(columns[:MOST_NAMED]) + (" and others" if len(columns) > MOST_NAMED else "")
+            lines.append(f"\non the {part} set the run is no better than the {name} for {listed}")
+    return "".join(lines)
+
+
+def _is_less(ours: float | None, other: float | None) -> bool:
+    """Tell whether an error is the smaller one; one that is None is the largest."""
+    return ours is not None and (other is None or ours < other)
 
 
 def _parameters(found: Any) -> str:
