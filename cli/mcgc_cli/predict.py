@@ -19,7 +19,7 @@ _level = click.option("--level", type=float, default=0.9, show_default=True, hel
 @click.option(
     "--inputs", metavar="FILE", type=FILE, help="Table to predict for: rows of features; or starts, inputs and times."
 )
-@click.option("--until", type=float, help="Predict series from their starts to this time.")
+@click.option("--until", metavar="TIME", help="Predict series from their starts to this time, a number or a date.")
 @click.option("--every", type=float, help="Time between two predictions.  [default: a hundredth of the whole]")
 @click.option("--start", metavar="A=1,B=2", help="Simulate from these states, in place of a table.")
 @click.option("--constant", metavar="U=1", help="Inputs of the simulation.")
@@ -29,7 +29,7 @@ _level = click.option("--level", type=float, default=0.9, show_default=True, hel
 def predict(
     run: str,
     inputs: str | None,
-    until: float | None,
+    until: Any,
     every: float | None,
     start: str | None,
     constant: str | None,
@@ -54,25 +54,37 @@ def predict(
     if output is not None:
         files.check_writable(output, force)
     fitted = load(run)
+    until = time_of(until)
     if start is not None and until is not None:
         values = numbers_of(start, "--start"), numbers_of(constant or "", "--constant")
         found = fitted.simulate(*values, until=until, every=every, level=level)
     else:
         table = None if inputs is None else read_table(inputs)
         found = fitted.predict(table, until=until, every=every, level=level)
-    text = csv_of(found)
+    text = csv_of(found, getattr(fitted.dates, "utc", False))
     if output is None:
         click.echo(text, nl=False)
     else:
         files.write(output, text.encode(), force)
 
 
-def csv_of(columns: dict[str, Any]) -> str:
-    """Return columns as CSV, with the fewest digits that give the same numbers."""
+def time_of(text: str | None) -> Any:
+    """Return a number, or the text as it is: it may be a date."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def csv_of(columns: dict[str, Any], utc: bool = False) -> str:
+    """Return columns as CSV, with the fewest digits that give the same numbers, and dates as ISO 8601 has them."""
+    from mcgc.tables._dates import as_text
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    cells = [as_text(values, utc) if values.dtype.kind == "M" else values.tolist() for values in columns.values()]
+    writer.writerows(zip(*cells, strict=True))
     return text.getvalue()
 
 

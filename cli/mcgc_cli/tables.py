@@ -112,6 +112,37 @@ def table_of(run: Any, path: str | None) -> Any:
     return read_table(source)
 
 
+def with_table(run: Any, path: str | None) -> tuple[Any, Any, str]:
+    """Return what a run file fitted to a table, the table to show beside it, and why there is none.
+
+    Both are None for a run that is not of a table. Times that are dates are numbers in the unit of the run. Raises
+    `InputError` if the table at `path` cannot be read.
+    """
+    from mcgc.errors import InputError
+    from mcgc.train import Fitted
+
+    if not is_own(run.model):
+        return None, None, ""
+    fitted = Fitted(run)
+    try:
+        return fitted, _with_numbers(fitted, table_of(run, path)), ""
+    except InputError as error:
+        if path is not None:
+            raise
+        return fitted, None, str(error)
+
+
+def _with_numbers(fitted: Any, table: Any) -> Any:
+    """Return a table whose times are numbers, also if the run was trained on dates."""
+    from mcgc.tables._dates import instants_of
+
+    instants = None if fitted.dates is None else instants_of(table, fitted.model["time"])
+    if instants is None:
+        return table
+    times = fitted.dates.numbers(instants[0])
+    return table._replace(columns={**table.columns, fitted.model["time"]: times})
+
+
 def told(data: Any) -> str:
     """Return a sentence on what a table has."""
     missing = {name: count for name, count in data.missing.items() if count}
@@ -120,7 +151,9 @@ def told(data: Any) -> str:
         what = f"{len(data.groups)} series, {len(data.times)} times"
     else:
         what = f"{len(data.features)} rows, {data.features.shape[1]} features"
-    return f"{data.source}: {what}; missing values: {gaps}"
+    dates = getattr(data, "dates", None)
+    when = "" if dates is None else f"; times are {dates}"
+    return f"{data.source}: {what}; missing values: {gaps}{when}"
 
 
 def shown(results: Any) -> str:

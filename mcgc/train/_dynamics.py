@@ -94,6 +94,7 @@ def model_of(table: SeriesTable, settings: Settings, known: Known | None = None)
         "varying": table.varying,
         "interpolation": table.interpolation,
         "units": dict(table.units),
+        **({} if table.dates is None else {"dates": table.dates._asdict()}),
         **({} if known is None else {"known": known.to_json()}),
     }
 

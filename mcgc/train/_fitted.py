@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 import numpy as np
 
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.errors import InputError, SolveError
-from mcgc.tables import SeriesTable, Table, as_table
+from mcgc.tables import Dates, SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._assess import softmax
 from mcgc.train._diagnose import Diagnosable
@@ -99,8 +100,13 @@ class Fitted(Exports, Diagnosable):
         """Write the run to a file, which `mcgc.load` and the command read."""
         run_file.save(path, self.file, overwrite)
 
+    @property
+    def dates(self) -> Dates | None:
+        """How the times of dynamics are dates, if the run was trained on dates."""
+        return Dates(**self.model["dates"]) if "dates" in self.model else None
+
     def predict(
-        self, data: Any = None, *, until: float | None = None, every: float | None = None, level: float = LEVEL
+        self, data: Any = None, *, until: Any = None, every: float | None = None, level: float = LEVEL
     ) -> dict[str, np.ndarray]:
         """Return predictions with their bands, as columns of a table.
 
@@ -112,16 +118,17 @@ class Fitted(Exports, Diagnosable):
             `until` is then needed.
         until, every : float, optional
             For dynamics: the states are wanted from the start of each group to `until` in steps of `every`, in place of
-            the times in `data`. `every` is by default a hundredth of the whole.
+            the times in `data`. `every` is by default a hundredth of the whole. Where the times of the run are dates,
+            `until` is a date or a number in their unit, and `every` is in this unit (`dates`).
         level : float
             The share of observations that the bands shall cover, from 0.01 to 0.99.
 
         Returns
         -------
         dict of str to array
-            For dynamics the group and the time, for others nothing of the table. For each state or target its mean
-            over the members, and `<name>_low` and `<name>_high`. For a classification the class, and `p(<class>)` of
-            each.
+            For dynamics the group and the time, as dates (datetime64) if they were given as dates. For others nothing
+            of the table. For each state or target its mean over the members, and `<name>_low` and `<name>_high`. For a
+            classification the class, and `p(<class>)` of each.
 
         Raises
         ------
@@ -144,14 +151,22 @@ class Fitted(Exports, Diagnosable):
         assert isinstance(own, SeriesTable)
         return self._of_series(own, until, every, level)
 
+    def _time(self, value: Any, what: str) -> float:
+        """Return a time as a number; it may be a date if the run has dates."""
+        if self.dates is not None:
+            return self.dates.number(value, what)
+        if isinstance(value, int | float | np.number):
+            return float(value)
+        raise InputError(f"{what} must be a number, as the times of the run are, got {value!r}")
+
     def simulate(
         self,
         start: Mapping[str, float],
         inputs: Mapping[str, float] | None = None,
         *,
-        until: float,
+        until: Any,
         every: float | None = None,
-        begin: float = 0.0,
+        begin: Any = 0.0,
         level: float = LEVEL,
     ) -> dict[str, np.ndarray]:
         """Return the course of the states from a state of one's own, with constant inputs.
@@ -164,7 +179,7 @@ class Fitted(Exports, Diagnosable):
             The value of each input.
         until, every, level
             As for `predict`.
-        begin : float
+        begin : float or date
             The time of the start, 0 by default.
 
         Returns
@@ -185,7 +200,16 @@ class Fitted(Exports, Diagnosable):
                 raise InputError(f"the run has the {what}s {', '.join(names) or 'none'}: give each of them a value")
         group = {} if self.model["group"] is None else {self.model["group"]: ["simulation"]}
         row = {name: [float(value)] for name, value in (given | fed).items()}
-        return self.predict({self.model["time"]: [begin], **group, **row}, until=until, every=every, level=level)
+        as_number = isinstance(begin, int | float | np.number)
+        at: Any = [float(begin)] if as_number else self._dated(np.asarray([self._time(begin, "begin")]))
+        return self.predict({self.model["time"]: at, **group, **row}, until=until, every=every, level=level)
+
+    def _dated(self, times: np.ndarray) -> np.ndarray:
+        assert self.dates is not None
+        found = self.dates.instants(times)
+        if not self.dates.utc:
+            return found
+        return np.asarray([each.astype(object).replace(tzinfo=UTC) for each in found], object)
 
     def score(self, data: Any, level: float = LEVEL) -> dict[str, Any]:
         """Return the scores of a table: for numbers "rmse", "mae", "r2" and "coverage", each by column; for classes
@@ -283,24 +307,26 @@ class Fitted(Exports, Diagnosable):
             raise InputError(
                 "the run file has no starts, as the inputs change with time or the run is not done: give a table"
             )
-        columns = {self.model["time"]: found["time"], **found["states"], **found["inputs"]}
+        times = np.asarray(found["time"])
+        times = times if self.dates is None else self._dated(times)
+        columns = {self.model["time"]: times, **found["states"], **found["inputs"]}
         if self.model["group"] is not None:
             columns[self.model["group"]] = found["groups"]
         return table_of(as_table(columns), self.model)  # type: ignore[return-value]
 
-    def _of_series(
-        self, own: SeriesTable, until: float | None, every: float | None, level: float
-    ) -> dict[str, np.ndarray]:
+    def _of_series(self, own: SeriesTable, until: Any, every: float | None, level: float) -> dict[str, np.ndarray]:
         wanted = [own.times[a:b] for a, b in _pairs(own)]
         if until is not None:
-            wanted = [times_until(times[0], until, every) for times in wanted]
+            end = self._time(until, "until")
+            wanted = [times_until(times[0], end, every) for times in wanted]
         elif every is not None:
             wanted = [times_until(times[0], times[-1], every) for times in wanted]
         found = self._predicted_series(own, wanted)
         columns: dict[str, np.ndarray] = {}
         if self.model["group"] is not None:
             columns[self.model["group"]] = np.repeat(np.asarray(own.groups), [len(times) for times in wanted])
-        columns[self.model["time"]] = np.concatenate(wanted)
+        times = np.concatenate(wanted)
+        columns[self.model["time"]] = times if own.dates is None else own.dates.instants(times)
         return columns | self._banded(found, self.model["states"], level)
 
     def _banded(self, found: Predicted, names: Sequence[str], level: float) -> dict[str, np.ndarray]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from mcgc.errors import InputError, unknown
 from mcgc.tables import (
+    Dates,
     RowsColumns,
     RowsTable,
     SeriesColumns,
@@ -161,7 +162,12 @@ def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
     table = as_table(data)
     if model["kind"] == "dynamics":
         columns = SeriesColumns(model["time"], model["group"], tuple(model["states"]), tuple(model["inputs"]))
-        found = series_of(table, columns, model["interpolation"])
+        dates = Dates(**model["dates"]) if "dates" in model else None
+        found = series_of(table, columns, model["interpolation"], dates)
+        if found.dates is not None and dates is None:
+            raise InputError(
+                f"column {columns.time!r} holds dates, but the times of the run are numbers: give numbers like those"
+            )
         if found.varying and not model["varying"]:
             raise InputError(
                 "the inputs change within a series, but in the table of the run they were constant: give constant "

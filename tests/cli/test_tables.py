@@ -69,6 +69,26 @@ def test_from_a_csv_to_predictions_scores_and_a_picture(mcgc, table, tmp_path):
         assert "A" in shown.stdout
 
 
+def test_dates_are_told_predicted_as_dates_and_drawn(mcgc, table, tmp_path):
+    columns = reactor(runs=8, seed=1)
+    columns["time"] = [
+        str(np.datetime64("2024-05-01T06:00") + np.timedelta64(round(60 * t), "m")) for t in columns["time"]
+    ]
+    (tmp_path / "dated.csv").write_text(csv_of(columns))
+    done = mcgc("fit", "dated.csv", *FIT, "-o", "d.h5")
+    assert done.exit_code == 0, done.output
+    assert "times are minutes since 2024-05-01 06:00" in done.stderr
+    rows = rows_of(mcgc("predict", "d.h5", "--until", "2024-05-01T08:00", "--every", 60).stdout)
+    assert [row["time"] for row in rows[:3]] == [f"2024-05-01T0{hour}:00:00" for hour in (6, 7, 8)]
+    rows = rows_of(mcgc("predict", "d.h5", "--inputs", "dated.csv").stdout)
+    assert [row["time"][:16] for row in rows] == columns["time"]
+    assert "minutes since 2024-05-01 06:00" in mcgc("info", "d.h5").stdout
+    for command in (("plot", "d.h5", "-o", "d.svg"), ("report", "d.h5", "-o", "d.html")):
+        assert mcgc(*command).exit_code == 0
+        assert "minutes since 2024-05-01 06:00" in (tmp_path / command[-1]).read_text()
+    assert "or a date such as" in mcgc("predict", "d.h5", "--until", "soon").stderr
+
+
 KNOWN = "def chain(t, y, p, u):\n    return [u['feed'] - p['k'] * y[0], p['k'] * y[0] - p['m'] * y[1]]\n"
 EQUATIONS = ("--field", "chain.py:chain", "--parameters", "k=1,m=3:0:10", "--epochs", 30)
 

@@ -28,8 +28,8 @@ def report(run: str, output: str, data: str | None, force: bool) -> None:
 
     from mcgc import files
     from mcgc.errors import InputError
-    from mcgc.train import Fitted, run_file
-    from mcgc_cli.tables import is_own, table_of
+    from mcgc.train import run_file
+    from mcgc_cli.tables import with_table
 
     if not output.endswith((".html", ".htm")):
         raise InputError(f"a report ends in .html, got {output!r}: give it this ending")
@@ -39,18 +39,10 @@ def report(run: str, output: str, data: str | None, force: bool) -> None:
     from mcgc_cli.report._page import page
 
     found = run_file.load(run)
-    fitted = table = None
-    note = ""
-    if is_own(found.model):
-        fitted = Fitted(found)
-        try:
-            table = table_of(found, data)
-        except InputError as error:
-            if data is not None:
-                raise
-            note = str(error)
-            tell(f"{note}; the page is without data (--data gives a table)")
-    elif data is not None:
+    fitted, table, note = with_table(found, data)
+    if note:
+        tell(f"{note}; the page is without data (--data gives a table)")
+    if fitted is None and data is not None:
         raise InputError("--data is for a run on a table: leave it out")
     more = [] if table is None else _diagnosed(found, table)
     text = page(found, os.path.basename(run), fitted, table, more, note)
