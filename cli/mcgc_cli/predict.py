@@ -39,11 +39,12 @@ def predict(
 ) -> None:
     """Predict with the run file RUN, and print or write a CSV with means and bands.
 
-    Without a table, the series of the run are continued from their own starts up to --until.
+    Without a table, the series of the run are continued from their own starts up to --until. Of an estimate they are
+    its experiments, with the estimated parameters.
     """
     from mcgc_datasets import read_table
 
-    from mcgc import files, load
+    from mcgc import estimation, files, load
 
     if start is not None and inputs is not None:
         raise click.UsageError("--start is in place of a table: leave out --inputs")
@@ -53,15 +54,28 @@ def predict(
         raise click.UsageError("--start needs --until: until when to simulate")
     if output is not None:
         files.check_writable(output, force)
-    fitted = load(run)
     until = time_of(until)
+    if estimation.is_estimate(run):
+        from mcgc_cli.estimates import predicted
+
+        if inputs is not None:
+            raise click.UsageError("An estimate predicts its experiments, or from --start: leave out --inputs.")
+        _written(csv_of(predicted(estimation.read_estimate(run), until, every, start, constant)), output, force)
+        return
+    fitted = load(run)
     if start is not None and until is not None:
         values = numbers_of(start, "--start"), numbers_of(constant or "", "--constant")
         found = fitted.simulate(*values, until=until, every=every, level=level)
     else:
         table = None if inputs is None else read_table(inputs)
         found = fitted.predict(table, until=until, every=every, level=level)
-    text = csv_of(found, getattr(fitted.dates, "utc", False))
+    _written(csv_of(found, getattr(fitted.dates, "utc", False)), output, force)
+
+
+def _written(text: str, output: str | None, force: bool) -> None:
+    """Print a text, or write it to a file."""
+    from mcgc import files
+
     if output is None:
         click.echo(text, nl=False)
     else:

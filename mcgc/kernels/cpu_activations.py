@@ -14,19 +14,19 @@ _RELU, _TANH, _SIGMOID, _SOFTPLUS, _SILU, _GELU = range(6)
 _ROOT, _BELL, _FAR = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), 1e4
 
 
-@inner()
+@inner(error_model="numpy")
 def keeps_z(activation):
     """Tell whether the slope is computed from z, and not from the value."""
     return activation >= _SILU
 
 
-@inner()
+@inner(error_model="numpy")
 def _logistic(x):
     tail = np.exp(-abs(x))
     return (tail if x < 0 else type(x)(1)) / (type(x)(1) + tail)
 
 
-@inner()
+@inner(error_model="numpy")
 def activate(activation, z, a):
     """Put the activation of each element of `z` into `a`, which may be the same array."""
     kind = a.dtype.type
@@ -52,7 +52,7 @@ def activate(activation, z, a):
             a[q] = kind(0.5) * (gate if gate == 0 else z[q]) * gate
 
 
-@inner()
+@inner(error_model="numpy")
 def times_slope(activation, kept, g):
     """Multiply each element of `g` by the slope of the activation, from what was kept."""
     kind = g.dtype.type

@@ -86,13 +86,13 @@ def field_of(
     return Field(*net, states, inputs, knots, interpolation == "previous", *none)
 
 
-@inner()
+@inner(error_model="numpy")
 def num_values(field):
     """Return how many values the net gives a row."""
     return lengths(field.sizes)[1] if field.sizes.size > 0 else 0
 
 
-@inner()
+@inner(error_model="numpy")
 def _interval(row, at, knots, t):
     """Return the number of the last knot at or before t, but not of the last of all."""
     low, high = 0, knots - 1
@@ -114,7 +114,7 @@ def _part(row, at, j, t):
     return width, min(max((t - row[at + j]) / width, kind(0)), kind(1))
 
 
-@inner()
+@inner(error_model="numpy")
 def _inputs_at(field, row, at, t, out, out_at):
     """Put the inputs at time t into `out` from `out_at` on; those of `row` begin at `at`."""
     kind, p, n = row.dtype.type, field.inputs, field.knots
@@ -160,7 +160,7 @@ def _pull_inputs(field, row, at, t, bar, bar_at, row_bar):
         row_bar[at + j + 1] += g * (of_width - inside * of_s * s / width)
 
 
-@inner()
+@inner(error_model="numpy")
 def _fill(field, given, x, row, t, begun):
     """Put the inputs of the formula at a row of `x` into `given`, after what is shared."""
     at = field.shared.size
@@ -169,7 +169,7 @@ def _fill(field, given, x, row, t, begun):
         given[at + 2 + d] = x[row + d]
 
 
-@inner()
+@inner(error_model="numpy")
 def _add_formula(field, x, first, m, when, inputs, index, fields):
     """Add the formula at rows of `x` to `fields`."""
     width, shared = field.states + field.inputs, field.shared.size
@@ -182,7 +182,7 @@ def _add_formula(field, x, first, m, when, inputs, index, fields):
             fields[i, d] += v[field.results[d]]
 
 
-@inner()
+@inner(error_model="numpy")
 def _pull_formula(field, x, first, m, when, inputs, index, moves, g, x_bar, inputs_bar, shared_bar):
     """Add the cotangents that come through the formula to those of rows, inputs, and of what is shared."""
     width, shared = field.states + field.inputs, field.shared.size
@@ -205,7 +205,7 @@ def _pull_formula(field, x, first, m, when, inputs, index, moves, g, x_bar, inpu
             x_bar[i * width + d] += given_bar[shared + 2 + d]
 
 
-@inner()
+@inner(error_model="numpy")
 def evaluate(theta, field, x, hidden, room, first, m, when, points, inputs, index, fields):
     """Put the field at `points` (m, states) and times `when`, for the trajectories `index`, into `fields`.
 
@@ -233,7 +233,7 @@ def evaluate(theta, field, x, hidden, room, first, m, when, points, inputs, inde
         _add_formula(field, x, first, m, when, inputs, index, fields)
 
 
-@inner()
+@inner(error_model="numpy")
 def pull_rows(
     turned, field, x, hidden, bars, room, first, m, when, inputs, index, moves, g, carry, x_bar, inputs_bar, shared_bar
 ):

@@ -26,7 +26,7 @@ from mcgc.ode._tableaux import Tableau
 
 STORE = 2**20  # bytes of the values that are kept for the way back, and as many again for their cotangents
 
-_adapt, _growth = compiled(_scalar.adapt), compiled(_scalar.growth)
+_adapt, _growth = (compiled(function, error_model="numpy") for function in (_scalar.adapt, _scalar.growth))
 _TOO_MANY, _TOO_SMALL, _NOT_FINITE = map(int, (Status.TOO_MANY_STEPS, Status.STEP_TOO_SMALL, Status.NOT_FINITE))
 
 
@@ -169,7 +169,7 @@ def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
     return a, np.asarray(tableau.c, dtype), np.asarray(error, dtype), np.asarray(tableau.dense, dtype), tableau.order
 
 
-@inner()
+@inner(error_model="numpy")
 def _norm(x, y, rtol, atol):
     """Compute `control.scaled_norm` of one trajectory."""
     total = 0.0
@@ -179,7 +179,7 @@ def _norm(x, y, rtol, atol):
     return np.sqrt(total / x.size)
 
 
-@inner()
+@inner(error_model="numpy")
 def _stages(theta, field, x, hidden, room, first, stride, m, t, y, h, inputs, index, a, c, k, points, when):
     """Compute the stages `k` (stages, m, states) of a step from `y` at `t` of signed sizes `h`; k[0] is given.
 
@@ -196,7 +196,7 @@ def _stages(theta, field, x, hidden, room, first, stride, m, t, y, h, inputs, in
         evaluate(theta, field, x, hidden, room, first + (s - 1) * stride, m, when, points, inputs, index, k[s])
 
 
-@inner()
+@inner(error_model="numpy")
 def _first_sizes(theta, field, x, hidden, room, start, y, k1, sign, length, inputs, index, order, rtol, atol):
     """Compute `control.first_step`, of trajectories of the given `length` of time."""
     kind, batch = theta.dtype.type, y.shape[0]
@@ -216,7 +216,7 @@ def _first_sizes(theta, field, x, hidden, room, start, y, k1, sign, length, inpu
     return found
 
 
-@inner()
+@inner(error_model="numpy")
 def _weight(coefficients, fraction):
     """Return the polynomial of the dense output of one stage."""
     weight = coefficients[0] * type(fraction)(0)
@@ -225,7 +225,7 @@ def _weight(coefficients, fraction):
     return weight
 
 
-@compiled
+@compiled(error_model="numpy")
 def _room_for(array, size):
     """Return `array`, or a copy with room for twice as many if it has no room for `size`."""
     if size <= array.size:
@@ -235,7 +235,7 @@ def _room_for(array, size):
     return larger
 
 
-@compiled
+@compiled(error_model="numpy")
 def _march(
     theta, field, y0, inputs, start, elapsed, sign, smallest, a, c, e, dense, order, rtol, atol, max_steps, max_step,
     throw, room, with_vjp,
@@ -361,7 +361,7 @@ def _march(
     return ys, accepted, rejected, trial, status, overflowed, store, log
 
 
-@compiled
+@compiled(error_model="numpy")
 def _vjp(theta, field, y0, inputs, start, a, c, dense, room, store, again, log, cotangent):
     x, hidden = store
     begins, slots, fillings, log_index, log_h, log_t, log_y, log_k1, when, fraction = log

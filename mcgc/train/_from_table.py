@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mcgc.errors import SolveError
 from mcgc.train._fit import epochs
 from mcgc.train._fitted import Fitted, load
 from mcgc.train._hooks import Hook, Hooks
@@ -81,6 +82,9 @@ def fit_table(
     ------
     InputError
         If the table, a name of a column or a setting cannot be used: one sentence with the row or the name.
+    SolveError
+        If training diverges for good. The epochs so far are in the file `output`. Without one, the attribute `fitted`
+        of the error has what was learned, None if no epoch was done.
 
     Examples
     --------
@@ -109,8 +113,12 @@ def fit_table(
     bound = bind(checked, own, used, problem)
     if output is not None:
         with Run.create(output, bound, overwrite=overwrite) as run:
-            for _ in run.epochs(hooks=hooks):
-                pass
+            try:
+                for _ in run.epochs(hooks=hooks):
+                    pass
+            except SolveError as error:
+                saved = f"the epochs so far are saved in {run.path}" if run.records else "nothing was saved"
+                raise SolveError(f"{error}; {saved}") from error
             path = run.path
         return load(path)
     return in_memory(bound, hooks)
@@ -120,9 +128,14 @@ def in_memory(task: Task, hooks: Sequence[Hook] = (), assessed: bool = True) -> 
     """Train without a file, and return what was learned: with its results, if it is to be `assessed`."""
     records: list[Any] = []
     last: Any = None
-    for record, last in epochs(task, hooks=hooks):  # noqa: B007 - the last ones are used
-        records.append(record)
-    file = header_of(task)._replace(finished=True, epochs=columns(records), states=[pack(last)])
+    so_far = lambda: header_of(task)._replace(epochs=columns(records), states=[pack(last)])
+    try:
+        for record, last in epochs(task, hooks=hooks):  # noqa: B007 - the last ones are used
+            records.append(record)
+    except SolveError as error:
+        error.fitted = Fitted(so_far()) if records else None
+        raise
+    file = so_far()._replace(finished=True)
     results = results_of(task, file) if assessed else {}
     Hooks(hooks).after_run(results)
     return Fitted(file._replace(results=results))
