@@ -70,6 +70,11 @@ def page_of(saved: "SavedEstimate", name: str) -> str:
     correlations = [[said["names"][i], *(shown(said["correlations"][i][j]) for j in at)] for i in at]
     tiles = {"parameters fitted": str(said["free_parameters"]), "data points": str(said["data_points"]),
              "experiments": str(len(said["experiments"])), "half the sum of squares": shown(said["cost"])}  # fmt: skip
+    seen = {
+        column: shown(said["sigma"][column])
+        for j, column in enumerate(said["columns"])
+        if any(np.isfinite(one["values"][:, j]).any() for one in saved.experiments)
+    }
     how = "given" if said["sigma_known"] else "estimated"
     body = "\n".join(
         [
@@ -82,7 +87,7 @@ def page_of(saved: "SavedEstimate", name: str) -> str:
             "<h2>Fit</h2>",
             chart("Data against fit", figures, labels, "Drag to zoom, double-click to zoom out."),
             "<h2>Noise</h2>",
-            table(["column", f"standard deviation, {how}"], [[k, shown(v)] for k, v in said["sigma"].items()]),
+            table(["column", f"standard deviation, {how}"], seen.items()),
             "<h2>Report</h2>",
             f'<div class="scroll"><pre>{escape(saved.report)}</pre></div>',
         ]
