@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from mcgc.arrays import HOST, to_device, to_host
-from mcgc.errors import InputError, SolveError
+from mcgc.errors import InputError
 from mcgc.tables import Dates, SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._assess import softmax
+from mcgc.train._courses import courses, pairs_of
 from mcgc.train._diagnose import Diagnosable
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._export import Exports
@@ -28,7 +29,7 @@ from mcgc.train._scores import (
     of_members,
     scores,
 )
-from mcgc.train._segments import TEST, padded_times, pieces_of, segments, times_until
+from mcgc.train._segments import TEST, pieces_of, times_until
 from mcgc.train._supervised import RowsScaling, parts_of
 from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
@@ -244,7 +245,7 @@ class Fitted(Exports, Diagnosable):
             chances = self._chances(own._replace(features=own.features[there], targets=observed[there]))
             return class_scores(observed[there, 0].astype(int), chances)
         if isinstance(own, SeriesTable):
-            found = self._predicted_series(own, [own.times[a:b] for a, b in _pairs(own)])
+            found = self._predicted_series(own, [own.times[a:b] for a, b in pairs_of(own)])
             first = own.bounds[:-1]
             truth = observed.copy()
             truth[first] = np.nan
@@ -315,7 +316,7 @@ class Fitted(Exports, Diagnosable):
         return table_of(as_table(columns), self.model)  # type: ignore[return-value]
 
     def _of_series(self, own: SeriesTable, until: Any, every: float | None, level: float) -> dict[str, np.ndarray]:
-        wanted = [own.times[a:b] for a, b in _pairs(own)]
+        wanted = [own.times[a:b] for a, b in pairs_of(own)]
         if until is not None:
             end = self._time(until, "until")
             wanted = [times_until(times[0], end, every) for times in wanted]
@@ -340,31 +341,7 @@ class Fitted(Exports, Diagnosable):
         return columns
 
     def _predicted_series(self, own: SeriesTable, wanted: Sequence[np.ndarray]) -> Predicted:
-        """Return the states of each series at the wanted times, series after series."""
-        pieces = [(i, int(a), int(b)) for i, (a, b) in enumerate(_pairs(own))]
-        whole = segments(own, pieces)
-        unknown = np.isnan(whole.states[:, 0])
-        if unknown.any():
-            series, state = (int(x[0]) for x in np.nonzero(unknown))
-            where = f"group {own.groups[series]!r}" if self.model["group"] else "the table"
-            raise InputError(
-                f"{where} has no value of the state {self.model['states'][state]!r}: give it in its first row"
-            )
-        longest = max(2, *map(len, wanted))
-        whole = whole._replace(
-            times=np.stack([padded_times(times, longest) for times in wanted]),
-            counts=np.asarray([len(times) for times in wanted]),
-        )
-        assert self._problem.predict is not None
-        examples = self._problem.examples(whole, self.settings.dtype, HOST)
-        course = self._problem.predict(self.settings, self._scaling)
-        ys = np.stack([to_host(course(theta, examples)).astype(np.float64) for theta in self.file.theta])
-        if np.isnan(ys).any():
-            series = int(np.nonzero(np.isnan(ys).any(axis=(0, 2, 3)))[0][0])
-            where = f"group {own.groups[series]!r}" if self.model["group"] else "the series"
-            raise SolveError(f"{where} cannot be solved as far as {wanted[series][-1]:g}: predict a shorter time")
-        inside = np.arange(longest) < whole.counts[:, None]
-        return of_members(ys[:, inside])
+        return courses(self._problem, self.settings, self._scaling, self.file.theta, own, wanted)
 
     def _predicted_rows(self, own: Any) -> Predicted:
         return of_members(self._outputs(own))
@@ -387,11 +364,6 @@ class Fitted(Exports, Diagnosable):
         chances, classes = self._chances(own), np.asarray(self.model["classes"])
         named = {f"p({name})": chances[:, i] for i, name in enumerate(classes)}
         return {self.model["targets"][0]: classes[chances.argmax(axis=1)], **named}
-
-
-def _pairs(own: SeriesTable) -> list[tuple[int, int]]:
-    bounds = own.bounds
-    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
 
 
 def load(path: str | os.PathLike) -> Fitted:
