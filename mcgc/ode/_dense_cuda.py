@@ -18,6 +18,7 @@ from mcgc.ode._solve import Solved
 from mcgc.ode._tableaux import Tableau
 
 ROOM = 64  # steps of a trajectory that the first log has room for
+ACTIVATIONS = "relu", "tanh"  # that the kernels have
 MOST = 2**30  # bytes of the gradients of θ, one from each trajectory
 
 _room: dict[tuple, int] = {}  # that the largest log so far had
@@ -134,7 +135,7 @@ def _on_device(tableau: Tableau, sizes: tuple[int, ...], like: Array) -> tuple:
     if key not in _constants:
         from mcgc.ode._compiled import constants_of
 
-        a, e, dense, _ = constants_of(tableau, like.dtype)
+        a, _, e, dense, _ = constants_of(tableau, like.dtype)
         given = a, e, dense, np.asarray(sizes, np.int64)
         _constants[key] = *(namespace_of(like).asarray(x, device=device) for x in given), tableau
     return _constants[key][:4]
