@@ -30,6 +30,7 @@ from mcgc.ode._cuda_net import (
     take_stages,
 )
 from mcgc.ode._integrate import SNAP, Status
+from mcgc.ode._scalar import SMALLEST
 
 UNORDERED = -1
 EPSILON = float(np.finfo(np.float64).eps)
@@ -106,7 +107,7 @@ def _kernels_of(dtype):
         if not math.isfinite(slope + steepest):
             size = kind(math.nan)  # the first step fails
 
-        now, last, was_rejected = 0.0, 1e-4, False
+        now, last, was_rejected = 0.0, SMALLEST, False
         accepted, rejected, status, next_time = 0, 0, _TOO_MANY, 1
         going = ordered
         while going and accepted + rejected < max_steps:

@@ -5,6 +5,7 @@ sum over the inputs of a layer is formed in `GROUPS` parts, which are added up i
 """
 
 import math
+from collections.abc import Callable
 from types import FunctionType
 
 import numpy as np
@@ -20,8 +21,17 @@ WIDEST = 256  # layer, and no more than there are threads
 STATES, STAGES = 16, 7  # at most
 BUFFER, RATES = 2 * WIDEST, STAGES * STATES  # numbers that a block shares: two layers, and the stages of a step
 
-adapt = register_jitable(_scalar.adapt)
-growth = register_jitable(FunctionType(_scalar.growth.__code__, vars(_scalar) | {"floor": _cuda_math.floor}))
+
+_names = vars(_scalar) | {"floor": _cuda_math.floor}  # with the names of the device, which follow
+
+
+def _for_device(name: str) -> Callable:
+    """Return a function of numbers that sees the names of the device."""
+    _names[name] = register_jitable(FunctionType(getattr(_scalar, name).__code__, _names, name))
+    return _names[name]
+
+
+log2_of, exp2_of, adapt, growth = map(_for_device, ("log2_of", "exp2_of", "adapt", "growth"))
 
 
 # ---- the net at one point ----
