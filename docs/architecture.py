@@ -27,7 +27,10 @@ class Package(NamedTuple):
 
 LAYERS = (
     (Package("mcgc_cli", "the command", 0, 12),),
-    (Package("mcgc_datasets", "formats, readers, builders", 3.2, 8.8),),
+    (
+        Package("mcgc_datasets", "formats, readers, builders", 1.6, 6.2),
+        Package("sweeps", "runs with many settings", 6.6, 10.6),
+    ),
     (
         Package("checks", "kernels, devices, engine", 0.6, 4.8),
         Package("paper", "the paper's figures", 5.1, 8.6),

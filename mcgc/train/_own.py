@@ -96,9 +96,8 @@ def prepare(
 def prepare_own(own: SeriesTable | RowsTable, changes: Mapping[str, Any]) -> tuple[Problem, CheckedSettings, Any]:
     """Return what `prepare` does, of series or rows that were taken from a table already."""
     if isinstance(own, SeriesTable):
-        return _with_settings(own, "dynamics", _changed(of_series.recipe_of(own), changes))
-    task = "classification" if own.columns.classes else "regression"
-    return _with_settings(own, task, _changed(of_rows.recipe_of(own), changes))
+        return with_settings(own, _changed(of_series.recipe_of(own), changes))
+    return with_settings(own, _changed(of_rows.recipe_of(own), changes))
 
 
 def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
@@ -134,7 +133,7 @@ def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[P
     ('regression', (20, 1))
     """
     own = table_of(data, model)
-    return _with_settings(own, model["kind"], settings)
+    return with_settings(own, settings)
 
 
 def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
@@ -159,9 +158,10 @@ def problem_of_model(model: Mapping[str, Any], settings: Settings) -> Problem:
     return of_series.dynamics(model, settings) if model["kind"] == "dynamics" else of_rows.supervised(model, settings)
 
 
-def _with_settings(own: Any, task: str, settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
-    checked = validate(settings, of_series.OPTIONS if task == "dynamics" else of_rows.OPTIONS)
-    model = of_series.model_of(own, checked) if task == "dynamics" else of_rows.model_of_rows(own, checked)
+def with_settings(own: SeriesTable | RowsTable, settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
+    """Return what `prepare` does, of series or rows that were taken from a table already and all of their settings."""
+    checked = validate(settings, of_series.OPTIONS if isinstance(own, SeriesTable) else of_rows.OPTIONS)
+    model = of_series.model_of(own, checked) if isinstance(own, SeriesTable) else of_rows.model_of_rows(own, checked)
     if len(repr(model)) > MOST_TEXT:
         raise InputError("the names of the columns are too many for a run file: name fewer, or shorten them")
     return problem_of_model(model, checked), checked, own
