@@ -114,13 +114,7 @@ class Guided:
         _close(self._storage)
 
     def _ask(self) -> tuple[int, Point]:
-        from optuna.exceptions import ExperimentalWarning
-        from optuna.samplers import TPESampler
-
-        seed = int.from_bytes(hashlib.sha256(f"{self._setup.seed} {self._asked}".encode()).digest()[:4])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            self._study.sampler = TPESampler(seed=seed, constant_liar=True)
+        self._study.sampler = sampler(self._setup.seed, self._asked)
         asked = self._study.ask(self._distributions)
         self._asked += 1
         return asked.number, self._point(asked.params)
@@ -142,6 +136,17 @@ class Guided:
 
     def _trial(self, number: int) -> Any:
         return _trial_of(self._storage, self._study, self._where, number)
+
+
+def sampler(seed: int, number: int) -> Any:
+    """Return the sampler of trial `number`: TPE (Bergstra et al. 2011), which takes trials that go on for bad ones."""
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import TPESampler
+
+    own = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # as versions before 5 say of constant_liar
+        return TPESampler(seed=own, constant_liar=True)
 
 
 class MedianPruning(NamedTuple):

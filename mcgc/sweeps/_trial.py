@@ -146,6 +146,8 @@ def train_trial(
 ) -> Trial:
     """Train a trial to its end, from its run file if there is one, and return what it came to.
 
+    A trial that raises has failed. It may be of a problem of the user's, so this is so for any exception.
+
     Raises `SaveError` and `OutputError` if its run file cannot be written, and what `hook` raises.
     """
     done = Trial(job.number, job.key, job.values, FAILED)
@@ -168,10 +170,11 @@ def train_trial(
             return _scored(done._replace(status=status), run.records)
     except (SaveError, OutputError):
         raise
-    except McgcError as error:
-        return done._replace(sentence=" ".join(str(error).split()))
     except _Passed as passed:
         raise passed.error from None
+    except Exception as error:
+        kind = "" if isinstance(error, McgcError) else f"{type(error).__name__}: "
+        return done._replace(sentence=kind + " ".join(str(error).split()))
 
 
 def _run(path: str, task: Any, message: Callable[[str], None]) -> Run:
