@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mcgc.errors import InputError, similar
+from mcgc.errors import InputError, similar, unknown
 from mcgc_cli.options import ROWS
 from mcgc_cli.tables import COLUMNS
 
 SEARCH = ("method", "trials", "members", "metric", "seed", "prune", "storage")
+TASKS = ("dynamics", "regression", "classification")
 TEXTS = {"table", "problem", "dataset", "recipe", "method", "metric", "storage"}
 OPTIONS = {row.flag.partition("/")[0].removeprefix("--"): row.field for row in ROWS}
 KEYS = ("table", *COLUMNS, "problem", "dataset", "recipe", *SEARCH, "settings", "space")
@@ -89,6 +90,8 @@ def _check(path: str, found: Mapping[str, Any]) -> None:
         raise InputError(f"{path} has {wrong[0]}, which is for a {kind}: leave it out")
     if "table" in found and "task" not in found:
         raise InputError(f"{path} has a table and no task: give dynamics, regression or classification")
+    if "table" in found and found["task"] not in TASKS:
+        raise InputError(f"{path}: {unknown('task', found['task'], TASKS)}")
 
 
 def _settings(path: str, part: str, given: Any, names: dict[str, str]) -> dict[str, Any]:

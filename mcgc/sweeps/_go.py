@@ -1,6 +1,7 @@
 """The course of a sweep: trials are given to a pool, saved as they are done, and told to the plan."""
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -112,11 +113,10 @@ class Output:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Free the lock, and remove the hidden directory if it is empty."""
+        """Free the lock, and remove the hidden directory if the sweep is done: killed processes leave files there."""
         with self._stack:
-            if not self._keep:
-                with suppress(OSError):
-                    os.rmdir(self.runs)
+            if not self._keep and self.header["finished"]:
+                shutil.rmtree(self.runs, ignore_errors=True)
 
     def _take_up(self) -> None:
         """Read the trials that are done."""

@@ -62,9 +62,9 @@ def source_of(
             raise InputError("recipe is for a problem, not for a table: leave it out")
         _, recommended, own = prepare(data, task, **columns)
         return Source(own, None, Settings(*recommended)._replace(**changes))
+    problem = _problem(task) if isinstance(task, str) else task
     if given:
         raise InputError(f"{given[0]} is for a table: leave it out")
-    problem = _problem(task) if isinstance(task, str) else task
     path, colon, name = task.rpartition(":") if isinstance(task, str) else ("", "", "")
     if colon:  # a run file has the whole path
         changes["problem"] = f"{os.path.abspath(path)}:{name}"

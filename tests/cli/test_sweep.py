@@ -1,0 +1,253 @@
+"""`mcgc sweep`: a TOML file becomes a sweep, which is shown, drawn and gone on with; mistakes are one sentence."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from mcgc_datasets import write_series
+from running import running
+
+from mcgc.sweeps import read
+from mcgc.train import run_file
+
+COMMAND = (sys.executable, "-m", "mcgc_cli")
+TABLE = "\n".join(["x,y", *(f"{x},{np.sin(3 * x)}" for x in np.linspace(-1, 1, 40))]) + "\n"
+SPEC = """
+table = "line.csv"
+task = "regression"
+target = "y"
+method = "sobol"
+trials = 4
+members = 2
+seed = 1
+
+[settings]
+epochs = 3
+hidden = "4"
+
+[space]
+lr = { low = 1e-4, high = 1e-1, log = true }
+clip = ["none", 1.0]
+"""
+
+
+@pytest.fixture
+def spec(tmp_path):
+    """Give a function that writes the file of a sweep, with changes, and its table; and returns its name."""
+    (tmp_path / "line.csv").write_text(TABLE)
+
+    def write(*changes):
+        text = SPEC
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "line.toml").write_text(text)
+        return "line.toml"
+
+    return write
+
+
+def test_a_sweep_prints_one_object_and_progress_on_stderr(mcgc, spec):
+    done = mcgc("sweep", spec(), "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert done.stdout.count("\n") == 1
+    lines = [line for line in done.stderr.splitlines() if line.startswith(tuple("1234"))]
+    assert len(lines) == 4
+    assert lines[-1].startswith("4 of 4: trial 3: validation loss ")
+    assert (found["finished"], found["pruned"], found["failed"], found["complete"]) == (4, 0, 0, True)
+    assert sorted(trial["number"] for trial in found["trials"]) == [0, 1, 2, 3]
+    assert found["best"]["mean"] == min(trial["mean"] for trial in found["trials"])
+    assert found["importance"].keys() == {"learning_rate", "clip"}
+    assert json.loads(mcgc("sweep", "show", "line-sweep.h5", "--json").stdout) == found
+    assert mcgc("sweep", "run", spec(), "--quiet", "--json").stderr == ""
+
+
+def test_the_command_of_the_best_trial_has_its_losses(mcgc, spec):
+    found = json.loads(mcgc("sweep", spec(), "--json").stdout)["best"]
+    words = found["command"].split()
+    assert words[:2] == ["mcgc", "fit"]
+    again = json.loads(mcgc(*words[1:], "--json").stdout)
+    for name in ("train_loss", "validation_loss", "test_loss"):
+        assert again[name] == found[name]
+    assert again["best_epoch"] == found["best_epoch"]
+
+
+def test_show_has_a_row_a_trial_the_best_with_its_interval_and_the_importance(mcgc, spec):
+    mcgc("sweep", spec(("trials = 4", "trials = 8")), "--quiet", "-o", "out.h5")
+    found = read("out.h5")
+    text = mcgc("sweep", "show", "out.h5").stdout.splitlines()
+    assert text[0] == "regression: sobol, 8 finished"
+    assert text[1].split() == ["trial", "lr", "clip", "validation", "loss", "from", "to", "epochs", "seconds"]
+    assert [int(row.split()[0]) for row in text[3:11]] == [trial.number for trial in found.ranked()]
+    mean, low, high = found.interval(found.best())
+    best = (
+        f"best: trial {found.best().number}, validation loss {mean:.4g} ({low:.4g} to {high:.4g}, 95 % over 2 members)"
+    )
+    assert best in text
+    assert any(line.startswith("differences that a setting explains alone: ") for line in text)
+    short = mcgc("sweep", "show", "out.h5", "--top", 2, "--metric", "test").stdout
+    assert "6 more trials: mcgc sweep show out.h5 --top 8" in short
+    assert f"best: trial {found.best('test').number}, test loss" in short
+
+
+def test_a_failed_trial_is_told_with_its_sentence(mcgc, spec):
+    changes = ('clip = ["none", 1.0]', 'schedule = ["learned", "decay"]'), ('"sobol"\ntrials = 4', '"grid"')
+    file = spec(*changes, ("lr = { low = 1e-4, high = 1e-1, log = true }", ""))
+    done = mcgc("sweep", file)
+    assert done.exit_code == 0
+    assert "mcgc: 1 of 2 trials failed: mcgc sweep show line-sweep.h5 tells why" in done.stderr
+    assert "trial 1 failed: gamma must be given where the schedule is decay, got None" in done.stdout
+    only = spec(*changes, ('["learned", "decay"]', '["decay"]'), ("lr = { low = 1e-4, high = 1e-1, log = true }", ""))
+    done = mcgc("sweep", only, "-o", "other.h5")
+    assert done.exit_code == 2
+    assert done.stderr == "mcgc: line.toml: gamma must be given where the schedule is decay, got None\n"
+
+
+def test_a_sweep_whose_trials_all_fail_is_a_failure(mcgc, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom mcgc import train\nfrom mcgc.arrays import to_device\n"
+        "recipe = train.Settings('mine', 0.01, -8.0, 0.1, 0.01, epochs=2, batch_size=9, continuation=False)\n"
+        "place = lambda data, dtype, device: to_device(data, device, dtype)\n"
+        "init = lambda key, dtype, device: place([0.0], dtype, device)\n"
+        "def objective(settings):\n    def loss(theta, rows):\n        raise KeyError('mine')\n    return loss\n"
+        "data = lambda path: np.ones(10)\n"
+        "own = train.Problem('mine', 'mine', recipe, place, init, objective, load=data)\n"
+    )
+    (tmp_path / "mine.toml").write_text('problem = "mine.py:own"\nmethod = "grid"\n[space]\nlr = [0.1, 0.2]\n')
+    done = mcgc("sweep", "mine.toml")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == "mcgc: all 2 trials failed; trial 0: KeyError: 'mine'"
+
+
+def test_a_problem_is_swept_with_its_recipe_and_data(mcgc, tmp_path):
+    times, states = np.linspace(0.0, 0.5, 4), np.random.default_rng(0).normal(size=(6, 4, 2))
+    write_series("data.h5", "lotka-volterra", times, np.ones((6, 2)), states)
+    (tmp_path / "mine.toml").write_text(
+        'problem = "lotka-volterra"\ndataset = "data.h5"\nrecipe = "paper"\nmethod = "grid"\n'
+        "[settings]\nepochs = 1\nrtol = 1e-2\natol = 1e-2\nwarmup-epochs = 0\n[space]\nbatch_size = [2, 4]\n"
+    )
+    found = json.loads(mcgc("sweep", "mine.toml", "--json").stdout)
+    assert (found["problem"], found["metric"], found["finished"]) == ("lotka-volterra", "train", 2)
+    again = json.loads(mcgc(*found["best"]["command"].split()[1:], "--json").stdout)
+    assert again["train_loss"] == found["best"]["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('table = "line.csv"', 'tabel = "line.csv"', "line.toml has an unknown key 'tabel': .*did you mean 'table'"),
+        ("seed = 1", "lr = 1e-3", r"line.toml has an unknown key 'lr'; give it under \[settings\] or \[space\]"),
+        ("lr = {", "lrr = {", r"line.toml has an unknown setting 'lrr' under \[space\]: .*did you mean .*'lr'"),
+        ("epochs = 3", "epoch = 3", r"an unknown setting 'epoch' under \[settings\]: .*did you mean 'epochs'"),
+        ("epochs = 3", "seed = 3", r"line.toml has seed under \[settings\]: give it above"),
+        ("epochs = 3", "lr = 3\nlearning_rate = 3", "lr and learning_rate under .settings., which are one setting"),
+        ("epochs = 3", "lr = 0.1", "line.toml: lr is fixed and in the space"),
+        ("epochs = 3", 'epochs = "3"', "line.toml: epochs must be a whole number"),
+        ('"sobol"', '"sobl"', "line.toml: unknown method 'sobl': .*did you mean 'sobol'"),
+        ("low = 1e-4", "lo = 1e-4", "line.toml: the range of lr has an unknown key 'lo': .*did you mean 'low'"),
+        ("low = 1e-4", "low = 1", "line.toml: the range of lr goes from 1 to 0.1"),
+        ('"none", 1.0', '"no", 1.0', "line.toml: clip must be a finite number, got 'no'"),
+        ('task = "regression"', "", "line.toml has a table and no task"),
+        ('"regression"', '"regresion"', "line.toml: unknown task 'regresion': .*did you mean 'regression'"),
+        ('table = "line.csv"', "", "line.toml has neither a table nor a problem"),
+        ("seed = 1", 'problem = "lorenz"', "line.toml has both a table and a problem"),
+        ("seed = 1", 'recipe = "best"', "line.toml has recipe, which is for a problem"),
+        ('"line.csv"', '"lin.csv"', "lin.csv"),
+        ('"line.csv"', "3", "line.toml has table as 3: give a text in quotes"),
+        ("trials = 4", "trials = 4.5", "line.toml: trials must be a whole number"),
+        ("[space]", "[space", "line.toml is not TOML .*: mend it"),
+        ("seed = 1", "prune = true", "line.toml: prune is for the method optuna"),
+        ("members = 2", "members = 0", "line.toml: members must be a whole number of at least 1, got 0"),
+        ("seed = 1", 'metric = "tst"', "line.toml: unknown metric 'tst': .*did you mean 'test'"),
+        ('target = "y"', 'target = "z"', "line.toml: .*'z'"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_sentence(mcgc, spec, old, new, sentence):
+    done = mcgc("sweep", spec((old, new)))
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert re.search(sentence, done.stderr), done.stderr
+    assert not os.path.exists("line-sweep.h5")
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (("sweep", "shwo", "x.h5"), "No such command or file 'shwo'; did you mean 'show'?"),
+        (("sweep", "none.toml"), "the file 'none.toml' does not exist: check the path"),
+        (("sweep", "show", "none.h5"), "sweep 'none.h5' does not exist: check the path"),
+        (
+            ("sweep", "run", "x.toml", "--worker", "2"),
+            "No such option '--worker'. Did you mean '--workers' or '--force'?",
+        ),
+    ],
+)
+def test_a_mistake_on_the_line_is_one_sentence(mcgc, args, sentence):
+    done = mcgc(*args)
+    assert (done.exit_code, done.stderr) == (2, f"mcgc: {sentence}\n")
+
+
+def test_another_sweep_in_the_output_is_refused_in_the_words_of_the_command(mcgc, spec):
+    mcgc("sweep", spec(), "--quiet")
+    done = mcgc("sweep", spec(("epochs = 3", "epochs = 2")))
+    assert done.exit_code == 2
+    assert "the settings changed: undo that, choose another output with -o, or begin anew with --force" in done.stderr
+    assert mcgc("sweep", spec(("epochs = 3", "epochs = 2")), "--force").exit_code == 0
+    assert {trial.epochs for trial in read("line-sweep.h5").trials} == {2}
+
+
+def test_kept_run_files_are_runs(mcgc, spec):
+    mcgc("sweep", spec(), "--quiet", "--runs", "runs")
+    assert sorted(os.listdir("runs")) == [f"trial-{i}.h5" for i in range(4)]
+    assert run_file.load("runs/trial-2.h5").finished
+
+
+LONG = (("epochs = 3", "epochs = 60"), ("trials = 4", "trials = 12"), ('"4"', '"16,16"'))
+SAVING = "import mcgc_cli, mcgc.train._run as run; run.SECONDS = 0; mcgc_cli.main()"
+
+
+def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_one(tmp_path, monkeypatch, spec):
+    """Twice, with workers, whose processes must end too: the third goes on where the second was."""
+    monkeypatch.chdir(tmp_path)
+    file, rng = spec(*LONG), random.Random(0)
+    assert subprocess.run([*COMMAND, "sweep", file, "--quiet", "-o", "whole.h5"], capture_output=True).returncode == 0
+    whole, counts = read("whole.h5"), []
+    for workers in (1, 2):
+        command = [sys.executable, "-c", SAVING, "sweep", file, "--workers", str(workers)]
+        with running(command, shown=" of 12: trial") as process:
+            time.sleep(rng.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+        counts.append(len(read("line-sweep.h5").trials))
+    done = read("line-sweep.h5").trials
+    last = subprocess.run([*COMMAND, "sweep", file], capture_output=True, text=True, timeout=120)
+    assert last.returncode == 0, last.stderr
+    assert 0 < counts[0] < counts[1] < 12
+    assert last.stderr.count(" of 12: trial") == 12 - counts[1]
+    found = read("line-sweep.h5")
+    assert [trial._replace(seconds=0) for trial in found.trials] == [
+        trial._replace(seconds=0) for trial in whole.trials
+    ]
+    assert [trial for trial in found.trials if trial.number in {one.number for one in done}] == list(done)
+    assert sorted(os.listdir()) == ["line-sweep.h5", "line.csv", "line.toml", "whole.h5"]
+
+
+@pytest.mark.parametrize(("number", "status", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
+def test_a_signal_keeps_the_trials_and_says_how_to_go_on(tmp_path, monkeypatch, spec, number, status, workers):
+    monkeypatch.chdir(tmp_path)
+    file = spec(*LONG, ("trials = 12", "trials = 100"))
+    with running([*COMMAND, "sweep", file, "--workers", str(workers)], shown=" of 100: trial") as process:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (status, "")
+    sentence = "mcgc: interrupted, the trials so far are saved in line-sweep.h5: give the same command to go on"
+    assert err.splitlines()[-1] == sentence
+    assert 0 < len(read("line-sweep.h5").trials) < 100
