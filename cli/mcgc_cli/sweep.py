@@ -98,6 +98,23 @@ def show(results: str, metric: str | None, top: int, json: bool) -> None:
     _print(read(results), results, metric, json, top)
 
 
+@sweep.command()
+@click.argument("results", metavar="RESULTS", type=FILE)
+@click.option("-o", "--output", metavar="FILE", type=FILE, required=True, help="Picture: .png, .svg or .pdf.")
+@metric_option
+@click.option("--force", is_flag=True, help="Replace the picture if it exists.")
+def plot(results: str, output: str, metric: str | None, force: bool) -> None:
+    """Draw the trials of a sweep in parallel coordinates, and the loss against each setting."""
+    from mcgc import files
+    from mcgc.sweeps import read
+    from mcgc_cli import pictures
+    from mcgc_cli.sweep_pictures import of_sweep
+
+    pictures.check_format(output)
+    files.check_writable(output, force)
+    pictures.save(of_sweep(read(results), metric), output)
+
+
 def _print(found: Any, path: str, metric: str | None, json: bool, top: int | None = None) -> None:
     from mcgc_cli import sweep_text
     from mcgc_cli.summary import as_json

@@ -12,6 +12,7 @@ from mcgc.sweeps import Results, Trial
 from mcgc_cli.options import ROWS
 from mcgc_cli.summary import as_table
 
+FIRST, FAILURES = 10, 5  # that are shown where no other number is asked for
 FLAGS = {row.field: row.flag for row in ROWS}
 
 
@@ -19,6 +20,13 @@ def named(field: str) -> str:
     """Return the name of a setting as the option of `mcgc fit` has it."""
     flag = FLAGS.get(field, field).partition("/")[0]
     return flag.removeprefix("--")
+
+
+def shown(value: Any) -> str:
+    """Return the text of a value of a setting."""
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "on", False: "off"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def result_of(results: Results, path: str, metric: str | None) -> dict[str, Any]:
@@ -54,22 +62,27 @@ def _has_best(results: Results, metric: str | None) -> bool:
 
 
 def text(results: Results, path: str, metric: str | None, top: int | None = None) -> str:
-    """Return the best trial, the importance of each setting, and a table of the first trials, all if not `top`."""
+    """Return the best trial, the importance of each setting, and a table of the first trials."""
     header, ranked, loss = results.header, results.ranked(metric), metric or results.metric
     status = [trial.status for trial in ranked]
     counts = ", ".join(f"{status.count(name)} {name}" for name in ("finished", "pruned", "failed") if name in status)
     state = "" if header["finished"] else f", of {header['trials']} trials: it is not complete"
     parts = [f"{header['problem']}: {header['method']}, {counts}{state}"]
-    shown = ranked[: top or 10]
+    first = ranked[: top or FIRST]
     names = [one.name for one in results.space]
-    rows = [[str(trial.number), *(_value(trial.values[name]) for name in names), *_scores(results, trial, metric)]
-            for trial in shown]  # fmt: skip
-    titles = [f"{loss} loss", "from", "to", "epochs", "seconds", ""]
+    several = any(len(trial.best_epoch) > 1 for trial in first)
+    rows = [
+        [str(trial.number), *(shown(trial.values[name]) for name in names), *_scores(results, trial, metric, several)]
+        for trial in first
+    ]
+    titles = [f"{loss} loss", *(["from", "to"] if several else []), "epochs", "seconds", ""]
     parts.append(as_table(["trial", *map(named, names), *titles], rows))
-    if len(shown) < len(ranked):
-        parts.append(f"{len(ranked) - len(shown)} more trials: mcgc sweep show {path} --top {len(ranked)}")
-    for trial in (trial for trial in shown if trial.status == "failed"):
-        parts.append(f"trial {trial.number} failed: {trial.sentence}")
+    if len(first) < len(ranked):
+        parts.append(f"{len(ranked) - len(first)} more trials: mcgc sweep show {path} --top {len(ranked)}")
+    failed = [trial for trial in ranked if trial.status == "failed"]
+    parts += [f"trial {trial.number} failed: {trial.sentence}" for trial in failed[:FAILURES]]
+    if len(failed) > FAILURES:
+        parts.append(f"{len(failed) - FAILURES} more trials failed: --json has their sentences")
     if _has_best(results, metric):
         parts += _best(results, metric, loss)
     shares = results.importance(metric)
@@ -91,8 +104,8 @@ def _best(results: Results, metric: str | None, loss: str) -> list[str]:
     return found if command is None else [*found, f"train it: {command}"]
 
 
-def _scores(results: Results, trial: Trial, metric: str | None) -> list[str]:
-    numbers = [_number(value) for value in results.interval(trial, metric)]
+def _scores(results: Results, trial: Trial, metric: str | None, several: bool) -> list[str]:
+    numbers = [_number(value) for value in results.interval(trial, metric)[: 3 if several else 1]]
     status = "" if trial.status == "finished" else trial.status
     return [*numbers, str(trial.epochs), f"{trial.seconds:.1f}", status]
 
@@ -107,18 +120,6 @@ def _percent(share: float) -> str:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4g}"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return (
-        "none"
-        if value is None
-        else {True: "on", False: "off"}.get(value, str(value))
-        if isinstance(value, bool)
-        else str(value)
-    )
 
 
 def _command(results: Results, metric: str | None) -> str | None:

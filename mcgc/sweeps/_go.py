@@ -117,6 +117,9 @@ class Output:
         with self._stack:
             if not self._keep and self.header["finished"]:
                 shutil.rmtree(self.runs, ignore_errors=True)
+            elif not self._keep:
+                with suppress(OSError):  # it is not empty
+                    os.rmdir(self.runs)
 
     def _take_up(self) -> None:
         """Read the trials that are done."""

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 
+import matplotlib
 import numpy as np
 import pytest
+from mcgc_cli.sweep_pictures import of_sweep
 from mcgc_datasets import write_series
 from running import running
 
-from mcgc.sweeps import read
+from mcgc.errors import InputError
+from mcgc.sweeps import Results, Trial, read
 from mcgc.train import run_file
 
 COMMAND = (sys.executable, "-m", "mcgc_cli")
@@ -251,3 +254,67 @@ def test_a_signal_keeps_the_trials_and_says_how_to_go_on(tmp_path, monkeypatch, 
     sentence = "mcgc: interrupted, the trials so far are saved in line-sweep.h5: give the same command to go on"
     assert err.splitlines()[-1] == sentence
     assert 0 < len(read("line-sweep.h5").trials) < 100
+
+
+def drawn(path, metric=None):
+    """Return the panels of the figure of a sweep, and its text."""
+    figure = of_sweep(read(path), metric)
+    texts = [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+    return figure.findobj(matplotlib.axes.Axes), texts
+
+
+def test_the_picture_has_a_line_a_trial_and_a_panel_a_setting(mcgc, spec):
+    file = spec(
+        ("trials = 4", "trials = 8"), ("clip = [", "clip = [0.5, "), ("epochs = 3\n", "epochs = 3\nbeta = 0.1\n")
+    )
+    mcgc("sweep", file, "--quiet")
+    for name in ("a.png", "b.png"):
+        done = mcgc("sweep", "plot", "line-sweep.h5", "-o", name)
+        assert (done.exit_code, done.output) == (0, "")
+    assert os.path.getsize("a.png") > 20_000
+    with open("a.png", "rb") as first, open("b.png", "rb") as second:
+        assert first.read() == second.read()
+    (parallel, *panels), texts = drawn("line-sweep.h5")
+    found = read("line-sweep.h5")
+    assert len([line for line in parallel.lines if len(line.get_xdata()) == 3]) == 8
+    best = max((line for line in parallel.lines if len(line.get_xdata()) == 3), key=lambda line: line.get_linewidth())
+    units = [one.unit(found.best().values[one.name]) for one in found.space]
+    assert best.get_ydata() == pytest.approx([*units, 0.0])
+    assert [panel.get_xlabel() for panel in panels] == ["lr", "clip"]
+    rates = sorted(line.get_xdata()[0] for line in panels[0].lines if line.get_marker() == "o")
+    assert rates == sorted(trial.values["learning_rate"] for trial in found.trials)
+    assert {"lr", "clip", "validation loss", "none", "0.5", "1"} <= {*texts}
+    assert any(text.startswith(f"8 trials, best: trial {found.best().number}, validation loss ") for text in texts)
+    done = mcgc("sweep", "plot", "line-sweep.h5", "-o", "a.png")
+    assert (done.exit_code, "--force" in done.stderr) == (2, True)
+    assert mcgc("sweep", "plot", "line-sweep.h5", "-o", "a.svg", "--metric", "test").exit_code == 0
+    assert mcgc("sweep", "plot", "line-sweep.h5", "-o", "a.txt").exit_code == 2
+
+
+def trials_of(*losses):
+    """Return the results of a sweep of three settings, with such losses of two members."""
+    space = [
+        {"name": "batch_size", "low": 1.0, "high": 8.0, "log": True, "points": None, "integer": True, "choices": []},
+        {"name": "beta", "low": 0.0, "high": 1.0, "log": False, "points": None, "integer": False, "choices": []},
+        {"name": "skip", "low": 0.0, "high": 0.0, "log": False, "points": None, "integer": False, "choices": [True]},
+    ]
+    values = lambda i: {"batch_size": 1 + i, "beta": i / 8, "skip": True}
+    made = [
+        Trial(i, "00" * 32, values(i), status, "", 3, 1.0, (1, 1), *[(loss, 2 * loss)] * 3)
+        for i, (status, loss) in enumerate(losses)
+    ]
+    return Results({"metric": "test", "space": space, "problem": "x", "finished": True, "method": "grid"}, tuple(made))
+
+
+def test_a_picture_tells_of_pruned_and_lost_trials_and_needs_a_finite_loss():
+    found = trials_of(
+        ("finished", 1.0), ("pruned", 1.5), ("finished", float("inf")), ("failed", 0.1), ("finished", 2.0)
+    )
+    figure = of_sweep(found)
+    assert (
+        figure.subfigs[0].get_suptitle()
+        == "2 trials, best: trial 0, test loss 1.5; 1 pruned (crosses); 2 without a finite loss"
+    )
+    assert of_sweep(trials_of(("finished", 1.0))).subfigs[0].get_suptitle() == "1 trials, best: trial 0, test loss 1.5"
+    with pytest.raises(InputError, match="no trial is finished with a finite loss"):
+        of_sweep(trials_of(("failed", 1.0)))
