@@ -214,7 +214,7 @@ def test_kept_run_files_are_runs(mcgc, spec):
     assert run_file.load("runs/trial-2.h5").finished
 
 
-LONG = (("epochs = 3", "epochs = 60"), ("trials = 4", "trials = 12"), ('"4"', '"16,16"'))
+LONG = (("epochs = 3", "epochs = 60"), ("trials = 4", "trials = 9"), ('"4"', '"16,16"'))
 SAVING = "import mcgc_cli, mcgc.train._run as run; run.SECONDS = 0; mcgc_cli.main()"
 
 
@@ -226,15 +226,15 @@ def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_
     whole, counts = read("whole.h5"), []
     for workers in (1, 2):
         command = [sys.executable, "-c", SAVING, "sweep", file, "--workers", str(workers)]
-        with running(command, shown=" of 12: trial") as process:
+        with running(command, shown=" of 9: trial") as process:
             time.sleep(rng.uniform(0, 0.3))
             process.send_signal(signal.SIGKILL)
         counts.append(len(read("line-sweep.h5").trials))
     done = read("line-sweep.h5").trials
     last = subprocess.run([*COMMAND, "sweep", file], capture_output=True, text=True, timeout=120)
     assert last.returncode == 0, last.stderr
-    assert 0 < counts[0] < counts[1] < 12
-    assert last.stderr.count(" of 12: trial") == 12 - counts[1]
+    assert 0 < counts[0] < counts[1] < 9
+    assert last.stderr.count(" of 9: trial") == 9 - counts[1]
     found = read("line-sweep.h5")
     assert [trial._replace(seconds=0) for trial in found.trials] == [
         trial._replace(seconds=0) for trial in whole.trials
@@ -246,7 +246,7 @@ def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_
 @pytest.mark.parametrize(("number", "status", "workers"), [(signal.SIGINT, 130, 1), (signal.SIGTERM, 143, 2)])
 def test_a_signal_keeps_the_trials_and_says_how_to_go_on(tmp_path, monkeypatch, spec, number, status, workers):
     monkeypatch.chdir(tmp_path)
-    file = spec(*LONG, ("trials = 12", "trials = 100"))
+    file = spec(*LONG, ("trials = 9", "trials = 100"))
     with running([*COMMAND, "sweep", file, "--workers", str(workers)], shown=" of 100: trial") as process:
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
