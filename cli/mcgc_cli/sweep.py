@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mcgc_cli.grouped import Grouped, in_group
-from mcgc_cli.options import debug_option, device_option, json_option, quiet_option
+from mcgc_cli.options import debug_option, device_option, json_option
 from mcgc_cli.values import DIRECTORY, FILE, Name
 
 METRICS = ("validation", "train", "test")
@@ -55,7 +55,7 @@ def sweep() -> None:
     "--runs", metavar="DIR", type=DIRECTORY, help="Keep the run files of all trials here.  [default: they are removed]"
 )
 @click.option("--retry-failed", is_flag=True, help="Train trials again that failed.")
-@quiet_option
+@click.option("--quiet", is_flag=True, help="Print no progress on stderr.")
 @json_option
 @debug_option
 @click.pass_context

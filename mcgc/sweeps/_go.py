@@ -19,6 +19,7 @@ from mcgc.sweeps._results import Results
 from mcgc.sweeps._setup import determining
 from mcgc.sweeps._trial import Job, Trial
 
+REST = 20.0  # times the seconds that writing the file took: so long it is not written again
 PATIENCE = 10.0  # seconds in which the workers of a process that was killed end
 
 
@@ -75,7 +76,9 @@ class Output:
     ) -> None:
         self.path, self.header, self.anew = path, dict(header), overwrite
         self.trials: dict[str, Trial] = {}  # by key
-        self._keep = runs is not None
+        self.eager, self._keep = False, runs is not None
+        self._unsaved: list[int] = []
+        self._due = 0.0  # when the file is to be written again
         self._stack = ExitStack()
         with self._stack:
             if path is not None:
@@ -87,18 +90,23 @@ class Output:
             self._stack = self._stack.pop_all()
 
     def record(self, trial: Trial) -> None:
-        """Save a trial that is done, and remove its run file."""
+        """Take up a trial that is done, and save it if that is due: until then its run file is kept."""
         self.trials[trial.key] = trial
-        self.save(False)
-        if not self._keep:
-            with suppress(FileNotFoundError):
-                os.unlink(self.run_file(trial.number))
+        self._unsaved.append(trial.number)
+        if self.eager or time.monotonic() >= self._due:
+            self.save(False)
 
     def save(self, finished: bool) -> None:
-        """Write the file."""
-        self.header["finished"] = finished
+        """Write the file, and remove the run files of what it has."""
+        self.header["finished"], began = finished, time.monotonic()
         if self.path is not None and self.trials:
             _file.save(self.path, self.header, self.results().trials)
+        if not self._keep:
+            for number in self._unsaved:
+                with suppress(FileNotFoundError):
+                    os.unlink(self.run_file(number))
+        self._unsaved.clear()
+        self._due = time.monotonic() + REST * (time.monotonic() - began)
 
     def results(self) -> Results:
         """Return the trials that are done, by their numbers."""
@@ -113,8 +121,13 @@ class Output:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Free the lock, and remove the hidden directory if the sweep is done: killed processes leave files there."""
+        """Save what is not saved yet, free the lock, and remove the hidden directory.
+
+        Killed processes leave files there, which go when the sweep is done.
+        """
         with self._stack:
+            if self._unsaved:
+                self.save(False)
             if not self._keep and self.header["finished"]:
                 shutil.rmtree(self.runs, ignore_errors=True)
             elif not self._keep:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -103,7 +104,7 @@ def setup_of(
             raise InputError(f"{one.name} is fixed and in the space: leave it out of one of them")
     source = source_of(data, task, recipe, columns, fixed)
     points = points_of(dimensions, method, trials, seed)
-    used = select_device(device, source.problem, source.settings.members)[0]
+    used = select_device(device, _some_problem(source, points), source.settings.members)[0]
     if whole(workers, "workers") > 1 and used.name != "cpu":
         raise InputError(f"workers need the CPU, not {used.name}: leave them out")
     keys, ranked_by = Keys(source, used), _metric(metric, source, dimensions)
@@ -121,7 +122,7 @@ def setup_of(
         "seed": seed,
         "metric": ranked_by,
         "prune": pruned,
-        "fixed": {name: value for name, value in fixed.items() if value is not None},
+        "fixed": {name: getattr(source.settings, name) for name, value in fixed.items() if value is not None},
         "settings": source.settings._asdict(),
         "dataset": keys.dataset,
         "versions": keys.versions,
@@ -130,6 +131,14 @@ def setup_of(
     }
     plain = json.loads(json.dumps(header))
     return Setup(source, dimensions, method, points, count, seed, ranked_by, pruned, used, keys, plain)
+
+
+def _some_problem(source: Source, points: Sequence[Point]) -> Problem | None:
+    """Return the problem of a trial, by which a device is chosen, or None if the first have none."""
+    for point in [*points[:TRIED], {}]:
+        with suppress(InputError):
+            return source.bound(point)[0]
+    return None
 
 
 def points_of(space: Sequence[Dimension], method: str, trials: int | None, seed: int) -> Sequence[Point]:

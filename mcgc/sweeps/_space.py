@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, NamedTuple, get_args
 
 from mcgc._integers import whole
@@ -115,6 +116,7 @@ def _dimension(name: str, given: Any, method: str) -> Dimension:
             if key not in given:
                 raise InputError(f"the range of {name} has no {key}: give it low and high")
         return _range(name, Range(**given), method)
+    given = given.tolist() if hasattr(given, "tolist") else given
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
         raise InputError(f"the space has {name} as {given!r}: give a list of choices, or a range with low and high")
     choices = tuple(checked(name, value) for value in given)
@@ -152,7 +154,7 @@ def _range(name: str, given: Range, method: str) -> Dimension:
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
         raise InputError(f"the range of {name} has the end {value!r}: give a finite number")
     return float(value)
 
@@ -178,7 +180,7 @@ def checked(name: str, value: Any) -> Any:
         return ",".join(str(whole(width, "a width of hidden")) for width in widths)
     if kind is int:
         return whole(value, name, 0)
-    if kind is float and not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
+    if kind is float and not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value):
         return float(value)
     if kind is float or type(value) is not kind:
         wanted = {float: "a finite number", bool: "true or false", str: "a text"}[kind]

@@ -192,7 +192,8 @@ def _study(where: Where, anew: bool = False) -> tuple[Any, Any]:
         raise InputError(
             "the method optuna needs Optuna, which is not installed: pip install 'mcgc[sweep]', or choose sobol"
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell of each trial
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell that the study is made
     options = {"connect_args": {"timeout": WAIT}} if where.storage.startswith("sqlite:") else {}
     try:
         storage = optuna.storages.RDBStorage(where.storage, engine_kwargs=options)
@@ -204,6 +205,8 @@ def _study(where: Where, anew: bool = False) -> tuple[Any, Any]:
         raise InputError(
             f"the storage {where.storage} cannot be used ({line(error)}): give the URL of another"
         ) from error
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def _trial_of(storage: Any, study: Any, where: Where, number: int) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mcgc._integers import whole
 from mcgc.sweeps._go import Output, closing, go
 from mcgc.sweeps._plans import Listed, Plan, Trials
 from mcgc.sweeps._pools import pool_for
@@ -29,7 +30,7 @@ class SweepHook(Hook):
         """Is called once it is known how many trials are done already, and how many there will be at most."""
 
     def after_trial(self, trial: Trial, results: Results) -> None:
-        """Is called when a trial is done and saved, with all that are."""
+        """Is called when a trial is done, with all that are."""
 
 
 def sweep(
@@ -140,6 +141,7 @@ def sweep(
     """
     names = {"time": time, "group": group, "states": states, "inputs": inputs, "interpolation": interpolation}
     columns = {**names, "target": target, "features": features}
+    seed = whole(seed, "seed", 0, bits=64)
     fixed = {"seed": seed, "members": members, **settings}
     setup = setup_of(
         data,
@@ -159,6 +161,7 @@ def sweep(
     setup.check_ways(storage, retry_failed)
     hook, path = _Hooks(hooks), None if output is None else os.fspath(output)
     with Output(path, overwrite, None if runs is None else os.fspath(runs), setup.header, hook.message) as out:
+        out.eager = setup.method == "optuna"  # whose study must not know more than the file
         if not out.trials:
             check_metric(setup)
         with closing(_plan(setup, out, storage, retry_failed)) as plan:

@@ -5,7 +5,6 @@ import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 
@@ -214,15 +213,14 @@ def test_kept_run_files_are_runs(mcgc, spec):
     assert run_file.load("runs/trial-2.h5").finished
 
 
-LONG = (("epochs = 3", "epochs = 60"), ("trials = 4", "trials = 9"), ('"4"', '"16,16"'))
+LONG = (("epochs = 3", "epochs = 40"), ("trials = 4", "trials = 9"), ('"4"', '"16,16"'))
 SAVING = "import mcgc_cli, mcgc.train._run as run; run.SECONDS = 0; mcgc_cli.main()"
 
 
-def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_one(tmp_path, monkeypatch, spec):
-    """Twice, with workers, whose processes must end too: the third goes on where the second was."""
-    monkeypatch.chdir(tmp_path)
+def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_one(mcgc, spec):
+    """It is killed twice, the second time with workers, which must end too before the third goes on."""
     file, rng = spec(*LONG), random.Random(0)
-    assert subprocess.run([*COMMAND, "sweep", file, "--quiet", "-o", "whole.h5"], capture_output=True).returncode == 0
+    assert mcgc("sweep", file, "--quiet", "-o", "whole.h5").exit_code == 0
     whole, counts = read("whole.h5"), []
     for workers in (1, 2):
         command = [sys.executable, "-c", SAVING, "sweep", file, "--workers", str(workers)]
@@ -231,8 +229,8 @@ def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_
             process.send_signal(signal.SIGKILL)
         counts.append(len(read("line-sweep.h5").trials))
     done = read("line-sweep.h5").trials
-    last = subprocess.run([*COMMAND, "sweep", file], capture_output=True, text=True, timeout=120)
-    assert last.returncode == 0, last.stderr
+    last = mcgc("sweep", file)
+    assert last.exit_code == 0, last.stderr
     assert 0 < counts[0] < counts[1] < 9
     assert last.stderr.count(" of 9: trial") == 9 - counts[1]
     found = read("line-sweep.h5")
