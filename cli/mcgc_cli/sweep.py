@@ -78,9 +78,10 @@ def run(
     """
     ctx.meta["debug"] = debug
     from mcgc_cli.specs import read_spec
-    from mcgc_cli.sweep_run import run_spec
 
     found, path = read_spec(spec), output or f"{Path(spec).stem}-sweep.h5"
+    from mcgc_cli.sweep_run import run_spec  # after mistakes are found, which are told at once
+
     how = {"output": path, "overwrite": force, "runs": runs, "retry_failed": retry_failed, "workers": workers}
     results = run_spec(found, device, how, quiet)
     _print(results, path, None, json)
