@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -25,6 +26,11 @@ class Where(NamedTuple):
 
     storage: str
     name: str
+
+    @property
+    def shown(self) -> str:
+        """The URL without a password."""
+        return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", self.storage)
 
 
 class Guided:
@@ -78,7 +84,7 @@ class Guided:
             self._asked += 1
             if finished and frozen.number not in known and EQUAL not in frozen.user_attrs:
                 raise InputError(
-                    f"the storage {self._where.storage} has trials that the file of the sweep lacks: bring the file "
+                    f"the storage {self._where.shown} has trials that the file of the sweep lacks: bring the file "
                     "back, or begin anew with overwrite"
                 )
             if not finished and frozen.number in known:
@@ -203,7 +209,7 @@ def _study(where: Where, anew: bool = False) -> tuple[Any, Any]:
         return storage, optuna.create_study(study_name=where.name, storage=storage, load_if_exists=True)
     except Exception as error:  # a database raises errors of its own
         raise InputError(
-            f"the storage {where.storage} cannot be used ({line(error)}): give the URL of another"
+            f"the storage {where.shown} cannot be used ({line(error)}): give the URL of another"
         ) from error
     finally:
         optuna.logging.set_verbosity(before)

@@ -6,7 +6,7 @@ from swept import HOW, SPACE, TABLE, Stop, Stopped, bits
 
 import mcgc
 from mcgc.errors import InputError
-from mcgc.sweeps import Range, _study, read
+from mcgc.sweeps import Range, Trial, _study, read
 
 COUNT = 13  # TPE begins with ten random trials
 
@@ -150,6 +150,20 @@ def test_a_storage_whose_sweep_is_gone_is_one_sentence_and_can_be_begun_anew(tmp
     assert len(swept(trials=2, output="sweep.h5", overwrite=True).trials) == 2
     assert len(swept(trials=2, output="other.h5", storage="sqlite:///mine.db").trials) == 2
     assert (tmp_path / "mine.db").exists()
+
+
+def test_a_password_of_the_storage_is_not_shown():
+    with pytest.raises(InputError, match=r"the storage nosuch://me:\*\*\*@host/db cannot be used") as caught:
+        swept(storage="nosuch://me:secret@host/db")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_infinite_loss_is_told_and_comes_last(monkeypatch):
+    value = Trial.value
+    monkeypatch.setattr(Trial, "value", lambda self, metric: float("inf") if self.number == 1 else value(self, metric))
+    found = swept(trials=3, output="sweep.h5")
+    assert [trial.value for trial in study_of(found).trials][1] == float("inf")
+    assert found.ranked()[-1].number == 1
 
 
 def test_without_optuna_there_is_a_sentence(monkeypatch):
