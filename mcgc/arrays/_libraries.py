@@ -194,7 +194,8 @@ def is_cupy(array: Array) -> bool:
 def operand(number: float | complex, dtype: Any, like: Array) -> Any:
     """Return a number as an operand of a function, beside arrays like `like`.
 
-    CuPy takes a number as an argument of the kernel. An array would be memory that is set first.
+    CuPy takes a number as an argument of the kernel. An array would be memory that is set first. NumPy makes a scalar
+    faster than an array.
 
     Parameters
     ----------
@@ -207,17 +208,17 @@ def operand(number: float | complex, dtype: Any, like: Array) -> Any:
 
     Returns
     -------
-    array of shape ()
-        The operand, for CuPy a NumPy scalar.
+    NumPy scalar, or array of shape ()
+        The operand, an array where the library takes no scalars of NumPy.
 
     Examples
     --------
     >>> import numpy as np
     >>> from mcgc.arrays import operand
     >>> operand(0, np.float32, np.ones(2))
-    array(0., dtype=float32)
+    np.float32(0.0)
     """
-    if is_cupy(like):
+    if type(like) is np.ndarray or is_cupy(like):
         return np.dtype(dtype).type(number)
     return namespace_of(like).asarray(number, dtype=dtype, device=device_of(like))
 
