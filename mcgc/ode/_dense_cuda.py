@@ -18,7 +18,6 @@ from mcgc.ode._solve import Solved
 from mcgc.ode._tableaux import Tableau
 
 ROOM = 64  # steps of a trajectory that the first log has room for
-ACTIVATIONS = "relu", "tanh"  # that the kernels have
 MOST = 2**30  # bytes of the gradients of θ, one from each trajectory
 
 _room: dict[tuple, int] = {}  # that the largest log so far had

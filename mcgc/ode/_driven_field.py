@@ -132,7 +132,7 @@ def _fits(y0: Array, theta: Array, inputs: Array, field: DrivenField, method: Me
         return theta.ndim == 1
     from mcgc.ode import _dense_cuda
 
-    plain = equations is None and not field.knots and not field.skip and field.activation in _dense_cuda.ACTIVATIONS
+    plain = equations is None and not field.knots and not field.skip and field.activation in nets.FUSED_ON_GPU
     return plain and theta.ndim <= 2 and _dense_cuda.fits(field.sizes, theta, y0, method)
 
 
