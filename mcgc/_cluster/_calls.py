@@ -1,0 +1,269 @@
+"""Calls in flight on a Dask cluster, which are sent again where a worker or the scheduler was lost."""
+
+import math
+import time
+from collections.abc import Callable, Hashable
+from heapq import heapify, heappop, heappush
+from itertools import count
+from statistics import median
+from typing import Any, NamedTuple
+
+from mcgc._cluster._versions import REFUSED, guarded, versions
+from mcgc.errors import ClusterError, InputError
+
+MOST_DEATHS = 10  # of workers in one call: then it is not chance
+ALLOWED = 4  # of them, by Dask's own settings, before it gives a call up
+LOOK, POLL = 1.0, 0.01  # seconds between two looks at the workers, and at what has come
+FEW = 3  # calls that must have ended before one can be called slow
+
+
+class Traffic(NamedTuple):
+    """What went between a caller and its workers, and what was lost on the way.
+
+    Parameters
+    ----------
+    workers, lost, refused : int
+        Workers that were seen, that vanished, and that were refused for their versions.
+    calls, again, repeated : int
+        Calls that were sent, those of them that were sent again after a loss, and that were repeated because the first
+        was slow.
+    data_bytes : int
+        The size of what all calls share, which goes to each worker once.
+    sent_bytes, received_bytes : int
+        The sizes of the arguments and of the results, without what Dask adds.
+    """
+
+    workers: int = 0
+    lost: int = 0
+    refused: int = 0
+    calls: int = 0
+    again: int = 0
+    repeated: int = 0
+    data_bytes: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class _Call(NamedTuple):
+    label: Hashable
+    argument: bytes
+    priority: int
+    began: float = 0.0
+    deaths: int = 0
+    repeat: bool = False
+
+
+class Calls:
+    """Calls of one function on the workers of a cluster.
+
+    A call whose worker dies is done elsewhere by Dask. What Dask gives up, and what is lost with the scheduler, is sent
+    again from here. A worker of other versions is refused, and gets no further calls.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        A client of the cluster.
+    module, name : str
+        The function. It takes `shared` and the argument of a call, both as bytes, and returns bytes.
+    shared : bytes
+        What all calls share.
+    message : function
+        Is called with a sentence for the user.
+    repeat : float, optional
+        How many times the median a call may take before it is done on another worker too. By default none is.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        module: str,
+        name: str,
+        shared: bytes,
+        message: Callable[[str], None] = lambda sentence: None,
+        repeat: float | None = None,
+    ):
+        from distributed import as_completed
+
+        self._client, self._shared, self._message, self._repeat = client, shared, message, repeat
+        self._function = guarded(module, name, versions())
+        self._done = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+        self._flying: dict[str, tuple[Any, _Call]] = {}  # futures and calls by the key that Dask has for them
+        self._waiting: list[tuple[int, int, _Call]] = []  # a heap by priority, and then by age
+        self._order = count()
+        self._seconds: list[float] = []
+        self._threads: dict[str, int] = {}  # of the workers that are there and not refused
+        self._refused: set[str] = set()
+        self._data: Any = None
+        self._told, self._looked = False, -math.inf
+        self.traffic = Traffic(data_bytes=len(shared))
+
+    @property
+    def threads(self) -> int:
+        """How many calls can run at once."""
+        return sum(self._threads.values())
+
+    def submit(self, label: Hashable, argument: bytes, priority: int = 0) -> None:
+        """Send a call. Those of a higher priority are begun first."""
+        self._wait(_Call(label, argument, priority))
+
+    def collect(self, seconds: float = 0.1) -> list[tuple[Hashable, Any]]:
+        """Return the labels of calls that have ended, with results or exceptions; wait for them so long at most.
+
+        Raises `ClusterError` if the scheduler is gone for good, or a call has killed too many workers, and `InputError`
+        if all workers are of other versions.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            if self._connected():
+                self._look()
+                self._send()
+            ended = self._ended()
+            if ended or time.monotonic() >= until:
+                return ended
+            time.sleep(POLL)
+
+    def close(self) -> None:
+        """Cancel what is in flight, and forget the data."""
+        futures = [future for future, _ in self._flying.values()]
+        self._flying, self._waiting, self._data = {}, [], None
+        if self._client.status == "running":
+            self._client.cancel(futures)
+
+    def _connected(self) -> bool:
+        """Tell whether the scheduler is there. Raises `ClusterError` if Dask has given it up."""
+        status = self._client.status
+        if status in ("closing", "closed"):
+            raise ClusterError("the Dask scheduler is gone, and did not come back: start it again")
+        if status != "running" and not self._told:
+            self._message("the Dask scheduler is gone: waiting for it to come back")
+        elif status == "running" and self._told:
+            self._message("the Dask scheduler is back: what was in flight goes on from its last state")
+        self._told = status != "running"
+        return status == "running"
+
+    def _look(self) -> None:
+        """See which workers have come and gone, and which calls are lost or slow."""
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        try:
+            found = dict(self._client.nthreads())
+        except (OSError, TimeoutError):  # the scheduler went this moment
+            return
+        gone = [address for address in self._threads if address not in found]
+        for address in gone:
+            self._message(f"the worker {address} is gone: what it had goes on elsewhere")
+        there = {address: count for address, count in found.items() if address not in self._refused}
+        if not there and (self._threads or self.traffic.workers == 0):
+            self._message("the cluster has no worker: waiting for one")
+        new = len(there.keys() - self._threads.keys())
+        self._count(workers=new, lost=len(gone))
+        self._threads = there
+        for key, (future, call) in list(self._flying.items()):
+            if future.status in ("cancelled", "lost"):
+                self._lose(key)
+            elif self._is_slow(call, now):
+                self._wait(call._replace(repeat=True))
+                self._flying[key] = (future, call._replace(repeat=True))
+
+    def _is_slow(self, call: _Call, now: float) -> bool:
+        if self._repeat is None or call.repeat or len(self._seconds) < FEW:
+            return False
+        return now - call.began > self._repeat * median(self._seconds) and len(self._flying) < self.threads
+
+    def _send(self) -> None:
+        """Send what waits, if there are workers, and the data first, if they are not there."""
+        from distributed import CancelledError
+
+        if not (self._waiting and self._threads):
+            return
+        workers = [*self._threads] if self._refused else None
+        try:
+            if self._data is None or self._data.status != "finished":
+                (self._data,) = self._client.scatter([self._shared], broadcast=True, hash=True)
+            most = self.threads if self._repeat else 2 * self.threads  # one more each, so that none is idle
+            while self._waiting and len(self._flying) < most:
+                call = self._waiting[0][2]._replace(began=time.monotonic())
+                future = self._client.submit(
+                    self._function, self._data, call.argument, pure=False, priority=call.priority, workers=workers
+                )
+                heappop(self._waiting)
+                self._flying[future.key] = (future, call)
+                self._done.add(future)
+                self._count(calls=1, repeated=int(call.repeat), sent_bytes=len(call.argument))
+        except (OSError, TimeoutError, CancelledError):  # the scheduler or the last worker went this moment
+            self._data = None
+
+    def _ended(self) -> list[tuple[Hashable, Any]]:
+        """Return what has ended, and note what must be sent again."""
+        from distributed import KilledWorker
+
+        found: list[tuple[Hashable, Any]] = []
+        for future, result in self._done.next_batch(block=False):
+            future_and_call = self._flying.get(future.key)
+            if future_and_call is None:  # another of its kind was faster
+                continue
+            call = future_and_call[1]
+            if future.status == "error":
+                error = result[1]
+                if isinstance(error, KilledWorker):
+                    self._bury(future.key, call)
+                    continue
+                result = error
+            elif future.status != "finished" or isinstance(result, BaseException):
+                self._lose(future.key)
+                continue
+            elif isinstance(result, tuple) and result[0] == REFUSED:
+                self._lose(future.key)
+                self._refuse(*result[1:])
+                continue
+            else:
+                self._seconds.append(time.monotonic() - call.began)
+                self._count(received_bytes=len(result))
+            self._forget(call.label)
+            found.append((call.label, result))
+        return found
+
+    def _lose(self, key: str) -> None:
+        """Let a call be sent again."""
+        self._wait(self._flying.pop(key)[1])
+        self._count(again=1)
+
+    def _bury(self, key: str, call: _Call) -> None:
+        """Let a call be sent again that Dask gave up, because the workers that did it died, but not for ever."""
+        deaths = call.deaths + ALLOWED
+        if deaths > MOST_DEATHS:
+            raise ClusterError(f"{deaths} workers died over one call: see if their memory is short")
+        future, _ = self._flying[key]
+        self._flying[key] = (future, call._replace(deaths=deaths))
+        self._lose(key)
+
+    def _refuse(self, address: str, what: str) -> None:
+        """Give a worker no more calls. Raises `InputError` if no other is left."""
+        if address in self._refused:
+            return
+        self._refused.add(address)
+        self._threads.pop(address, None)
+        self._count(refused=1, workers=-1)
+        sentence = f"the worker {address} has {what}: install the same version there"
+        if not self._threads:
+            raise InputError(sentence)
+        self._message(f"{sentence}; it is given nothing")
+
+    def _forget(self, label: Hashable) -> None:
+        """Drop all calls of a label, which has its result."""
+        others = [key for key, (_, call) in self._flying.items() if call.label == label]
+        futures = [self._flying.pop(key)[0] for key in others]
+        if any(call.label == label for *_, call in self._waiting):
+            self._waiting = [one for one in self._waiting if one[2].label != label]
+            heapify(self._waiting)
+        slow = [future for future in futures if not future.done()]
+        if slow:
+            self._client.cancel(slow)
+
+    def _wait(self, call: _Call) -> None:
+        heappush(self._waiting, (-call.priority, next(self._order), call))
+
+    def _count(self, **more: int) -> None:
+        self.traffic = self.traffic._replace(**{name: getattr(self.traffic, name) + n for name, n in more.items()})
