@@ -106,7 +106,7 @@ class Calls:
         """Send a call. Those of a higher priority are begun first."""
         self._wait(_Call(label, argument, priority))
 
-    def collect(self, seconds: float = 0.1) -> list[tuple[Hashable, Any]]:
+    def collect(self, seconds: float = 0.1) -> list[tuple[Any, Any]]:
         """Return the labels of calls that have ended, with results or exceptions; wait for them so long at most.
 
         Raises `ClusterError` if the scheduler is gone for good, or a call has killed too many workers, and `InputError`
@@ -195,11 +195,11 @@ class Calls:
         except (OSError, TimeoutError, CancelledError):  # the scheduler or the last worker went this moment
             self._data = None
 
-    def _ended(self) -> list[tuple[Hashable, Any]]:
+    def _ended(self) -> list[tuple[Any, Any]]:
         """Return what has ended, and note what must be sent again."""
         from distributed import KilledWorker
 
-        found: list[tuple[Hashable, Any]] = []
+        found: list[tuple[Any, Any]] = []
         for future, result in self._done.next_batch(block=False):
             future_and_call = self._flying.get(future.key)
             if future_and_call is None:  # another of its kind was faster
