@@ -126,7 +126,6 @@ def epochs(
     with _memory_errors(task):
         latest = [*(draw(task) if members is None else members)]
     rows = [deque(ahead.get(index, ())) for index in range(len(latest))]  # of epochs that are not yielded yet
-    before: dict[int, Member] = {}
     with strategy.start(task, hook) as advance:
         for epoch in range(done + 1, task.settings.epochs + 1):
             if not any(rows) and out_of_patience(task, latest):
@@ -137,18 +136,11 @@ def epochs(
                 for found in advance(behind, epoch) if behind else ():
                     latest[found.number] = found.member
                     rows[found.number].extend(found.records)
-                    before.update({found.number: found.before} if found.before else {})
                     hook.after_member(found, epoch - 1 + len(rows[found.number]))
             firsts = [row.popleft() for row in rows]
             columns = dict(zip(Record._fields[2:-1], zip(*firsts, strict=True), strict=True))
             record = Record(epoch=epoch, horizon=task.horizon(epoch), **columns, seconds=time.perf_counter() - began)
-            yield (
-                record,
-                tuple(
-                    before.get(index, member) if len(rows[index]) == 1 else member
-                    for index, member in enumerate(latest)
-                ),
-            )
+            yield record, tuple(latest)
             hook.after_epoch(record)
 
 

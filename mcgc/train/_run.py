@@ -17,7 +17,7 @@ from mcgc.errors import InputError, McgcError, OutputError
 from mcgc.train import run_file
 from mcgc.train._fit import epochs, out_of_patience
 from mcgc.train._hooks import Hook, Hooks
-from mcgc.train._members import Advanced, MemberRecord, Record
+from mcgc.train._members import Advanced, Member, MemberRecord, Record
 from mcgc.train._resume import differences, no_epochs, pack, pack_ahead, records, unpack, unpack_ahead
 from mcgc.train._strategies import Strategy
 from mcgc.train._task import Task, draw
@@ -79,6 +79,7 @@ class Run:
         self.header = header_of(task)
         self._states: list[Any] = []  # after the last epoch, members; after the one before, members or leaves by name
         self._ahead: dict[int, list[MemberRecord]] = {}  # of members that are further than `epoch`
+        self._before: dict[int, Member] = {}  # those that are finished, after the last epoch but one
         self._saved, self._changed = 0, False
         self._when, self._took = -SECONDS, 0.0
 
@@ -169,6 +170,11 @@ class Run:
         return len(self.records)
 
     @property
+    def ahead(self) -> dict[int, int]:
+        """The numbers of epochs done by members that are further than `epoch`, on a cluster."""
+        return {number: self.epoch + len(rows) for number, rows in self._ahead.items()}
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the run has ended by its `patience`."""
         return self.epoch == self.task.settings.epochs or self._ended
@@ -202,8 +208,8 @@ class Run:
                 self.records.append(record)
                 self._ahead = {index: rows[1:] for index, rows in self._ahead.items() if len(rows) > 1}
                 self._states = [after, *([before] if before is not None and not self._ahead else [])]
-                exact = all(member.state.steps == n for member, n in zip(after, record.steps, strict=True))
-                self._changed, before = True, after if exact else None
+                before = self._exact(after, record)
+                self._changed = True
                 due = self.epoch % self._every == 0 and time.monotonic() - self._when >= SECONDS
                 if self.finished or due:
                     self.save()
@@ -222,7 +228,10 @@ class Run:
         if not self._overwrite:
             self.path = free_path(self.path)  # a file made meanwhile must not cost a long run
         before, self._saved, self._changed = self._saved, self.epoch, False  # what cannot be written is not tried again
-        states = [state if isinstance(state, dict) else pack(state) for state in self._states]
+        found = self._states
+        if self._ahead and self._before:
+            found = [found[0], [self._before.get(i, member) for i, member in enumerate(found[0])]]
+        states = [state if isinstance(state, dict) else pack(state) for state in found]
         members = self.task.settings.members
         done = columns(self.records) if self.records else no_epochs(members)
         ahead = pack_ahead(self._ahead, self.epoch, members) if self._ahead else {}
@@ -251,11 +260,18 @@ class Run:
         """Close the run."""
         self.close()
 
+    def _exact(self, members: Sequence[Member], record: Record) -> Sequence[Member] | None:
+        """Return the members as they were after the epoch of a record, or None if that is not known of all."""
+        pairs = enumerate(zip(members, record.steps, strict=True))
+        then = tuple(member if member.state.steps == n else self._before.get(i, member) for i, (member, n) in pairs)
+        return then if all(m.state.steps == n for m, n in zip(then, record.steps, strict=True)) else None
+
     def _take(self, found: Advanced) -> None:
         """Take what came of a member that was elsewhere, perhaps before the others, and save it if that is due."""
         members = [*(self._states[0] if self._states else draw(self.task))]
         members[found.number] = found.member
         self._states = [members]
+        self._before.update({} if found.before is None else {found.number: found.before})
         self._ahead.setdefault(found.number, []).extend(found.records)
         self._changed = True
         if time.monotonic() - self._when >= max(SECONDS, SHARE * self._took):
@@ -273,6 +289,11 @@ class Run:
         self.records, self._saved = records(old), old.epoch
         self._states = [unpack(old.states[0], self.task), *old.states[1:]]
         self._ahead = unpack_ahead(old)
+        if any(self._states[0][i].state.steps != rows[-1].steps for i, rows in self._ahead.items()):
+            raise InputError(f"{self.path} holds states that are not those of its epochs: it is damaged")
+        if self._ahead and old.states[1:]:
+            pairs = enumerate(zip(self._states[0], unpack(self._states.pop(), self.task), strict=True))
+            self._before = {i: before for i, (last, before) in pairs if before.state.steps < last.state.steps}
         if self.finished:  # nothing is computed: the versions are those that computed it
             self.header = self.header._replace(versions=old.versions)
 

@@ -4,15 +4,12 @@ import os
 import signal
 import time
 
-import numpy as np
 import pytest
 from timed import DATA, SETTINGS, problem
 
 from mcgc import train
-from mcgc._cluster import _versions, client_of
-from mcgc.errors import ClusterError, InputError, SolveError
-from mcgc.train import Cluster, Run, run_file
-from mcgc.train._resume import unpack_ahead
+from mcgc._cluster import client_of
+from mcgc.train import Cluster, Run
 
 
 def trained(path, task, strategy=None, *hooks):

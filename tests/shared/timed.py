@@ -30,4 +30,5 @@ def problem(sleep=0.0, log=None, crash=None):
         examples=lambda data, dtype, device: to_device(data, device, dtype),
         init=lambda key, dtype, device: to_device([key.bits % 7], device, dtype),
         objective=lambda settings: loss,
+        load=lambda path: DATA,
     )
