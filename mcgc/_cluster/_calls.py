@@ -50,7 +50,8 @@ class _Call(NamedTuple):
     priority: int
     began: float = 0.0
     deaths: int = 0
-    repeat: bool = False
+    repeat: bool = False  # whether it is the second of its kind
+    repeated: bool = False  # whether there is a second one
 
 
 class Calls:
@@ -93,8 +94,10 @@ class Calls:
         self._seconds: list[float] = []
         self._threads: dict[str, int] = {}  # of the workers that are there and not refused
         self._refused: set[str] = set()
+        self._avoided: set[str] = set()  # where slow calls are
         self._data: Any = None
         self._told, self._looked = False, -math.inf
+        self._back = -math.inf  # when the scheduler was last away
         self.traffic = Traffic(data_bytes=len(shared))
 
     @property
@@ -139,6 +142,7 @@ class Calls:
         elif status == "running" and self._told:
             self._message("the Dask scheduler is back: what was in flight goes on from its last state")
         self._told = status != "running"
+        self._back = time.monotonic() if self._told else self._back
         return status == "running"
 
     def _look(self) -> None:
@@ -151,6 +155,7 @@ class Calls:
             found = dict(self._client.nthreads())
         except (OSError, TimeoutError):  # the scheduler went this moment
             return
+        self._avoided &= found.keys()
         gone = [address for address in self._threads if address not in found]
         for address in gone:
             self._message(f"the worker {address} is gone: what it had goes on elsewhere")
@@ -160,17 +165,24 @@ class Calls:
         new = len(there.keys() - self._threads.keys())
         self._count(workers=new, lost=len(gone))
         self._threads = there
-        for key, (future, call) in list(self._flying.items()):
-            if future.status in ("cancelled", "lost"):
-                self._lose(key)
-            elif self._is_slow(call, now):
-                self._wait(call._replace(repeat=True))
-                self._flying[key] = (future, call._replace(repeat=True))
+        for key in [key for key, (future, _) in self._flying.items() if future.status in ("cancelled", "lost")]:
+            self._lose(key, 1)
+        if self._repeat is not None and len(self._seconds) >= FEW:
+            self._repeat_slow(now - self._repeat * median(self._seconds))
 
-    def _is_slow(self, call: _Call, now: float) -> bool:
-        if self._repeat is None or call.repeat or len(self._seconds) < FEW:
-            return False
-        return now - call.began > self._repeat * median(self._seconds) and len(self._flying) < self.threads
+    def _repeat_slow(self, began: float) -> None:
+        """Let calls that began before be sent a second time, and leave the workers alone that they are at."""
+        slow = {key: call for key, (_, call) in self._flying.items() if call.began < began}
+        if not slow:
+            self._avoided = set()
+            return
+        found = self._client.processing()
+        self._avoided = {worker for worker, keys in found.items() if not slow.keys().isdisjoint(keys)}
+        for key, call in slow.items():
+            if not call.repeated and self._threads.keys() - self._avoided:
+                future, _ = self._flying[key]
+                self._flying[key] = (future, call._replace(repeated=True))
+                self._wait(call._replace(repeated=True, repeat=True))
 
     def _send(self) -> None:
         """Send what waits, if there are workers, and the data first, if they are not there."""
@@ -178,15 +190,22 @@ class Calls:
 
         if not (self._waiting and self._threads):
             return
-        workers = [*self._threads] if self._refused else None
+        workers = [worker for worker in self._threads if worker not in self._avoided]
+        if not workers:
+            return
+        chosen = workers if self._refused or self._avoided else None
         try:
             if self._data is None or self._data.status != "finished":
                 (self._data,) = self._client.scatter([self._shared], broadcast=True, hash=True)
-            most = self.threads if self._repeat else 2 * self.threads  # one more each, so that none is idle
+            slow = sum(call.repeated and not call.repeat for _, call in self._flying.values())
+            each = (
+                1 if self._repeat else 2
+            )  # one more, so that none is idle; or else how long a call takes is not known
+            most = slow + each * sum(self._threads[worker] for worker in workers)
             while self._waiting and len(self._flying) < most:
                 call = self._waiting[0][2]._replace(began=time.monotonic())
                 future = self._client.submit(
-                    self._function, self._data, call.argument, pure=False, priority=call.priority, workers=workers
+                    self._function, self._data, call.argument, pure=False, priority=call.priority, workers=chosen
                 )
                 heappop(self._waiting)
                 self._flying[future.key] = (future, call)
@@ -208,14 +227,14 @@ class Calls:
             if future.status == "error":
                 error = result[1]
                 if isinstance(error, KilledWorker):
-                    self._bury(future.key, call)
+                    self._lose(future.key, ALLOWED)
                     continue
                 result = error
             elif future.status != "finished" or isinstance(result, BaseException):
-                self._lose(future.key)
+                self._lose(future.key, 1)  # with the last worker that had the data, or with the scheduler
                 continue
             elif isinstance(result, tuple) and result[0] == REFUSED:
-                self._lose(future.key)
+                self._lose(future.key, 0)
                 self._refuse(*result[1:])
                 continue
             else:
@@ -225,19 +244,15 @@ class Calls:
             found.append((call.label, result))
         return found
 
-    def _lose(self, key: str) -> None:
-        """Let a call be sent again."""
-        self._wait(self._flying.pop(key)[1])
+    def _lose(self, key: str, deaths: int) -> None:
+        """Let a call be sent again, but not for ever if so many workers died over it."""
+        _, call = self._flying.pop(key)
+        if call.began > self._back:
+            call = call._replace(deaths=call.deaths + deaths)
+        if call.deaths > MOST_DEATHS:
+            raise ClusterError(f"{call.deaths} workers died over one call: see if their memory is short")
+        self._wait(call)
         self._count(again=1)
-
-    def _bury(self, key: str, call: _Call) -> None:
-        """Let a call be sent again that Dask gave up, because the workers that did it died, but not for ever."""
-        deaths = call.deaths + ALLOWED
-        if deaths > MOST_DEATHS:
-            raise ClusterError(f"{deaths} workers died over one call: see if their memory is short")
-        future, _ = self._flying[key]
-        self._flying[key] = (future, call._replace(deaths=deaths))
-        self._lose(key)
 
     def _refuse(self, address: str, what: str) -> None:
         """Give a worker no more calls. Raises `InputError` if no other is left."""

@@ -4,10 +4,11 @@ Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings
 `scaling` and `model`; the group `epochs` with one array a field of the records, (epochs,) or (epochs, members); the
 groups `states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a
 leaf; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`); and
-`results`, JSON as bytes, what the problem's `assess` found at the end. Where members on a cluster are further than
-others, `epochs` are those that all have done, `states/last` has the last state of each, `states/previous` the one before
-the last epoch of those that are finished, and the group `ahead` has `done` (members,), the epochs of each, and the fields of the records beyond, member after
-member. Numbers and structure carry checksums.
+`results`, JSON as bytes, what the problem's `assess` found at the end. Numbers and structure carry checksums.
+
+Where members on a cluster are further than others, `epochs` are those that all have done, `states/last` has the last
+state of each, and `states/previous` the one before the last epoch of those that are finished. The group `ahead` then
+has `done` (members,), the epochs of each, and the fields of the records beyond, member after member.
 """
 
 import contextlib
