@@ -1,5 +1,6 @@
 """Calls in flight on a Dask cluster, which are sent again where a worker or the scheduler was lost."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Hashable
@@ -15,6 +16,9 @@ MOST_DEATHS = 10  # of workers in one call: then it is not chance
 ALLOWED = 4  # of them, by Dask's own settings, before it gives a call up
 LOOK, POLL = 1.0, 0.01  # seconds between two looks at the workers, and at what has come
 FEW = 3  # calls that must have ended before one can be called slow
+
+
+_LOG = logging.getLogger("mcgc")
 
 
 class Traffic(NamedTuple):
@@ -69,9 +73,11 @@ class Calls:
     shared : bytes
         What all calls share.
     message : function
-        Is called with a sentence for the user.
+        Is called with a sentence for the user. By default it is logged as a warning.
     repeat : float, optional
         How many times the median a call may take before it is done on another worker too. By default none is.
+    most_deaths : int
+        How many workers may die over a call before its result is a `ClusterError`.
     """
 
     def __init__(
@@ -80,12 +86,14 @@ class Calls:
         module: str,
         name: str,
         shared: bytes,
-        message: Callable[[str], None] = lambda sentence: None,
+        message: Callable[[str], None] = _LOG.warning,
         repeat: float | None = None,
+        most_deaths: int = MOST_DEATHS,
     ):
         from distributed import as_completed
 
         self._client, self._shared, self._message, self._repeat = client, shared, message, repeat
+        self._most_deaths, self._given_up = most_deaths, list[tuple[Any, Any]]()
         self._function = guarded(module, name, versions())
         self._done = as_completed(loop=client.loop, with_results=True, raise_errors=False)
         self._flying: dict[str, tuple[Any, _Call]] = {}  # futures and calls by the key that Dask has for them
@@ -112,8 +120,7 @@ class Calls:
     def collect(self, seconds: float = 0.1) -> list[tuple[Any, Any]]:
         """Return the labels of calls that have ended, with results or exceptions; wait for them so long at most.
 
-        Raises `ClusterError` if the scheduler is gone for good, or a call has killed too many workers, and `InputError`
-        if all workers are of other versions.
+        Raises `ClusterError` if the scheduler is gone for good, and `InputError` if all workers are of other versions.
         """
         until = time.monotonic() + seconds
         while True:
@@ -144,6 +151,11 @@ class Calls:
         self._told = status != "running"
         self._back = time.monotonic() if self._told else self._back
         return status == "running"
+
+    def look(self) -> None:
+        """See which workers are there."""
+        if self._connected():
+            self._look()
 
     def _look(self) -> None:
         """See which workers have come and gone, and which calls are lost or slow."""
@@ -242,6 +254,7 @@ class Calls:
                 self._count(received_bytes=len(result))
             self._forget(call.label)
             found.append((call.label, result))
+        found, self._given_up = [*found, *self._given_up], []
         return found
 
     def _lose(self, key: str, deaths: int) -> None:
@@ -249,8 +262,10 @@ class Calls:
         _, call = self._flying.pop(key)
         if call.began > self._back:
             call = call._replace(deaths=call.deaths + deaths)
-        if call.deaths > MOST_DEATHS:
-            raise ClusterError(f"{call.deaths} workers died over one call: see if their memory is short")
+        if call.deaths > self._most_deaths:
+            error = ClusterError(f"{call.deaths} workers died over one call: see if their memory is short")
+            self._given_up.append((call.label, error))
+            return
         self._wait(call)
         self._count(again=1)
 
