@@ -48,7 +48,7 @@ class ClusterWorkers:
         self._key = _key_of(shared)
         with ExitStack() as stack:
             self._client = stack.enter_context(client_of(cluster))
-            self._calls = Calls(self._client, __name__, evaluate.__name__, shared, repeat=repeat, most_deaths=0)
+            self._calls = Calls(self._client, __name__, evaluate.__name__, shared, repeat=repeat)
             self._stack = stack.pop_all()
 
     @property
