@@ -15,6 +15,7 @@ from mcgc.train._task import Task
 
 SHARES = 4  # of the members that each thread gets in turn, so that all end at about the same time
 MOST = 64  # members in one call
+SECONDS, PACE = 2.0, 20.0  # of a call at least, and answers a second that this process gets at most
 
 
 class Cluster:
@@ -32,8 +33,9 @@ class Cluster:
     ----------
     client : distributed.Client
         A client of the cluster.
-    seconds : float
-        How long a call goes on, so that at most this much work is lost with a worker. 2 by default.
+    seconds : float, optional
+        How long a call goes on, so that at most this much work is lost with a worker. By default 2, or with more than
+        40 threads as long as makes 20 answers a second.
     chunk : int, optional
         The number of members in a call. By default each thread gets `SHARES` of them in turn.
     repeat : float, optional
@@ -58,14 +60,16 @@ class Cluster:
     1 2
     """
 
-    def __init__(self, client: Any, seconds: float = 2.0, chunk: int | None = None, repeat: float | None = None):
+    def __init__(
+        self, client: Any, seconds: float | None = None, chunk: int | None = None, repeat: float | None = None
+    ):
         from mcgc._cluster import Traffic
 
-        self.client, self.seconds = client, float(seconds)
+        self.client, self.seconds = client, None if seconds is None else float(seconds)
         self.chunk = None if chunk is None else whole(chunk, "chunk")
         self.repeat = repeat
         self.traffic = Traffic()
-        if not self.seconds >= 0:
+        if self.seconds is not None and not self.seconds >= 0:
             raise InputError(f"seconds must not be negative, got {seconds!r}")
         if repeat is not None and not repeat > 1:
             raise InputError(f"repeat must be above 1, got {repeat!r}")
@@ -82,7 +86,8 @@ class Cluster:
 
         def send(numbers: list[int], members: list[Member], epoch: int) -> None:
             last = epoch + 1 if lockstep else final
-            order = Order(numbers, epoch, last, final, self.seconds)
+            seconds = max(SECONDS, calls.threads / PACE) if self.seconds is None else self.seconds
+            order = Order(numbers, epoch, last, final, seconds)
             flying.update(numbers)
             calls.submit((tuple(numbers), epoch), write_order(order, members), priority=-epoch)
 
