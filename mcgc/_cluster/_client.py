@@ -76,6 +76,11 @@ def client_of(cluster: Any) -> Iterator[Any]:
                     preload=["mcgc._cluster._signals"],
                 )
             )
+        elif where.startswith(("tls:", "wss:")):
+            from distributed.security import Security
+
+            if Security().get_connection_args("client").get("ssl_context") is None:
+                raise InputError(f"{where} needs certificates: set distributed.comm.tls in the configuration of Dask")
         try:
             client = stack.enter_context(Client(where, timeout=PATIENCE, set_as_default=False))
         except (OSError, TimeoutError) as error:

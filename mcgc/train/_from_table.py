@@ -2,14 +2,18 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
+from mcgc._cluster import client_of
+from mcgc.train._cluster import Cluster
 from mcgc.train._fit import epochs
 from mcgc.train._fitted import Fitted, load
 from mcgc.train._hooks import Hook, Hooks
 from mcgc.train._own import Names, prepare
 from mcgc.train._resume import pack
 from mcgc.train._run import Run, header_of, results_of
+from mcgc.train._strategies import Strategy
 from mcgc.train._task import Task, bind
 from mcgc.train.run_file import columns
 
@@ -29,6 +33,7 @@ def fit_table(
     overwrite: bool = False,
     device: str = "cpu",
     hooks: Sequence[Hook] = (),
+    client: Any = None,
     **settings: Any,
 ) -> Fitted:
     """Train on a table of one's own, and return what was learned.
@@ -58,6 +63,9 @@ def fit_table(
         "cpu", "cuda", "cuda:N" or "auto".
     hooks : sequence of Hook
         What is called while the run goes.
+    client : distributed.Client or str, optional
+        A Dask cluster that trains the members (`mcgc.train.Cluster`), or its address, `tcp://HOST:PORT` or `local:N`.
+        The result does not depend on it. Needs the extra `cluster`.
     **settings
         Settings in place of those of the task's recipe (`mcgc.train.Settings`), such as `hidden=(32, 32)`, `members=3`,
         `seed=1`.
@@ -95,20 +103,24 @@ def fit_table(
 
     used = select_device(device, problem, checked.members)[0]
     bound = bind(checked, own, used, problem)
-    if output is not None:
+    with ExitStack() as stack:
+        strategy = None if client is None else Cluster(stack.enter_context(client_of(client)))
+        if output is None:
+            return in_memory(bound, hooks, strategy=strategy)
         with Run.create(output, bound, overwrite=overwrite) as run:
-            for _ in run.epochs(hooks=hooks):
+            for _ in run.epochs(strategy, hooks):
                 pass
             path = run.path
         return load(path)
-    return in_memory(bound, hooks)
 
 
-def in_memory(task: Task, hooks: Sequence[Hook] = (), assessed: bool = True) -> Fitted:
+def in_memory(
+    task: Task, hooks: Sequence[Hook] = (), assessed: bool = True, strategy: Strategy | None = None
+) -> Fitted:
     """Train without a file, and return what was learned: with its results, if it is to be `assessed`."""
     records: list[Any] = []
     last: Any = None
-    for record, last in epochs(task, hooks=hooks):  # noqa: B007 - the last ones are used
+    for record, last in epochs(task, strategy=strategy, hooks=hooks):  # noqa: B007 - the last ones are used
         records.append(record)
     file = header_of(task)._replace(finished=True, epochs=columns(records), states=[pack(last)])
     results = results_of(task, file) if assessed else {}

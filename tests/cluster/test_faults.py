@@ -142,3 +142,17 @@ def test_a_scheduler_that_is_not_there_and_what_is_no_client_are_refused(monkeyp
         pass
     with pytest.raises(InputError, match=r"client must be a distributed\.Client"), client_of(7.0):
         pass
+
+
+def test_an_encrypted_cluster_needs_certificates():
+    with pytest.raises(InputError, match="needs certificates"), client_of("tls://127.0.0.1:9"):
+        pass
+
+
+def test_a_local_cluster_listens_on_loopback_alone(client):
+    import psutil
+
+    me = psutil.Process()
+    processes = [me, *me.children(recursive=True)]
+    heard = {c.laddr.ip for p in processes for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert heard == {"127.0.0.1"}

@@ -4,9 +4,11 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 from timed import DATA, SETTINGS, problem
 
+import mcgc
 from mcgc import train
 from mcgc._cluster import client_of
 from mcgc.train import Cluster, Run
@@ -67,3 +69,14 @@ def test_workers_that_are_killed_cost_no_member_and_no_bit(tmp_path, alone, same
     assert strategy.traffic.lost >= len(killed) - 1
     assert sum("is gone: what it had goes on elsewhere" in sentence for sentence in hook.sentences) >= len(killed) - 1
     print(f"\nworkers killed: {len(killed)}, members lost: 0 of {SETTINGS.members}")
+
+
+def test_a_table_is_trained_on_a_cluster_to_the_same_bits(client, tmp_path):
+    x = np.linspace(-1, 1, 40)
+    table, how = {"x": x, "y": x**2, "z": np.roll(x, 3)}, {"target": "y", "members": 3, "epochs": 3, "hidden": 4}
+    here = mcgc.fit(table, "regression", **how)
+    there = mcgc.fit(table, "regression", client=client, **how)
+    saved = mcgc.fit(table, "regression", client=client, output=tmp_path / "run.h5", **how)
+    for found in (there, saved):
+        assert found.file.theta.tobytes() == here.file.theta.tobytes()
+        assert found.results["scores"] == here.results["scores"]
