@@ -107,7 +107,8 @@ def solve_whole(
     """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
 
     There is no such call for dtypes that differ, for methods with steps of equal size or with stages for the dense
-    output alone, on the host for members, and on a GPU for more than a plain net. With `method.throw` a solution that fails is None too.
+    output alone, on the host for members, and on a GPU for more than a plain net. With `method.throw` a solution that
+    fails is None too.
     """
     theta, inputs = (as_floats(x, name, y0) for x, name in zip(params, ("theta", "inputs"), strict=True))
     solve_dense = _march.body(y0, theta, inputs, field, method)
