@@ -12,7 +12,10 @@ from imports import cycles, imports, modules, reached
 
 HERE = Path(__file__).parent
 PAGE, PICTURE = HERE / "architecture.md", HERE / "pictures" / "architecture.svg"
-GROUND = ("errors", "_version", "_integers", "_modules", "_shapes", "arrays", "random", "files", "_lock", "hdf5")
+GROUND = (
+    *("errors", "_version", "_integers", "_modules", "_shapes", "arrays", "random", "files", "_lock", "hdf5"),
+    "_cluster",
+)
 FACE = "mcgc"  # imports every package, so no package may import it
 
 

@@ -23,6 +23,13 @@ workers_option = click.option(
     cls=GroupedOption,
     group="Training",
 )
+dask_option = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Dask cluster for the work: tcp://HOST:PORT, tls://HOST:PORT, or local:N for N processes on this machine.",
+    cls=GroupedOption,
+    group="Cluster",
+)
 device_option = click.option(
     "--device",
     type=DEVICE,
