@@ -18,8 +18,13 @@ from mcgc_cli.summary import number
 SEARCH = ("method", "trials", "members", "metric", "seed", "prune", "storage")
 
 
-def run_spec(spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool) -> Results:
-    """Return the results of a sweep. Raises `Stopped` for signals and failures, and says what was saved."""
+def run_spec(
+    spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool
+) -> tuple[Results, dict[str, int] | None]:
+    """Return the results of a sweep, and what went to a cluster and back.
+
+    Raises `Stopped` for signals and failures, and says what was saved.
+    """
     keys, path = spec.keys, how["output"]
     shown = _Shown(quiet)
     when_compiling(lambda: None if quiet else tell("compiling the kernels, once"))
@@ -34,7 +39,7 @@ def run_spec(spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool
                 task,
                 spec.space,
                 **{"recipe": keys.get("recipe"), **search, **columns, **spec.settings, **how},
-                device=device or ("cpu" if how["workers"] > 1 else "auto"),
+                device=device or ("cpu" if how["workers"] > 1 or how["client"] else "auto"),
                 hooks=[shown],
             )
     except (Interrupted, KeyboardInterrupt) as failure:
@@ -51,7 +56,7 @@ def run_spec(spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool
         raise Stopped(f"all {len(failed)} trials failed; trial {failed[0].number}: {failed[0].sentence}", FAILURE)
     if failed:
         tell(f"mcgc: {len(failed)} of {len(results.trials)} trials failed: mcgc sweep show {path} tells why")
-    return results
+    return results, shown.traffic
 
 
 def _data(spec: Spec) -> tuple[Any, Any, dict[str, Any]]:
@@ -79,6 +84,7 @@ class _Shown(SweepHook):
         self.check: Callable[[], None] = lambda: None
         self.show: Callable[..., None] = lambda *args, **options: None
         self.saved, self._quiet, self._count, self._done, self._first = False, quiet, 0, 0, 0
+        self.traffic: dict[str, int] | None = None
         self._began = time.monotonic()
 
     def begin(self, done: int, count: int) -> None:
@@ -98,6 +104,9 @@ class _Shown(SweepHook):
         left = spent / max(self._done - self._first, 1) * (self._count - self._done)
         self.show(self._done, self._count, _told(trial, results), f", {left:.0f} s left" if left >= 1 else "")
         self.check()
+
+    def after_cluster(self, traffic: Mapping[str, int]) -> None:
+        self.traffic = dict(traffic)
 
     def message(self, sentence: str) -> None:
         if not self._quiet:
