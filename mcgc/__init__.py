@@ -39,7 +39,7 @@ MODULES = {  # every public module: the documentation, the tests and the names o
         *("random", "arrays", "devices", "errors"),
     ),
     "The paper": ("paper.studies", "paper.ensembles", "paper.comparison", "paper.test_functions"),
-    "Inside": ("kernels", "checks.kernels", "checks.device", "checks.engine", "files", "hdf5"),
+    "Inside": ("kernels", "checks.kernels", "checks.device", "checks.speed", "checks.engine", "files", "hdf5"),
 }
 _LATER = {  # module and name: they are imported when they are used
     "fit": ("mcgc.train", "fit_table"),

@@ -1,5 +1,6 @@
 """Run the sweep of a TOML file: load its data, show its progress, and stop on signals and errors."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -82,27 +83,34 @@ class _Shown(SweepHook):
 
     def __init__(self, quiet: bool) -> None:
         self.check: Callable[[], None] = lambda: None
-        self.show: Callable[..., None] = lambda *args, **options: None
-        self.saved, self._quiet, self._count, self._done, self._first = False, quiet, 0, 0, 0
         self.traffic: dict[str, int] | None = None
-        self._began = time.monotonic()
+        self.show: Callable[..., None] = lambda *args: None
+        self.saved, self._quiet = False, quiet
+        self._keys: set[str] = set()  # of the trials that are done
+        self._count = self._trained = 0
+        self._metric, self._best, self._began = "", "", time.monotonic()
+        self._lowest = math.inf
 
-    def begin(self, done: int, count: int) -> None:
-        self.saved, self._done, self._first, self._count = done > 0, done, done, count
-        if done:
-            self.message(f"{done} trials are done already")
+    def begin(self, results: Results, count: int) -> None:
+        self.saved, self._count, self._metric = bool(results.trials), count, results.metric
+        for trial in results.trials:
+            self._take(trial)
+        if self._keys:
+            self.message(f"{len(self._keys)} trials are done already")
 
     def before_step(self) -> None:
         self.check()
 
     def after_epoch(self, record: Any) -> None:
-        self.show(self._done, self._count, f"trial {self._done + 1}, epoch {record.epoch}: {describe(record)}")
+        done = len(self._keys)
+        self.show(done, self._count, f"trial {done + 1}, epoch {record.epoch}: {describe(record)}")
 
-    def after_trial(self, trial: Trial, results: Results) -> None:
-        self.saved, self._done = True, max(self._done + 1, len(results.trials))
-        spent = time.monotonic() - self._began
-        left = spent / max(self._done - self._first, 1) * (self._count - self._done)
-        self.show(self._done, self._count, _told(trial, results), f", {left:.0f} s left" if left >= 1 else "")
+    def after_trial(self, trial: Trial) -> None:
+        self.saved, self._trained = True, self._trained + 1
+        self._take(trial)
+        done = len(self._keys)
+        left = (time.monotonic() - self._began) / self._trained * (self._count - done)
+        self.show(done, self._count, self._told(trial), f", {left:.0f} s left" if left >= 1 else "")
         self.check()
 
     def after_cluster(self, traffic: Mapping[str, int]) -> None:
@@ -112,19 +120,19 @@ class _Shown(SweepHook):
         if not self._quiet:
             tell(sentence)
 
+    def _take(self, trial: Trial) -> None:
+        """Note a trial that is done, and whether it is the best so far."""
+        self._keys.add(trial.key)
+        value = trial.value(self._metric)
+        if trial.status == "finished" and value < self._lowest:
+            self._lowest, self._best = value, f", best {number(self._metric, value)} of trial {trial.number}"
 
-def _told(trial: Trial, results: Results) -> str:
-    """Return what a trial came to, and the best so far."""
-    metric = results.metric
-    if trial.status == "failed":
-        return f"trial {trial.number} failed: {trial.sentence}"
-    what = "pruned at" if trial.status == "pruned" else f"{metric} loss"
-    try:
-        best = results.best()
-    except InputError:
-        return f"trial {trial.number}: {what} {number(metric, trial.value(metric))}"
-    found = f"best {number(metric, best.value(metric))} of trial {best.number}"
-    return f"trial {trial.number}: {what} {number(metric, trial.value(metric))}, {found}"
+    def _told(self, trial: Trial) -> str:
+        """Return what a trial came to, and the best so far."""
+        if trial.status == "failed":
+            return f"trial {trial.number} failed: {trial.sentence}"
+        what = "pruned at" if trial.status == "pruned" else f"{self._metric} loss"
+        return f"trial {trial.number}: {what} {number(self._metric, trial.value(self._metric))}{self._best}"
 
 
 @contextmanager

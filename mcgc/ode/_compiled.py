@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numba.extending import register_jitable
 
 from mcgc.errors import InputError
 from mcgc.kernels.compiled import compiled, laid_out
@@ -25,6 +26,8 @@ from mcgc.ode._tableaux import Tableau
 
 STORE = 2**20  # bytes of the values that are kept for the way back, and as many again for their cotangents
 
+for _function in (_scalar.log2_of, _scalar.exp2_of):
+    register_jitable(_function)
 _adapt, _growth = compiled(_scalar.adapt), compiled(_scalar.growth)
 _TOO_MANY, _TOO_SMALL, _NOT_FINITE = map(int, (Status.TOO_MANY_STEPS, Status.STEP_TOO_SMALL, Status.NOT_FINITE))
 
@@ -254,7 +257,7 @@ def _march(
         theta, sizes, is_tanh, x, hidden, room, y0, k[0], sign, length, inputs, index, order, rtol, atol
     )
     y, h, now = y0.copy(), np.empty_like(size), np.zeros(batch)
-    last, was_rejected = np.full(batch, 1e-4), np.zeros(batch, np.bool_)
+    last, was_rejected = np.full(batch, _scalar.SMALLEST), np.zeros(batch, np.bool_)
     accepted, rejected = np.zeros(batch, np.int64), np.zeros(batch, np.int64)
     next_time = np.ones(batch, np.int64)
 

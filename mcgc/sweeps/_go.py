@@ -76,7 +76,8 @@ class Output:
     ) -> None:
         self.path, self.header, self.anew = path, dict(header), overwrite
         self.trials: dict[str, Trial] = {}  # by key
-        self.eager, self._keep = False, runs is not None
+        self._keep = runs is not None
+        self._eager = header["method"] == "optuna"  # whose study must not know more than the file
         self._unsaved: list[int] = []
         self._due = 0.0  # when the file is to be written again
         self._stack = ExitStack()
@@ -93,7 +94,7 @@ class Output:
         """Take up a trial that is done, and save it if that is due: until then its run file is kept."""
         self.trials[trial.key] = trial
         self._unsaved.append(trial.number)
-        if self.eager or time.monotonic() >= self._due:
+        if self._eager or time.monotonic() >= self._due:
             self.save(False)
 
     def save(self, finished: bool) -> None:
@@ -110,7 +111,7 @@ class Output:
 
     def results(self) -> Results:
         """Return the trials that are done, by their numbers."""
-        return Results(self.header, tuple(sorted(self.trials.values(), key=lambda trial: trial.number)))
+        return Results(dict(self.header), tuple(sorted(self.trials.values(), key=lambda trial: trial.number)))
 
     def run_file(self, number: int) -> str:
         """Return the path of the run file of a trial."""

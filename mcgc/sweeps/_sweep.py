@@ -19,6 +19,8 @@ from mcgc.train import Hook, Problem
 from mcgc.train._hooks import Hooks
 from mcgc.train._own import Names
 
+APART = {"loss", "split", "test", "validation", "rotate"}  # settings that change what a loss is, or what it is of
+
 
 class SweepHook(Hook):
     """What a sweep calls while it goes. The methods do nothing: override those that you need.
@@ -27,11 +29,11 @@ class SweepHook(Hook):
     sweep, which can go on later. `after_epoch` is called without workers only.
     """
 
-    def begin(self, done: int, count: int) -> None:
-        """Is called once it is known how many trials are done already, and how many there will be at most."""
+    def begin(self, results: Results, count: int) -> None:
+        """Is called first, with the trials that are done already, and how many there will be at most."""
 
-    def after_trial(self, trial: Trial, results: Results) -> None:
-        """Is called when a trial is done, with all that are."""
+    def after_trial(self, trial: Trial) -> None:
+        """Is called when a trial is done."""
 
     def after_cluster(self, traffic: Mapping[str, int]) -> None:
         """Is called at the end on a cluster, with the numbers of workers and calls, and the sizes of the messages."""
@@ -169,15 +171,16 @@ def sweep(
     setup.check_ways(storage, retry_failed, workers, runs is not None, client)
     hook, path = _Hooks(hooks), None if output is None else os.fspath(output)
     with Output(path, overwrite, None if runs is None else os.fspath(runs), setup.header, hook.message) as out:
-        out.eager = setup.method == "optuna"  # whose study must not know more than the file
         if not out.trials:
             check_metric(setup)
         with closing(_plan(setup, out, storage, retry_failed)) as plan:
-            hook.begin(len(out.trials), plan.count)
+            hook.begin(out.results(), plan.count)
+            for name in {one.name for one in setup.space} & APART:
+                hook.message(f"{name} is searched: losses of trials that differ in it are hard to compare")
 
             def record(trial: Trial) -> None:
                 out.record(trial)
-                hook.after_trial(trial, out.results())
+                hook.after_trial(trial)
 
             with pool_for(setup.source, setup.metric, workers, setup.device, hook, client) as pool:
                 go(plan, pool, record)
@@ -203,15 +206,15 @@ class _Hooks(Hooks):
 
     hooks: Sequence[SweepHook]
 
-    def begin(self, done: int, count: int) -> None:
+    def begin(self, results: Results, count: int) -> None:
         """Call all hooks."""
         for hook in self.hooks:
-            hook.begin(done, count)
+            hook.begin(results, count)
 
-    def after_trial(self, trial: Trial, results: Results) -> None:
+    def after_trial(self, trial: Trial) -> None:
         """Call all hooks."""
         for hook in self.hooks:
-            hook.after_trial(trial, results)
+            hook.after_trial(trial)
 
     def after_cluster(self, traffic: Mapping[str, int]) -> None:
         """Call all hooks."""

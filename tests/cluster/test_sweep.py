@@ -34,8 +34,8 @@ class Killer(Stop):
         super().__init__()
         self.after, self.process, self.traffic = after, process, None
 
-    def after_trial(self, trial, results):
-        super().after_trial(trial, results)
+    def after_trial(self, trial):
+        super().after_trial(trial)
         if len(self.told) == self.after:
             self.process.kill()
 

@@ -7,7 +7,9 @@ are threads, which wait for each other where it says so, and the device's functi
 import ctypes
 import ctypes.util
 import itertools
+import random
 import threading
+from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -16,26 +18,27 @@ import numpy as np
 import pytest
 from hosted import for_the_host
 from numba.cuda import compiler, dispatcher, types
-from numba.cuda.typing.typeof import typeof
 
+from mcgc import nets
+from mcgc.kernels import cpu_dense, launching, reference
 from mcgc.kernels import cuda as kernels
-from mcgc.kernels import reference
+from mcgc.kernels import cuda_dense as dense
 from mcgc.random import Key, normal, split
 
 llvm.initialize_native_target()
 llvm.initialize_native_asmprinter()
 
 here = threading.local()  # the block and the thread of a kernel that this thread is
-block = SimpleNamespace(barrier=None, blocks=None)
+block = SimpleNamespace(barrier=None, blocks=None, size=None)
 integer, nothing = ctypes.CFUNCTYPE(ctypes.c_int32), ctypes.CFUNCTYPE(None)
 CALLS = {
     "sreg.tid.x": integer(lambda: here.thread),
     "sreg.ctaid.x": integer(lambda: here.block),
     "sreg.nctaid.x": integer(lambda: block.blocks),
-    "sreg.ntid.x": integer(lambda: kernels.THREADS),
+    "sreg.ntid.x": integer(lambda: block.size),
     "barrier0": nothing(lambda: block.barrier.wait()),
 }
-MATH = {"sqrtf", "fminf", "sqrt", "log", "sin", "cos", "fmin"}
+MATH = {"sqrtf", "fminf", "sqrt", "log", "sin", "cos", "fmin", "tanh", "tanhf"}
 
 
 def symbol(name, function):
@@ -61,17 +64,18 @@ def launch(engine, monkeypatch):
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
     made = {}
 
-    def function(kernel, signature):
-        if (kernel, signature) not in made:
-            compiled = compiler.compile_cuda(kernel.py_func, types.void, signature, cc=(9, 0))
+    def function(kernel, kinds):
+        if (kernel, kinds) not in made:
+            compiled = compiler.compile_cuda(kernel, types.void, launching.signature(kinds).args, cc=(9, 0))
             for text in compiled.library.llvm_strs:
                 engine.add_module(llvm.parse_assembly(for_the_host(text)))
             engine.finalize_object()
-            made[kernel, signature] = engine.get_function_address(compiled.fndesc.llvm_func_name)
-        return made[kernel, signature]
+            made[kernel, kinds] = engine.get_function_address(compiled.fndesc.llvm_func_name)
+        return made[kernel, kinds]
 
-    def run(kernel, blocks, *arguments):
-        address = function(kernel, tuple(typeof(x.array if isinstance(x, Far) else x) for x in arguments))
+    def run(kernel, blocks, *arguments, size=kernels.THREADS):
+        arguments = [np.int64(x) if type(x) is int else x for x in arguments]
+        address = function(kernel, tuple(launching.kind(x.array if isinstance(x, Far) else x) for x in arguments))
         values = [ctypes.byref(ctypes.c_void_p()), *itertools.chain.from_iterable(map(flat, arguments))]
         code = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *map(type, values[1:]))(address)
         found = []
@@ -80,16 +84,18 @@ def launch(engine, monkeypatch):
             here.block, here.thread = number, index
             found.append(code(*values))
 
-        block.blocks, block.barrier = blocks, threading.Barrier(kernels.THREADS)
+        block.blocks, block.barrier, block.size = blocks, threading.Barrier(size), size
         for number in range(blocks):
-            threads = [threading.Thread(target=thread, args=(number, i)) for i in range(kernels.THREADS)]
+            threads = [threading.Thread(target=thread, args=(number, i)) for i in range(size)]
+            random.shuffle(threads)
             for one in threads:
                 one.start()
             for one in threads:
                 one.join()
-        assert found == [0] * (blocks * kernels.THREADS)
+        assert found == [0] * (blocks * size)
 
     monkeypatch.setattr(kernels, "_launch", run)
+    monkeypatch.setattr(dense, "_launch", partial(run, size=dense.THREADS))
     return run
 
 
@@ -103,21 +109,12 @@ class Far(NamedTuple):
 def flat(x):
     """Return an argument as Numba's functions take it."""
     if isinstance(x, Far):
-        parts = flat(x.array)
-        parts[4].value -= x.before * x.array.itemsize
-        return parts
+        return [ctypes.c_void_p(x.array.ctypes.data - x.before * x.array.itemsize)]
     if isinstance(x, tuple):
         return [ctypes.c_uint64(word) for word in x]
     if isinstance(x, np.ndarray):
-        address, none = ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p()
-        return [
-            none,
-            none,
-            *map(ctypes.c_int64, (x.size, x.itemsize)),
-            address,
-            *map(ctypes.c_int64, (x.size, x.itemsize)),
-        ]
-    return [ctypes.c_int64(x) if isinstance(x, int) else np.ctypeslib.as_ctypes_type(x.dtype)(x)]
+        return [ctypes.c_void_p(x.ctypes.data)]
+    return [np.ctypeslib.as_ctypes_type(x.dtype)(x)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -160,3 +157,23 @@ def test_members_that_come_after_terabytes_of_others_are_found(launch, monkeypat
     monkeypatch.setattr(kernels, "_launch", far)
     for a, b in zip(near, results(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_compiled_nets_give_the_numbers_of_the_cpu_twice_the_same_bits_with_threads_in_any_order(
+    launch, activation, dtype
+):
+    sizes, rows = (5, 70, 3, 4), 19
+    rng, m = np.random.default_rng(0), nets.num_parameters(sizes)
+    theta, x, bar = (rng.normal(size=shape).astype(dtype) for shape in ((m,), (rows, 5), (rows, 4)))
+    ours, again = (outputs(dense, theta, x, sizes, activation, bar) for _ in range(2))
+    for first, second, right in zip(ours, again, outputs(cpu_dense, theta, x, sizes, activation, bar), strict=True):
+        np.testing.assert_array_equal(first, second)
+        unit = 64 * np.finfo(dtype).eps
+        np.testing.assert_allclose(first, right, rtol=unit, atol=unit * abs(right).max())
+
+
+def outputs(body, theta, x, sizes, activation, bar):
+    y, hidden = body.dense_forward(theta, x, sizes, activation)
+    return y, *body.dense_vjp(theta, x, hidden, sizes, activation, bar)

@@ -62,12 +62,31 @@ def test_cupy_arrays_get_the_cuda_bodies_where_there_are_any(shape, dtype, reads
     assert reads == []
 
 
-def test_the_compiled_net_and_the_compiled_solution_are_for_the_host(reads):
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+def test_a_net_gets_the_body_of_its_device_if_its_layers_are_not_wide(reads):
+    from mcgc.kernels import cpu_dense, cuda_dense
+
     m = nets.num_parameters(SIZES)
-    body = lambda theta, x: nets._dense.body(theta, x, SIZES, "relu", False)
-    assert body(phantom((m,)), phantom((4, 3))) is None
+    body = lambda theta, x, sizes=SIZES, activation="relu", skip=False: nets._dense.body(
+        theta, x, sizes, activation, skip
+    )
+    for theta, x in (((m,), (4, 3)), ((5, m), (4, 3)), ((5, m), (5, 4, 3))):
+        assert body(phantom(theta), phantom(x)) is cuda_dense.BODY
+        assert body(phantom(theta), phantom(x), activation="sigmoid") is None
+        assert body(phantom(theta), phantom(x), skip=True) is None
+        assert body(phantom(theta), phantom(x, "float64")) is None
+    assert body(phantom((m,)), phantom((5, 4, 3))) is None
+    for wide, expected in ((nets.WIDEST, cuda_dense.BODY), (nets.WIDEST + 1, None)):
+        sizes = (3, wide, 2)
+        assert body(phantom((nets.num_parameters(sizes),)), phantom((4, 3)), sizes) is expected
     assert body(np.zeros(m, np.float32), phantom((4, 3))) is None
-    assert body(np.zeros(m, np.float32), np.zeros((4, 3), np.float32)) is not None
+    assert body(phantom((m,)), np.zeros((4, 3), np.float32)) is None
+    assert body(np.zeros(m, np.float32), np.zeros((4, 3), np.float32)) is cpu_dense.BODY
+    assert reads == []
+
+
+def test_the_compiled_solution_is_for_the_host(reads):
+    m = nets.num_parameters(SIZES)
     method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
     params = phantom((m,)), phantom((4, 1))
     found = DenseField(SIZES).solve_whole(method, phantom((4, 2)), phantom((4, 5), "float64"), params, True)

@@ -21,15 +21,15 @@ class Stop(SweepHook):
         self.trials, self.epochs, self.told, self.records = trials, epochs, [], []
         self.sentences, self.begun = [], None
 
-    def begin(self, done, count):
-        self.begun = done, count
+    def begin(self, results, count):
+        self.begun = len(results.trials), count
 
     def after_epoch(self, record):
         self.records.append(record)
         if len(self.records) == self.epochs:
             raise Stopped
 
-    def after_trial(self, trial, results):
+    def after_trial(self, trial):
         self.told.append(trial)
         if len(self.told) == self.trials:
             raise Stopped

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from mcgc.arrays import Array, device_of, is_dtype, namespace_of, quietly
+from mcgc.arrays import Array, is_dtype, namespace_of, operand, quietly
 from mcgc.autodiff.engine import Primitive, strip
 from mcgc.autodiff.ops.rows import constant, named, unary
 from mcgc.autodiff.ops.shapes import COMPLEX, fit
@@ -219,10 +219,9 @@ def _common_dtype(xp: Any, numbers: list, dtype: Any) -> Any:
 
 
 def _in_dtype(x: Any, dtype: Any, condition: Array) -> Array:
-    xp = namespace_of(condition)
     if not hasattr(x, "dtype"):
-        return xp.asarray(x, dtype=dtype, device=device_of(condition))
-    return x if x.dtype == dtype else xp.astype(x, dtype)
+        return operand(x, dtype, condition)
+    return x if x.dtype == dtype else namespace_of(condition).astype(x, dtype)
 
 
 _where = Primitive(

@@ -228,6 +228,12 @@ def test_points_that_are_equal_are_one_trial():
     assert hook.sentences == ["4 points are equal to others, so there are 2 trials"]
 
 
+def test_a_setting_that_changes_what_a_loss_is_is_told():
+    hook = Stop()
+    swept({"loss": ["mse", "mae"], "beta": [0.1]}, None, method="grid", hooks=[hook])
+    assert hook.sentences == ["loss is searched: losses of trials that differ in it are hard to compare"]
+
+
 def test_the_key_is_that_of_settings_data_and_versions(monkeypatch):
     keys = [trial.key for trial in swept(GRID, None, method="grid").trials]
     assert len({*keys}) == 4
