@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 from mcgc._cluster._versions import REFUSED, guarded, versions
 from mcgc.errors import ClusterError, InputError
 
-MOST_DEATHS = 10  # of workers in one call: then it is not chance
-ALLOWED = 4  # of them, by Dask's own settings, before it gives a call up
 LOOK, POLL = 1.0, 0.01  # seconds between two looks at the workers, and at what has come
 FEW = 3  # calls that must have ended before one can be called slow
 
@@ -88,7 +86,7 @@ class Calls:
         shared: bytes,
         message: Callable[[str], None] = _LOG.warning,
         repeat: float | None = None,
-        most_deaths: int = MOST_DEATHS,
+        most_deaths: int = 0,
     ):
         from distributed import as_completed
 
@@ -239,7 +237,7 @@ class Calls:
             if future.status == "error":
                 error = result[1]
                 if isinstance(error, KilledWorker):
-                    self._lose(future.key, ALLOWED)
+                    self._lose(future.key, error.allowed_failures + 1)
                     continue
                 result = error
             elif future.status != "finished" or isinstance(result, BaseException):

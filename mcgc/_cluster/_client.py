@@ -71,6 +71,7 @@ def client_of(cluster: Any) -> Iterator[Any]:
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
                     env=_ALONE,
+                    scheduler_kwargs={"allowed_failures": 0},  # what dies is told at once, and sent again by the calls
                     silence_logs=logging.CRITICAL,  # what is lost is told by the calls
                     preload=["mcgc._cluster._signals"],
                 )

@@ -10,7 +10,7 @@ from mcgc.errors import InputError
 from mcgc.train._cluster_work import Order, advance_some, read_answer, share_of, write_order
 from mcgc.train._hooks import Hook
 from mcgc.train._members import Advanced, Member
-from mcgc.train._strategies import Advance
+from mcgc.train._strategies import MOST_DEATHS, Advance
 from mcgc.train._task import Task
 
 SHARES = 4  # of the members that each thread gets in turn, so that all end at about the same time
@@ -76,7 +76,7 @@ class Cluster:
         from mcgc._cluster import Calls
 
         work = (advance_some.__module__, advance_some.__name__)
-        calls = Calls(self.client, *work, share_of(task), hook.message, self.repeat)
+        calls = Calls(self.client, *work, share_of(task), hook.message, self.repeat, MOST_DEATHS)
         final, lockstep = task.settings.epochs, task.settings.patience is not None
         flying: set[int] = set()  # numbers of members
 

@@ -1,5 +1,6 @@
 """What a cluster may do to a run: it loses its scheduler, has workers that hang, or of another version."""
 
+import os
 import signal
 import threading
 
@@ -114,18 +115,14 @@ def test_two_runs_share_a_cluster(client, tmp_path, alone, same):
         same(tmp_path / f"{i}.h5", alone)
 
 
-def test_an_objective_that_always_kills_its_worker_ends_the_run(client, tmp_path, monkeypatch):
-    monkeypatch.setattr("mcgc._cluster._calls.MOST_DEATHS", 1)
+def test_an_objective_that_always_kills_its_worker_ends_the_run(tmp_path, monkeypatch):
+    def killing(settings):  # of this function, so that it is sent by value
+        return lambda theta, rows: os.kill(os.getpid(), signal.SIGKILL)
+
     task = train.bind(SETTINGS._replace(members=1), DATA, problem=problem()._replace(objective=killing))
-    with pytest.raises(ClusterError, match="workers died over one call: see if their memory is short"):
+    monkeypatch.setattr("mcgc.train._cluster.MOST_DEATHS", 2)
+    with client_of("local:2") as client, pytest.raises(ClusterError, match="3 workers died over one call: see if"):
         trained(tmp_path / "run.h5", Cluster(client), task=task)
-
-
-def killing(settings):
-    """Return an objective that kills its process."""
-    import os
-
-    return lambda theta, rows: os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("address", ["local:0", "local:x", "host:80", "tcp://host", "tcp:///x:1", "http://h:1"])

@@ -7,7 +7,7 @@ import math
 import multiprocessing
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from mcgc.continuation._least_squares._workers import Failed, Workers
 from mcgc.errors import ClusterError, InputError
 
-DEATHS = 3  # of workers over one call, after which it has failed; Dask gives up after as many
-MOST = 4  # functions whose processes a worker keeps
+ALONE = 2  # times that a call is tried again, by itself, before it is said to have killed its workers
+PATIENCE = 5.0  # seconds for the workers to end their processes
 
 _kept: dict[tuple[str, int], Workers] = {}  # of this process, by the hash of the function and the thread
 
@@ -44,12 +44,11 @@ class ClusterWorkers:
 
         if repeat is not None and not repeat > 1:
             raise InputError(f"repeat must be above 1, got {repeat!r}")
+        shared = _dumped((function, timeout))
+        self._key = _key_of(shared)
         with ExitStack() as stack:
-            client = stack.enter_context(client_of(cluster))
-            self._calls = Calls(
-                client, __name__, evaluate.__name__, _dumped((function, timeout)), repeat=repeat, most_deaths=DEATHS
-            )
-            stack.callback(self._calls.close)
+            self._client = stack.enter_context(client_of(cluster))
+            self._calls = Calls(self._client, __name__, evaluate.__name__, shared, repeat=repeat)
             self._stack = stack.pop_all()
 
     @property
@@ -65,32 +64,50 @@ class ClusterWorkers:
     def map(self, arguments: Sequence[Any]) -> list:
         """Return what the function returns for each argument, or `Failed`."""
         results: list = [None] * len(arguments)
-        for number, argument in enumerate(arguments):
-            self._calls.submit(number, _dumped(argument))
+        self._collect(results, {number: _dumped(argument) for number, argument in enumerate(arguments)})
+        for number, result in enumerate(results):
+            if result is not None:
+                continue  # this one died, or was beside one that did: it is tried alone
+            for _ in range(ALONE):
+                self._collect(results, {number: _dumped(arguments[number])})
+                if results[number] is not None:
+                    break
+            else:
+                results[number] = Failed("killed", "the worker died")
+        return results
+
+    def _collect(self, results: list, arguments: dict[int, bytes]) -> None:
+        """Enter what the calls return, and leave None where the worker died."""
+        for number, argument in arguments.items():
+            self._calls.submit(number, argument)
         left = len(arguments)
         while left:
             for number, result in self._calls.collect():
                 left -= 1
-                if isinstance(result, ClusterError):
-                    result = Failed("killed", "the worker died")
-                elif isinstance(result, BaseException):
+                if isinstance(result, bytes):
+                    results[number] = read(result)
+                elif not isinstance(result, ClusterError):
                     raise result
-                results[number] = read(result) if isinstance(result, bytes) else result
-        return results
 
     def close(self) -> None:
-        """Drop what is in flight, and the client if it was made here."""
-        self._stack.close()
+        """Drop what is in flight, end the processes, and close the client if it was made here."""
+        with self._stack:
+            self._calls.close()
+            ending = threading.Thread(target=self._end, daemon=True)
+            ending.start()
+            ending.join(PATIENCE)
+
+    def _end(self) -> None:
+        with suppress(Exception):  # a worker may be gone, or hang
+            self._client.run(drop, self._key, on_error="return")
 
 
 def evaluate(shared: bytes, argument: bytes) -> bytes:
     """Call the function on a worker, and return its numbers as a file of NumPy, or what failed as JSON."""
     from distributed.protocol.pickle import loads
 
-    key = hashlib.sha256(shared).hexdigest(), threading.get_ident()
+    key = _key_of(shared), threading.get_ident()
     if key not in _kept:
-        while len(_kept) >= MOST:
-            _kept.pop(next(iter(_kept))).close()
         process = multiprocessing.current_process()
         if process.daemon:  # as Dask makes its workers, which may start no process then
             process.daemon = False
@@ -105,6 +122,16 @@ def evaluate(shared: bytes, argument: bytes) -> bytes:
         except (TypeError, ValueError) as error:
             found = Failed("raised", f"the residuals are no numbers ({error})")
     return json.dumps(found).encode()
+
+
+def drop(key: str) -> None:
+    """End the processes of a worker that call the function of this key, in whatever they hang."""
+    for found in [one for one in _kept if one[0] == key]:
+        _kept.pop(found).close()
+
+
+def _key_of(shared: bytes) -> str:
+    return hashlib.sha256(shared).hexdigest()
 
 
 def read(answer: bytes) -> Any:
