@@ -70,11 +70,20 @@ class Setup(NamedTuple):
         text = json.dumps(determining(self.header), sort_keys=True)
         return f"mcgc-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
-    def check_ways(self, storage: str | None, retry_failed: bool) -> None:
-        """Raise `InputError` for what the method does not have."""
+    def check_ways(self, storage: str | None, retry_failed: bool, workers: int, runs: bool, client: Any) -> None:
+        """Raise `InputError` for what the method, or a cluster, does not have."""
         if self.method != "optuna" and (self.prune is not None or storage is not None):
             what = "storage" if self.prune is None else "prune"
             raise InputError(f"{what} is for the method optuna, not for {self.method}: leave it out")
+        if client is not None and (workers > 1 or runs):
+            what = "workers are" if workers > 1 else "runs is"
+            raise InputError(f"{what} for this machine, not for a cluster: leave out one of the two")
+        if client is not None and self.device.name != "cpu":
+            raise InputError(
+                f"trials on a cluster are trained on CPUs, not on {self.device.name}: leave out the device"
+            )
+        if client is not None and self.prune is not None and storage is None:
+            raise InputError("prune on a cluster needs a storage that its workers reach: give the URL of a database")
         if self.method == "optuna" and retry_failed:
             raise InputError("retry_failed is not for the method optuna, which learns from failures: leave it out")
 

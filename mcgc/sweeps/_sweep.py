@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mcgc._integers import whole
+from mcgc.sweeps._elsewhere import OnCluster
 from mcgc.sweeps._go import Output, closing, go
 from mcgc.sweeps._plans import Listed, Plan, Trials
 from mcgc.sweeps._pools import pool_for
@@ -34,6 +35,9 @@ class SweepHook(Hook):
     def after_trial(self, trial: Trial) -> None:
         """Is called when a trial is done."""
 
+    def after_cluster(self, traffic: Mapping[str, int]) -> None:
+        """Is called at the end on a cluster, with the numbers of workers and calls, and the sizes of the messages."""
+
 
 def sweep(
     data: Any,
@@ -61,6 +65,7 @@ def sweep(
     retry_failed: bool = False,
     workers: int = 1,
     device: str = "cpu",
+    client: Any = None,
     hooks: Sequence[SweepHook] = (),
     **settings: Any,
 ) -> Results:
@@ -113,6 +118,9 @@ def sweep(
         Processes that train trials at once, each with one thread.
     device : str
         "cpu", "cuda", "cuda:N" or "auto".
+    client : distributed.Client or str, optional
+        A Dask cluster whose workers train the trials, each with one thread: a client, "tcp://HOST:PORT" or "local:N".
+        A trial that is lost with a worker, or with this process, begins again. The numbers are the same.
     hooks : sequence of SweepHook
         What is called while the sweep goes.
     **settings
@@ -160,7 +168,7 @@ def sweep(
         device=device,
         workers=workers,
     )
-    setup.check_ways(storage, retry_failed)
+    setup.check_ways(storage, retry_failed, workers, runs is not None, client)
     hook, path = _Hooks(hooks), None if output is None else os.fspath(output)
     with Output(path, overwrite, None if runs is None else os.fspath(runs), setup.header, hook.message) as out:
         if not out.trials:
@@ -174,8 +182,10 @@ def sweep(
                 out.record(trial)
                 hook.after_trial(trial)
 
-            with pool_for(setup.source, setup.metric, workers, setup.device, hook) as pool:
+            with pool_for(setup.source, setup.metric, workers, setup.device, hook, client) as pool:
                 go(plan, pool, record)
+                if isinstance(pool, OnCluster):
+                    hook.after_cluster(pool.calls.traffic._asdict())
             if plan.equal:
                 hook.message(f"{plan.equal} points are equal to others, so there are {len(out.trials)} trials")
         out.save(True)
@@ -205,3 +215,8 @@ class _Hooks(Hooks):
         """Call all hooks."""
         for hook in self.hooks:
             hook.after_trial(trial)
+
+    def after_cluster(self, traffic: Mapping[str, int]) -> None:
+        """Call all hooks."""
+        for hook in self.hooks:
+            hook.after_cluster(traffic)
