@@ -65,11 +65,15 @@ def _data(spec: Spec) -> tuple[Any, Any, dict[str, Any]]:
     from mcgc_datasets import load, read_table
 
     from mcgc.train import problems
+    from mcgc_cli.equations import function_of, parameters_of
     from mcgc_cli.tables import COLUMNS
 
     keys = spec.keys
     if "table" in keys:
         columns = {name: keys[name] for name in COLUMNS if name in keys}
+        for name, read in (("field", function_of), ("parameters", parameters_of)):
+            if name in columns:
+                columns[name] = read(columns[name])
         return read_table(keys["table"]), columns.pop("task"), columns
     try:
         problem = problems.get(keys["problem"])

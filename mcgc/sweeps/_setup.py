@@ -20,6 +20,7 @@ from mcgc.train import Problem
 
 METHODS = ("sobol", "grid", "random", "optuna")
 TRIALS = 16  # by default
+EQUATIONS = ("field", "parameters")  # which are no columns
 TRIED = 16  # points, to find one whose settings go together
 
 
@@ -111,7 +112,8 @@ def setup_of(
     for one in dimensions:
         if fixed.get(one.name) is not None and one.name != "seed":
             raise InputError(f"{one.name} is fixed and in the space: leave it out of one of them")
-    source = source_of(data, task, recipe, columns, fixed)
+    nets = [choice for one in dimensions if one.name == "hidden" for choice in one.choices]
+    source = source_of(data, task, recipe, columns, fixed, nets)
     points = points_of(dimensions, method, trials, seed)
     used = select_device(device, _some_problem(source, points), source.settings.members)[0]
     if whole(workers, "workers") > 1 and used.name != "cpu":
@@ -124,7 +126,8 @@ def setup_of(
     header = {
         "problem": source.settings.problem,
         "recipe": recipe,
-        "columns": {name: value for name, value in columns.items() if value is not None},
+        "columns": {name: value for name, value in columns.items() if value is not None and name not in EQUATIONS},
+        "equations": None if source.known is None else source.known.to_json(),
         "space": [one._asdict() for one in dimensions],
         "method": method,
         "trials": count,

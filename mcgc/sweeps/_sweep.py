@@ -1,7 +1,7 @@
 """`mcgc.sweep`: many runs of one problem with different settings, in one file."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,8 @@ def sweep(
     interpolation: str | None = None,
     target: Names = None,
     features: Names = None,
+    field: Callable[..., Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     prune: bool | int = False,
     storage: str | None = None,
     output: str | os.PathLike | None = None,
@@ -101,6 +103,10 @@ def sweep(
         The recipe of a problem.
     time, group, states, inputs, interpolation, target, features : str or sequence of str, optional
         The columns of a table, as for `mcgc.fit`.
+    field : function, optional
+        Equations of dynamics that are known, as for `mcgc.fit`. The choice None of `hidden` is the equations alone.
+    parameters : dict of Parameter or float, optional
+        The parameters of the equations.
     prune : bool or int
         With Optuna: whether a trial ends that is worse than the median of those before at the same epoch; or from which
         epoch on.
@@ -150,7 +156,7 @@ def sweep(
     (4, 'finished', 2, True)
     """
     names = {"time": time, "group": group, "states": states, "inputs": inputs, "interpolation": interpolation}
-    columns = {**names, "target": target, "features": features}
+    columns = {**names, "target": target, "features": features, "field": field, "parameters": parameters}
     seed = whole(seed, "seed", 0, bits=64)
     fixed = {"seed": seed, "members": members, **settings}
     setup = setup_of(
