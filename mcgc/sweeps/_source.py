@@ -74,8 +74,8 @@ def source_of(
     if isinstance(task, str) and task in TASKS:
         if recipe is not None:
             raise InputError("recipe is for a problem, not for a table: leave it out")
-        hidden = next((net for net in [changes.get("hidden"), *nets] if net is not None), None)
-        problem, recommended, own = prepare(data, task, **columns, hidden=hidden)
+        some = [net for net in [changes.get("hidden"), *nets] if net is not None and columns.get("field") is not None]
+        problem, recommended, own = prepare(data, task, **columns, hidden=some[0] if some else None)
         return Source(own, None, Settings(*recommended)._replace(**changes), known_of_model(problem.model))
     problem = _problem(task) if isinstance(task, str) else task
     if given:

@@ -326,7 +326,7 @@ def test_a_file_that_is_no_sweep_or_damaged_is_one_sentence(directory):
         read("none.h5")
     with Run.create("run.h5", mcgc.train.bind(*_small())) as run:
         list(run.epochs())
-    with pytest.raises(InputError, match="is of the format 'mcgc-run', version 6, not 'mcgc-sweep': give one that"):
+    with pytest.raises(InputError, match=r"is of the format 'mcgc-run', version \d, not 'mcgc-sweep': give one that"):
         read("run.h5")
     swept(trials=2, output="sweep.h5")
     whole = (directory / "sweep.h5").read_bytes()
