@@ -24,6 +24,10 @@ class OutputError(InputError):
     """The file or directory for results cannot be written."""
 
 
+class ClusterError(McgcError):
+    """A cluster has lost its scheduler, or one call too many of its workers."""
+
+
 class TraceError(McgcError, TypeError):
     """A traced array, or a function under a transform, was used in a way that has no derivative."""
 

@@ -8,7 +8,7 @@ import click
 from mcgc.errors import InputError
 from mcgc_cli.equations import METAVAR, PARAMETERS, function_of, parameters_of
 from mcgc_cli.grouped import Grouped, in_group
-from mcgc_cli.options import debug_option, json_option
+from mcgc_cli.options import dask_option, debug_option, json_option
 from mcgc_cli.summary import as_json
 from mcgc_cli.values import FILE, Columns, Name, numbers_of
 
@@ -63,6 +63,12 @@ _KIND = Name(lambda ctx: ("linear", "previous"))
     help="Print intervals of the profile likelihood, for all or some names.",
 )
 @click.option("--level", type=float, default=0.95, show_default=True, help="Probability of these intervals.")
+@dask_option
+@in_group("Cluster", "--timeout", type=click.FloatRange(0, min_open=True), help="Most seconds of a call on a worker.")
+@in_group(
+    "Cluster", "--repeat", type=click.FloatRange(1, min_open=True),
+    help="Give a call that takes so many times the median to another worker too.  [default: no call]",
+)  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="HDF5 file of the result.  [default: none]")
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @json_option
@@ -81,6 +87,7 @@ def estimate(
     states: str | None,
     inputs: str | None,
     interpolation: str,
+    dask: str | None,
     profile: str | None,
     level: float,
     output: str | None,
@@ -96,10 +103,15 @@ def estimate(
     from mcgc_datasets import read_table
 
     from mcgc import estimation, files
+    from mcgc._cluster import parse
     from mcgc.continuation import ScaleWarning
     from mcgc.tables import SeriesColumns, series_columns, series_of
     from mcgc_cli.errors import tell
 
+    if dask is not None:
+        parse(dask)
+    elif search["timeout"] or search["repeat"]:
+        raise click.UsageError("--timeout and --repeat are for a cluster: give --dask")
     if output is not None:
         files.check_writable(output, force)
     function, parts, starts = function_of(field), parameters_of(parameters), numbers_of(start or "", "--start")
@@ -124,6 +136,7 @@ def estimate(
                 y0=y0 if y0 in ("known", "fit") else [name.strip() for name in y0.split(",")],
                 sigma=_sigmas(sigma, columns.states, data),
                 interpolation=interpolation,
+                client=dask,
                 **search,
             )
         wanted = [] if profile is None else _profiled(profile, found)
@@ -136,6 +149,7 @@ def estimate(
         found.save(output, force)
     if json:
         result = estimation.summary(found)
+        result |= {"cluster": found.traffic} if dask is not None else {}
         result["intervals"] = {one.name: [one.low, one.high] for one in profiles}
         click.echo(as_json(result))
         return

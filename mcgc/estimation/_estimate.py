@@ -40,6 +40,9 @@ def estimate(
     atol: float = 1e-10,
     max_steps: int = 16384,
     seed: int = 0,
+    client: Any = None,
+    timeout: float | None = None,
+    repeat: float | None = None,
     callback: Callable[..., Any] | None = None,
 ) -> Any:
     """Fit the parameters p of dy/dt = field(t, y, p) to observed values, and estimate their errors.
@@ -86,6 +89,9 @@ def estimate(
         As for `mcgc.ode.solve`.
     seed : int
         The seed of the noise of the methods. Equal seeds give equal bits.
+    client, timeout, repeat
+        A Dask cluster, or its address, that computes the points of each step of the search, and its limits, as for
+        `mcgc.least_squares`. The repeated fits for the noise are done here.
     callback : function, optional
         As for `mcgc.least_squares`.
 
@@ -124,6 +130,8 @@ def estimate(
                        Options(solver, rtol, atol, whole(max_steps, "max_steps")))  # fmt: skip
     if method not in METHODS:
         raise InputError(unknown("method", method, METHODS))
+    if client is None and timeout is not None:
+        raise InputError("timeout is for a cluster: give a client, or leave it out")
     if horizons is not None and method not in TIMED:
         raise InputError(f"horizons are for the methods {' and '.join(TIMED)}, not for {method}: leave them out")
     given = None if sigma is None else _sigma(sigma, len(problem.sigma))
@@ -137,6 +145,7 @@ def estimate(
         problem.parameters, method, horizons=horizons,
         times=problem.elapsed if method in TIMED else None,
         restarts=restarts, max_nfev=max_nfev, seed=seed, callback=callback,
+        client=client, timeout=timeout, repeat=repeat,
     )  # fmt: skip
     if search.fun.size == 0:
         raise SolveError(
@@ -166,6 +175,8 @@ def _settled(problem: Problem, search: Any, known: bool, fit: Callable[..., Any]
         x0=starts, nfev=nfev, njev=njev, failures=failures, method=search.method, winner=search.winner,
         path=search.path, weights=search.weights, runs=search.runs, success=bool(search.success or found.success),
     )  # fmt: skip
+    if "traffic" in search:
+        found.traffic = search.traffic
     return Estimate(problem, found, known)
 
 

@@ -83,7 +83,7 @@ def march_dense(
     if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
         return None
     smallest = 16 * np.finfo(ts.dtype).eps * (np.abs(start[:, 0]) + elapsed[:, -1])
-    constants = _constants(method.tableau, theta.dtype)
+    constants = constants_of(method.tableau, theta.dtype)
     stages, values, batch = len(method.tableau.c), field.values + field.states + field.inputs, y0.shape[0]
     room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if with_vjp else batch
     theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
@@ -162,7 +162,7 @@ def _of_each(tolerance: float, states: int) -> np.ndarray:
     return np.full(states, tolerance)
 
 
-def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
+def constants_of(tableau: Tableau, dtype: np.dtype) -> tuple:
     """Return a (stages, stages), c, the error weights, the dense output and the order of the error, as arrays."""
     stages = len(tableau.c)
     a = np.zeros((stages, stages), dtype)

@@ -106,8 +106,9 @@ def solve_whole(
 ) -> Solved | None:
     """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
 
-    There is no such call on other devices, for members, for dtypes that differ, and for methods with steps of equal
-    size or with stages for the dense output alone. With `method.throw` a solution that fails is None too.
+    There is no such call for dtypes that differ, for methods with steps of equal size or with stages for the dense
+    output alone, on the host for members, and on a GPU for more than a plain net. With `method.throw` a solution that
+    fails is None too.
     """
     theta, inputs = (as_floats(x, name, y0) for x, name in zip(params, ("theta", "inputs"), strict=True))
     solve_dense = _march.body(y0, theta, inputs, field, method)
@@ -117,15 +118,23 @@ def solve_whole(
 def _fits(y0: Array, theta: Array, inputs: Array, field: DrivenField, method: Method) -> bool:
     """Tell whether the compiled march takes these arrays, this field and this method."""
     simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
-    if not (simple and is_host(theta) and is_host(inputs) and theta.dtype == inputs.dtype == y0.dtype):
+    there = is_host(y0) == is_host(theta) == is_host(inputs)
+    if not (simple and there and theta.dtype == inputs.dtype == y0.dtype):
         return False
     (batch, states), equations = y0.shape, field.equations
     free = 0 if equations is None else equations.parameters
     of_net = nets.num_parameters(field.sizes) if field.sizes else 0
-    shaped = theta.shape == (free + of_net,) and (not field.sizes or field.sizes[-1] == states)
+    shaped = theta.shape[-1:] == (free + of_net,) and (not field.sizes or field.sizes[-1] == states)
     p = _num_inputs(field, states)
     columns = (equations is not None) + (field.knots * (1 + 2 * p) if field.knots else p)
-    return shaped and inputs.shape == (batch, columns)
+    if not shaped or inputs.shape != (batch, columns):
+        return False
+    if is_host(y0):
+        return theta.ndim == 1
+    from mcgc.ode import _dense_cuda
+
+    plain = equations is None and not field.knots and not field.skip and field.activation in nets.FUSED_ON_GPU
+    return plain and theta.ndim <= 2 and _dense_cuda.fits(field.sizes, theta, y0, method)
 
 
 def _num_inputs(field: DrivenField, states: int) -> int:
@@ -134,7 +143,17 @@ def _num_inputs(field: DrivenField, states: int) -> int:
     return field.equations.inputs if field.equations is not None else 0
 
 
-_march = Kernel(march, _fits, cpu="mcgc.ode._driven_field:_solve_dense")
+_march = Kernel(
+    march, _fits, cpu="mcgc.ode._driven_field:_solve_dense", cuda="mcgc.ode._driven_field:_solve_dense_on_gpu"
+)
+
+
+def _solve_dense_on_gpu(
+    field: DrivenField, y0: Array, theta: Array, inputs: Array, ts: Array, method: Method, with_vjp: bool
+) -> Solved | None:
+    from mcgc.ode import _dense_cuda
+
+    return _dense_cuda.solve_dense(tuple(field.sizes), field.activation, y0, theta, inputs, ts, method, with_vjp)
 
 
 def _solve_dense(

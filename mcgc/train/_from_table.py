@@ -2,15 +2,19 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+from mcgc._cluster import client_of
 from mcgc.errors import SolveError
+from mcgc.train._cluster import Cluster
 from mcgc.train._fit import epochs
 from mcgc.train._fitted import Fitted, load
 from mcgc.train._hooks import Hook, Hooks
 from mcgc.train._own import Names, prepare
 from mcgc.train._resume import pack
 from mcgc.train._run import Run, header_of, results_of
+from mcgc.train._strategies import Strategy
 from mcgc.train._task import Task, bind
 from mcgc.train.run_file import columns
 
@@ -32,6 +36,7 @@ def fit_table(
     overwrite: bool = False,
     device: str = "cpu",
     hooks: Sequence[Hook] = (),
+    client: Any = None,
     **settings: Any,
 ) -> Fitted:
     """Train on a table of one's own, and return what was learned.
@@ -69,6 +74,9 @@ def fit_table(
         "cpu", "cuda", "cuda:N" or "auto".
     hooks : sequence of Hook
         What is called while the run goes.
+    client : distributed.Client or str, optional
+        A Dask cluster that trains the members (`mcgc.train.Cluster`), or its address, `tcp://HOST:PORT` or `local:N`.
+        The result does not depend on it. Needs the extra `cluster`.
     **settings
         Settings in place of those of the task's recipe (`mcgc.train.Settings`), such as `hidden=(32, 32)`, `members=3`,
         `seed=1`.
@@ -111,26 +119,30 @@ def fit_table(
 
     used = select_device(device, problem, checked.members)[0]
     bound = bind(checked, own, used, problem)
-    if output is not None:
+    with ExitStack() as stack:
+        strategy = None if client is None else Cluster(stack.enter_context(client_of(client)))
+        if output is None:
+            return in_memory(bound, hooks, strategy=strategy)
         with Run.create(output, bound, overwrite=overwrite) as run:
             try:
-                for _ in run.epochs(hooks=hooks):
+                for _ in run.epochs(strategy, hooks):
                     pass
             except SolveError as error:
                 saved = f"the epochs so far are saved in {run.path}" if run.records else "nothing was saved"
                 raise SolveError(f"{error}; {saved}") from error
             path = run.path
         return load(path)
-    return in_memory(bound, hooks)
 
 
-def in_memory(task: Task, hooks: Sequence[Hook] = (), assessed: bool = True) -> Fitted:
+def in_memory(
+    task: Task, hooks: Sequence[Hook] = (), assessed: bool = True, strategy: Strategy | None = None
+) -> Fitted:
     """Train without a file, and return what was learned: with its results, if it is to be `assessed`."""
     records: list[Any] = []
     last: Any = None
     so_far = lambda: header_of(task)._replace(epochs=columns(records), states=[pack(last)])
     try:
-        for record, last in epochs(task, hooks=hooks):  # noqa: B007 - the last ones are used
+        for record, last in epochs(task, strategy=strategy, hooks=hooks):  # noqa: B007 - the last ones are used
             records.append(record)
     except SolveError as error:
         error.fitted = Fitted(so_far()) if records else None

@@ -114,11 +114,8 @@ def prepare_own(
     """Return what `prepare` does, of series or rows that were taken from a table already."""
     if isinstance(own, SeriesTable):
         net = known is None or changes.get("hidden") is not None
-        return _with_settings(
-            own, "dynamics", _changed(of_series.recipe_of(own, known is not None, net), changes), known
-        )
-    task = "classification" if own.columns.classes else "regression"
-    return _with_settings(own, task, _changed(of_rows.recipe_of(own), changes))
+        return with_settings(own, _changed(of_series.recipe_of(own, known is not None, net), changes), known)
+    return with_settings(own, _changed(of_rows.recipe_of(own), changes))
 
 
 def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
@@ -154,7 +151,7 @@ def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[P
     ('regression', (20, 1))
     """
     own = table_of(data, model)
-    return _with_settings(own, model["kind"], settings, known_of_model(model))
+    return with_settings(own, settings, known_of_model(model))
 
 
 def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
@@ -184,13 +181,16 @@ def problem_of_model(model: Mapping[str, Any], settings: Settings) -> Problem:
     return of_series.dynamics(model, settings) if model["kind"] == "dynamics" else of_rows.supervised(model, settings)
 
 
-def _with_settings(
-    own: Any, task: str, settings: Settings, known: Known | None = None
+def with_settings(
+    own: SeriesTable | RowsTable, settings: Settings, known: Known | None = None
 ) -> tuple[Problem, CheckedSettings, Any]:
-    dynamics = task == "dynamics"
-    net = known is None or settings.hidden is not None
-    checked = validate(settings, of_series.options_of(net) if dynamics else of_rows.OPTIONS)
-    model = of_series.model_of(own, checked, known) if dynamics else of_rows.model_of_rows(own, checked)
+    """Return what `prepare` does, of series or rows that were taken from a table already and all of their settings."""
+    if isinstance(own, SeriesTable):
+        checked = validate(settings, of_series.options_of(known is None or settings.hidden is not None))
+        model = of_series.model_of(own, checked, known)
+    else:
+        checked = validate(settings, of_rows.OPTIONS)
+        model = of_rows.model_of_rows(own, checked)
     if len(json.dumps(model)) > MOST_TEXT:
         what = "the names of the columns and the equations are" if known else "the names of the columns are"
         raise InputError(f"{what} too long for a run file: name fewer columns, or shorten them")
