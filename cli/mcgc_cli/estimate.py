@@ -123,6 +123,8 @@ def estimate(
     columns = series_columns(data, time, group, seen, inputs)
     columns = SeriesColumns(columns.time, columns.group, tuple(named or columns.states), columns.inputs)
     series = series_of(data, columns, interpolation)
+    if series.dates is not None:
+        tell(f"times are {series.dates}")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ScaleWarning)

@@ -171,7 +171,7 @@ def as_table(data: Any, columns: Sequence[str] | None = None) -> Table:
 def _columns(data: Any, names: Sequence[str] | None) -> Iterable[tuple[Any, Any]]:
     """Return names and columns of a table of any kind."""
     if hasattr(data, "column_names") and hasattr(data, "column"):  # of pyarrow
-        return [(name, data.column(name).to_numpy()) for name in data.column_names]
+        return [(name, _of_pyarrow(data.column(name))) for name in data.column_names]
     if isinstance(data, Mapping):
         return data.items()
     if getattr(getattr(data, "dtype", None), "names", None):
@@ -200,6 +200,11 @@ def _columns(data: Any, names: Sequence[str] | None) -> Iterable[tuple[Any, Any]
             f"{tuple(np.shape(array))}: give as many names as columns"
         )
     return zip(names, array.T, strict=True)
+
+
+def _of_pyarrow(column: Any) -> Any:
+    """Return a column of pyarrow; NumPy's arrays would lose the time zone of dates."""
+    return column.to_pylist() if getattr(column.type, "tz", None) else column.to_numpy()
 
 
 def _vector(name: str, values: Any) -> np.ndarray:

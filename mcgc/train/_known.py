@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc._jit import Formula, Jitted
-from mcgc.arrays import Array, namespace_of
+from mcgc.arrays import Array, device_of, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
 from mcgc.continuation import Parameter
@@ -177,7 +177,8 @@ def _row(start: float, scale: float, low: float, high: float) -> tuple[float, ..
 
 def _values(parameters: tuple[tuple[str, Parameter], ...], z: Array) -> Array:
     found, xp = _map_of(parameters), namespace_of(strip(z))
-    on = lambda x: xp.asarray(x.tolist(), dtype=z.dtype)
+    device = device_of(strip(z))
+    on = lambda x: xp.asarray(x.tolist(), dtype=z.dtype, device=device)
     w = on(found.c) + on(found.k) * z
     free = on(found.middle) + on(found.line) * w
     if found.wave.any():
@@ -185,11 +186,11 @@ def _values(parameters: tuple[tuple[str, Parameter], ...], z: Array) -> Array:
     if found.root.any():
         free = free + on(found.root) * (ops.sqrt(ops.square(w) + 1) - 1)
     if found.log.any():
-        logs = xp.asarray(found.log.tolist())
+        logs = xp.asarray(found.log.tolist(), device=device)
         free = ops.where(logs, ops.exp(ops.where(logs, free, 0)), free)
     if len(found.at) == len(found.values):
         return free
     shape, place = (*z.shape[:-1], 1), {at: i for i, at in enumerate(found.at)}
-    fixed = lambda i: xp.full(shape, float(found.values[i]), dtype=z.dtype)
+    fixed = lambda i: xp.full(shape, float(found.values[i]), dtype=z.dtype, device=device)
     columns = [free[..., place[i] : place[i] + 1] if i in place else fixed(i) for i in range(len(found.values))]
     return ops.concat(columns, axis=-1)

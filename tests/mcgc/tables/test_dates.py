@@ -9,7 +9,7 @@ import pytest
 
 import mcgc
 from mcgc.errors import InputError
-from mcgc.tables import Dates, series_columns, series_of
+from mcgc.tables import Dates, as_table, series_columns, series_of
 from mcgc.train import prepare
 
 DAYS = ["2024-02-28", "2024-02-29", "2024-03-01", "2024-03-03"]
@@ -56,6 +56,8 @@ def test_dates_with_zones_are_compared_in_utc():
     assert str(found.dates) == "minutes since 2024-03-31 00:30 UTC"
     zoned = pd.Series(pd.to_datetime(times, utc=True).tz_convert("Europe/Berlin"))
     np.testing.assert_allclose(series(zoned).times, found.times)
+    of_pyarrow = as_table(pa.Table.from_pandas(pd.DataFrame({"t": zoned, "y": [1.0, 2.0, 3.0]})))
+    assert series_of(of_pyarrow, series_columns(of_pyarrow)).dates == found.dates
 
 
 def test_days_may_be_dates_of_python():

@@ -255,3 +255,14 @@ def test_equations_that_branch_on_a_value_say_what_to_do():
 def test_equations_are_for_dynamics_alone():
     with pytest.raises(InputError, match="field does not apply to the task regression"):
         prepare({"x": [1.0, 2.0], "y": [1.0, 2.0]}, "regression", target="y", field=growth)
+
+
+@pytest.mark.parametrize("hidden", [None, "4"])
+def test_an_epoch_on_another_device_has_the_numbers_of_the_host(away, hidden):
+    problem, checked, own = prepare(
+        reactor(runs=6, seed=11), "dynamics", **NAMES, **SMALL, field=chain, parameters=PARAMETERS,
+        hidden=hidden, dtype="float64", members=2, rotate=False,
+    )  # fmt: skip
+    found = [next(train.epochs(train.bind(checked, own, device, problem)))[0] for device in (HOST, away)]
+    for field in ("train_loss", "validation_loss", "test_loss", "log_lam"):
+        np.testing.assert_allclose(getattr(found[0], field), getattr(found[1], field), rtol=1e-6)
