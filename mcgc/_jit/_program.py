@@ -70,13 +70,19 @@ class Program(NamedTuple):
         return ordered(node for result in self.results for node in result)
 
     def source(
-        self, name: str, inputs: Sequence[str] | None = None, outputs: Sequence[str] | None = None, add: bool = False
+        self,
+        name: str,
+        inputs: Sequence[str] | None = None,
+        outputs: Sequence[str] | None = None,
+        add: bool = False,
+        stride: int = 1,
     ) -> str:
         """Return the source of the function `name`: (x0, at_x0, x1, at_x1, …, y0, at_y0, …), arrays and positions.
 
         `inputs` and `outputs` are the names of the arrays; a name that begins with "=" is a number by itself. With
-        `add` the results are added to what the arrays hold.
+        `add` the results are added to what the arrays hold. The elements of an array lie `stride` apart.
         """
+        element = lambda array, i: f"{array}[at_{array}{f' + {i * stride}' if i else ''}]"
         inputs = inputs or [f"x{i}" for i in range(len(self.inputs))]
         outputs = outputs or [f"y{i}" for i in range(len(self.outputs))]
         names: dict[Node, str] = {}
@@ -92,7 +98,7 @@ class Program(NamedTuple):
             if node.op == "input":
                 leaf, index = node.args
                 array = inputs[leaf]
-                code = array[1:] if array[0] == "=" else f"{array}[at_{array}{f' + {index}' if index else ''}]"
+                code = array[1:] if array[0] == "=" else element(array, index)
                 code += " != 0" if node.dtype == BOOL else ""  # for CUDA it is a byte
             else:
                 code = _code(node, [names[arg] for arg in node.args])
@@ -102,7 +108,7 @@ class Program(NamedTuple):
         for array, result in zip(outputs, self.results, strict=True):
             for index, node in enumerate(result):
                 if not (add and node.value is not None and node.value == 0):
-                    lines.append(f"{array}[at_{array}{f' + {index}' if index else ''}] {sign} {names[node]}")
+                    lines.append(f"{element(array, index)} {sign} {names[node]}")
         parameters = [x[1:] if x[0] == "=" else f"{x}, at_{x}" for x in (*inputs, *outputs)]
         body = "\n    ".join([*constants, *lines] or ["pass"])
         return f"def {name}({', '.join(parameters)}):\n    {body}\n"

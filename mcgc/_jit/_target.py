@@ -18,7 +18,7 @@ class Target(NamedTuple):
     rows: str
 
 
-_INNER = '@inner(nogil=True, error_model="numpy")\n'
+_INNER = '@inner(nogil=True, error_model="numpy", forceinline=True)\n'
 _COMPILED = '@compiled(nogil=True, error_model="numpy")\n'
 
 CPU = Target(

@@ -15,6 +15,7 @@ from mcgc.arrays._libraries import (
     is_dtype,
     is_host,
     namespace_of,
+    operand,
     to_device,
     to_host,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "is_host",
     "memory_of",
     "namespace_of",
+    "operand",
     "owned",
     "quietly",
     "scalar",

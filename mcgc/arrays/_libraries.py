@@ -191,6 +191,38 @@ def is_cupy(array: Array) -> bool:
     return array_api_compat.is_cupy_array(array)
 
 
+def operand(number: float | complex, dtype: Any, like: Array) -> Any:
+    """Return a number as an operand of a function, beside arrays like `like`.
+
+    CuPy takes a number as an argument of the kernel. An array would be memory that is set first. NumPy makes a scalar
+    faster than an array.
+
+    Parameters
+    ----------
+    number : bool, int, float or complex
+        The number.
+    dtype : dtype
+        Its dtype.
+    like : array
+        An array of the other operands.
+
+    Returns
+    -------
+    NumPy scalar, or array of shape ()
+        The operand, an array where the library takes no scalars of NumPy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mcgc.arrays import operand
+    >>> operand(0, np.float32, np.ones(2))
+    np.float32(0.0)
+    """
+    if type(like) is np.ndarray or is_cupy(like):
+        return np.dtype(dtype).type(number)
+    return namespace_of(like).asarray(number, dtype=dtype, device=device_of(like))
+
+
 def to_host(array: Array) -> np.ndarray:
     """Return an array as a NumPy array. This is the only way from a device to the host, and it waits for the device.
 

@@ -134,7 +134,7 @@ def steps(problem: Problem, dtype: str, device: Device, members: int = 1, stacke
     if "solver" in problem.options:
         easy |= {"rtol": 1e-4, "atol": 1e-4, "step_size": STEP_SIZE if dtype == "float32" else None}
     settings = problem.recipe._replace(dtype=dtype, members=members, **easy)
-    task = train.bind(settings, _data(problem), device, problem)
+    task = train.bind(settings, made_up(problem), device, problem)
     several = train.draw(task)
     if stacked and members > 1:
         from mcgc.train._strategies import stacked_member
@@ -159,9 +159,29 @@ def _take_steps(task: Task, member: Member) -> Results:
     )
 
 
-def _data(problem: Problem) -> Any:
-    """Return a dataset of 14 examples, of which one is for testing, in the form that the problem has."""
-    count, states = 14, problem.sizes[-1]
+def made_up(problem: Problem, count: int = 14) -> Any:
+    """Return a made-up dataset in the form that the problem has.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    count : int
+        The number of examples, 14 by default, of which one is then for testing.
+
+    Returns
+    -------
+    object
+        What the problem's `examples` takes.
+
+    Examples
+    --------
+    >>> from mcgc.checks.device import made_up
+    >>> from mcgc.train import problems
+    >>> made_up(problems.get("mnist")).images.shape
+    (14, 1, 784)
+    """
+    states = problem.sizes[-1]
     if "solver" in problem.options:
         times = to_host(ops.cumulative_sum(normal(Key(0), (4,), "float64") ** 2)) / 20
         rates = 1 + to_host(normal(Key(1), (count, problem.sizes[0] - states), "float64")) ** 2

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from mcgc._integers import whole
-from mcgc.continuation import Parameter, least_squares
+from mcgc.continuation import least_squares
+from mcgc.continuation._least_squares._parameters import named_parameter
 from mcgc.errors import InputError, SolveError, unknown
 from mcgc.estimation._experiment import Series, series_of_data
-from mcgc.estimation._problem import Model, Problem, indices_of, with_scale
+from mcgc.estimation._problem import Model, Problem, indices_of
 from mcgc.estimation._simulate import Options
 from mcgc.tables import SeriesTable
 
@@ -225,7 +226,7 @@ def _problem(
         fitted = indices_of(y0, names, "state in y0")
     else:
         raise InputError(f"y0 must be 'known', 'fit', or the states whose starts are fitted, got {y0!r}")
-    named = {str(name): _with_scale(name, one) for name, one in parameters.items()}
+    named = {str(name): named_parameter(name, one) for name, one in parameters.items()}
     return Problem(Model(field, names, columns, observed, interpolation, options), series, named, fitted)
 
 
@@ -243,16 +244,6 @@ def _state_names(series: list[Series], observed: Any, states: Any, width: int) -
     else:
         raise InputError("how many states there are is not known: give y0 in the experiments, or the names in states")
     return tuple(f"y[{i}]" for i in range(count))
-
-
-def _with_scale(name: Any, one: Any) -> Parameter:
-    """Return a parameter with a scale: that of its bounds, or the size of its start."""
-    if not isinstance(one, Parameter):
-        try:
-            one = Parameter(float(one))
-        except (TypeError, ValueError):
-            raise InputError(f"parameter {name!r} must be a number or mcgc.Parameter, got {one!r}") from None
-    return with_scale(one, abs(float(one.value)) or 1.0)
 
 
 def _sigma(sigma: Any, columns: int) -> np.ndarray:

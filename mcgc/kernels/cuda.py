@@ -5,30 +5,27 @@ does not change it. Sums are formed in a fixed order, without atomics: of a thre
 memory, then of the blocks, in the dtype of the arrays; so a call repeats its bits. The number of blocks depends on m
 alone, and each has one member: a member's numbers and sums have the bits that it would have by itself.
 
-A launch costs the host the same whatever it does, so there are few, and none waits for the device.
+A launch costs the host the same whatever it does, so there are few, and none waits for the device. Here are functions
+of addresses and numbers; `mcgc.kernels.launching` makes kernels of them.
 """
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numba import cuda
-from numba.cuda.core import config
 from numba.cuda.extending import overload, register_jitable
-from numba.cuda.types import float32
+from numba.cuda.types import float32, float64
 
 from mcgc import random
-from mcgc.arrays import Array, check_alike, device_of, is_host, namespace_of
-from mcgc.kernels import reference, scalar
-from mcgc.kernels.compiled import cached
+from mcgc.arrays import Array, check_alike, device_of, namespace_of
+from mcgc.kernels import launching, reference, scalar
 from mcgc.random import LANES, ROUNDS, TILE, Key
 
 THREADS = 256  # of a block, a power of two
 BLOCKS = 1024  # at most, of one member: about as many as fill the largest processors
-MEMBERS = 32  # at most, of one launch: their keys are arguments of it, one key or this many
+MEMBERS = 16  # at most, of one launch: their keys are arguments of it, one key or this many
 
 _round = register_jitable(scalar.philox_round)
 _next_key = register_jitable(scalar.next_key)
@@ -38,24 +35,18 @@ _pair64 = register_jitable(scalar.normal_pair64)
 
 
 def _pair(b, c, like):
-    """Return two normal numbers in the dtype of the array `like`, from two words; this body is the simulator's."""
-    return _pair32(b, c) if like.dtype == np.float32 else _pair64(b, c)
+    """Return two normal numbers in the dtype of the number `like`, from two words; this body is the simulator's."""
+    return _pair32(b, c) if type(like) is np.float32 else _pair64(b, c)
 
 
 @overload(_pair)
 def _choose_pair(b, c, like):
-    if like.dtype == float32:
+    if like == float32:
         return lambda b, c, like: _pair32(b, c)
     return lambda b, c, like: _pair64(b, c)
 
 
-def _kernel(function: Callable) -> Any:
-    """Return `function` compiled as a CUDA kernel, and cached on disk if a directory can be written."""
-    made = cuda.jit(function)
-    return cached(made, config) if hasattr(made, "enable_caching") else made  # Numba's simulator has no cache
-
-
-@cuda.jit(device=True)
+@register_jitable
 def _words(block, key):
     """Return the words of Philox block number `block`, int64, for a key of 64 bits."""
     c0, c1 = np.uint32(block & np.int64(0xFFFFFFFF)), np.uint32(block >> np.int64(32))
@@ -67,7 +58,7 @@ def _words(block, key):
     return c0, c1, c2, c3
 
 
-@cuda.jit(device=True)
+@register_jitable
 def _noise(block, key, like):
     """Return the four normal numbers of a Philox block, whose indices are `LANES` apart."""
     c0, c1, c2, c3 = _words(block, key)
@@ -76,54 +67,73 @@ def _noise(block, key, like):
     return x0, y0, x1, y1
 
 
-@cuda.jit(device=True)
+@register_jitable
 def _first_index(block):
     """Return the index of the first number of a Philox block in the order of the stream."""
     return block // np.int64(LANES) * np.int64(TILE) + block % np.int64(LANES)
 
 
-@cuda.jit(device=True)
+def _storing(dtype):
+    """Return a function that sums numbers of a dtype over a block, in memory that its threads share."""
+
+    @register_jitable
+    def store(out, index, value):
+        shared = cuda.shared.array(THREADS, dtype)
+        thread = cuda.threadIdx.x
+        shared[thread] = value
+        cuda.syncthreads()
+        half = THREADS // 2
+        while half > 0:
+            if thread < half:
+                shared[thread] += shared[thread + half]
+            cuda.syncthreads()
+            half //= 2
+        if thread == 0:
+            out[index] = shared[0]
+
+    return store
+
+
+_store32, _store64 = _storing(float32), _storing(float64)
+
+
 def _store_sum(out, index, value):
     """Write the sum of the block's values to out[index], the halves of the block added up again and again."""
-    shared = cuda.shared.array(THREADS, out.dtype)
-    thread = cuda.threadIdx.x
-    shared[thread] = value
-    cuda.syncthreads()
-    half = THREADS // 2
-    while half > 0:
-        if thread < half:
-            shared[thread] += shared[thread + half]
-        cuda.syncthreads()
-        half //= 2
-    if thread == 0:
-        out[index] = shared[0]
+    (_store32 if type(value) is np.float32 else _store64)(out, index, value)
 
 
-@cuda.jit(device=True)
+@overload(_store_sum)
+def _choose_store(out, index, value):
+    if value == float32:
+        return lambda out, index, value: _store32(out, index, value)
+    return lambda out, index, value: _store64(out, index, value)
+
+
+@register_jitable
 def _square_and_move(out, theta, scale, start, index, m, eps):
     """Move one parameter, if there is one at this index, and return what it adds to ‖ε‖²."""
     if index >= m:
-        return out.dtype.type(0)
+        return type(eps)(0)
     out[start + index] = theta[start + index] + scale * eps
     return eps * eps
 
 
-@cuda.jit(device=True)
+@register_jitable
 def _product(gradient, start, index, m, eps):
     """Return what one element adds to ε·∇f."""
-    return eps * gradient[start + index] if index < m else gradient.dtype.type(0)
+    return eps * gradient[start + index] if index < m else type(eps)(0)
 
 
-@_kernel
 def _perturb(sums, out, theta, scale, m, first, blocks, keys):
     """Perturb the members from `first` on, one a key; sums has an element for every block of every member."""
     member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
     key, row = keys[member], np.int64(first + member)
-    start, s, total = row * m, scale[row], theta.dtype.type(0)
+    start, s = row * m, scale[row]
+    total = type(s)(0)
     philox = block * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
     index = _first_index(philox)
     while index < m:
-        e0, e1, e2, e3 = _noise(philox, key, theta)
+        e0, e1, e2, e3 = _noise(philox, key, s)
         total += _square_and_move(out, theta, s, start, index, m, e0)
         total += _square_and_move(out, theta, s, start, index + LANES, m, e1)
         total += _square_and_move(out, theta, s, start, index + 2 * LANES, m, e2)
@@ -133,16 +143,16 @@ def _perturb(sums, out, theta, scale, m, first, blocks, keys):
     _store_sum(sums, row * blocks + block, total)
 
 
-@_kernel
 def _noise_dot(sums, gradient, m, first, blocks, keys):
     """Form ε·∇f of the members from `first` on, as `_perturb` forms ‖ε‖²."""
     member, block = np.int64(cuda.blockIdx.x) // blocks, np.int64(cuda.blockIdx.x) % blocks
     key, row = keys[member], np.int64(first + member)
-    start, total = row * m, gradient.dtype.type(0)
+    start = row * m
+    total = type(gradient[start])(0)
     philox = block * np.int64(THREADS) + np.int64(cuda.threadIdx.x)
     index = _first_index(philox)
     while index < m:
-        e0, e1, e2, e3 = _noise(philox, key, gradient)
+        e0, e1, e2, e3 = _noise(philox, key, total)
         total += _product(gradient, start, index, m, e0)
         total += _product(gradient, start, index + LANES, m, e1)
         total += _product(gradient, start, index + 2 * LANES, m, e2)
@@ -152,18 +162,16 @@ def _noise_dot(sums, gradient, m, first, blocks, keys):
     _store_sum(sums, row * blocks + block, total)
 
 
-@_kernel
 def _total(out, sums, blocks):
     """Add up the sums of each member's blocks, by one block a member."""
     row = np.int64(cuda.blockIdx.x)
-    total, i = out.dtype.type(0), np.int64(cuda.threadIdx.x)
+    total, i = type(sums[row])(0), np.int64(cuda.threadIdx.x)
     while i < blocks:
         total += sums[row * blocks + i]
         i += np.int64(THREADS)
     _store_sum(out, row, total)
 
 
-@_kernel
 def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square, m,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
@@ -178,44 +186,11 @@ def _adam(
         i += np.int64(cuda.gridDim.x) * np.int64(THREADS)
 
 
-class _View:
-    """An array of CuPy as Numba is to see it: flat, and in no need of waiting.
-
-    Numba would wait on the host for the stream that CuPy's own `__cuda_array_interface__` names, at each argument, or
-    have CuPy order the streams through DLPack, which warns of the default stream. Neither is needed: kernels go to
-    the stream on which CuPy works at the time, and so come after what made their arguments.
-    """
-
-    def __init__(self, array: Array) -> None:
-        self.__cuda_array_interface__ = {
-            "version": 3,
-            "shape": (array.size,),
-            "typestr": array.dtype.str,
-            "data": (array.data.ptr, False),
-            "strides": None,
-            "stream": None,
-        }
-
-
-@lru_cache(maxsize=256)
-def _configured(kernel: Any, blocks: int, stream: int, device: int) -> Callable[..., None]:
-    """Return `kernel` with its grid, on the CUDA stream at the address `stream` of that device, 0 for the default."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Grid size")  # a small θ has a small grid, and is none the worse for it
-        return kernel[blocks, THREADS, cuda.external_stream(stream) if stream else 0]
-
-
 def _launch(kernel: Any, blocks: int, *arguments: Any) -> None:
-    if is_host(arguments[0]):  # arrays are NumPy's in Numba's simulator, and there alone
-        kernel[blocks, THREADS](*arguments)
-        return
-    import cupy
-
-    run = _configured(kernel, blocks, cupy.cuda.get_current_stream().ptr, arguments[0].device.id)
-    run(*(_View(x) if isinstance(x, cupy.ndarray) else x for x in arguments))
+    launching.launch(kernel, blocks, THREADS, *[np.int64(x) if type(x) is int else x for x in arguments])
 
 
-def _empty(shape: Any, like: Array) -> Array:
+def empty(shape: Any, like: Array) -> Array:
     return namespace_of(like).empty(shape, dtype=like.dtype, device=device_of(like))
 
 
@@ -228,14 +203,14 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
     if m == 0:  # an array without elements has no address that the driver would know
         return namespace_of(like).zeros(shape, dtype=like.dtype, device=device_of(like))
     blocks = min(-(-m // (4 * THREADS)), BLOCKS)
-    sums = _empty((rows * blocks,), like)
+    sums = empty((rows * blocks,), like)
     width = MEMBERS if rows > 1 else 1  # keys of a launch, some unused: each number of them would compile anew
     for first in range(0, rows, MEMBERS):
         some = [np.uint64(low | high << 32) for low, high in words[first : first + MEMBERS]]
         padded = (*some, *[np.uint64(0)] * (width - len(some)))
         _launch(kernel, len(some) * blocks, sums, *arrays, m, first, blocks, padded)
     if blocks > 1:
-        partial, sums = sums, _empty((rows,), like)
+        partial, sums = sums, empty((rows,), like)
         _launch(_total, rows, sums, partial, blocks)
     return sums.reshape(shape)
 
@@ -247,7 +222,7 @@ def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tup
     if isinstance(scale, int | float):
         scale = xp.full((rows,), scale, dtype=theta.dtype, device=device_of(theta))
     scales = xp.astype(scale, theta.dtype, copy=False).ravel()
-    out = _empty((theta.size,), theta)
+    out = empty((theta.size,), theta)
     sqnorm = _sums(_perturb, key, theta, out, theta.ravel(), scales)
     return out.reshape(theta.shape), sqnorm
 
@@ -275,7 +250,7 @@ def adam(
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = reference.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     m = theta.size
-    new = [_empty((m,), theta) for _ in range(3)]
+    new = [empty((m,), theta) for _ in range(3)]
     if m > 0:
         arrays = (x.ravel() for x in (theta, gradient, mean, square))
         # numbers of the arrays' dtype: a Python float would be an argument in float64

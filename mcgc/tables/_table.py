@@ -61,6 +61,8 @@ class Table(NamedTuple):
         Raises `DatasetError` for the first value that is no number: the sentence has its row and its column.
         """
         values = self.column(name, what)
+        if values.dtype.kind == "M":
+            raise DatasetError(f"column {name!r} holds dates: name it as the time, or give numbers")
         if values.dtype.kind in "biuf":
             found = values.astype(np.float64)
         else:
@@ -95,6 +97,11 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan if _is_missing(value) else math.inf
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a cell is empty, or holds a word that stands for no value."""
+    return value is None or math.isnan(_number(value))
 
 
 def _is_missing(value: Any) -> bool:
@@ -200,8 +207,10 @@ def _vector(name: str, values: Any) -> np.ndarray:
         array = np.asarray(values)
     except ValueError:
         array = np.empty((0, 0))
-    if array.dtype.kind in "mM":
-        raise DatasetError(f"column {name!r} holds dates: give numbers, such as hours since the first")
+    if array.dtype.kind == "m":
+        raise DatasetError(f"column {name!r} holds durations: give numbers, such as hours")
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[us]")
     if array.ndim != 1:
         raise DatasetError(f"column {name!r} has the shape {array.shape}, not (rows,): give one value a row")
     if array.dtype.kind == "c":

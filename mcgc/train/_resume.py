@@ -39,7 +39,8 @@ def unpack(leaves: Mapping[str, np.ndarray], task: Task, count: int | None = Non
     """
     settings, theta = task.settings, leaves.get("state/theta", np.zeros(1))
     count = settings.members if count is None else count
-    m = num_parameters(task.problem.sizes) if task.problem.sizes else theta.shape[-1]
+    sizes, beside = task.problem.sizes, task.problem.beside_net
+    m = beside + num_parameters(sizes) if sizes else beside or theta.shape[-1]
     begun = task.method().init(to_device(np.zeros(m, settings.dtype), task.device))
     like = Member(begun, Key(0), Key(0), begun)  # of which the structure counts, and no number
     wanted = {name: leaf[0] for name, leaf in pack([like]).items()}

@@ -23,7 +23,7 @@ from mcgc.train._members import Advanced, Member, MemberRecord
 from mcgc.train._task import Task, bind
 
 MOST_DEATHS = 10  # of worker processes in a run: then it is not chance
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 _tasks: list[Task] = []  # of a worker process: the one that it was started for
 
@@ -199,7 +199,7 @@ class Processes:
 
         def begin() -> Any:
             task_of = (task.settings, task.data, task.problem, dict(task.replaced))
-            env = dict.fromkeys(_THREADS, "1")
+            env = dict.fromkeys(THREADS, "1")
             return ProcessPoolExecutor(count, initializer=_begin, initargs=(os.getpid(), *task_of), env=env)
 
         pool, deaths = begin(), 0
@@ -232,10 +232,15 @@ class Processes:
 
 
 def _begin(parent: int, settings: Any, data: Any, problem: Any, replaced: dict[str, Any]) -> None:
+    begin_worker(parent)
+    _tasks[:] = [bind(settings, data, HOST, problem, **replaced)]
+
+
+def begin_worker(parent: int) -> None:
+    """Leave the signals of a terminal to the process `parent`, and end with it."""
     for name in {"SIGINT", "SIGHUP"} & {*dir(signal)}:  # Windows has no SIGHUP
         signal.signal(getattr(signal, name), signal.SIG_IGN)  # a terminal sends it to all; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _tasks[:] = [bind(settings, data, HOST, problem, **replaced)]
 
 
 def _end_with(parent: int) -> None:

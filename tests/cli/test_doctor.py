@@ -11,10 +11,11 @@ import pytest
 import mcgc as library
 from mcgc import arrays, devices
 from mcgc._jit import _rows
-from mcgc.checks import device
+from mcgc.checks import device, speed
 from mcgc.checks import kernels as checks
 from mcgc.checks.kernels import CASES
 from mcgc.kernels import cpu, perturb
+from mcgc.train import problems
 
 
 @pytest.fixture(autouse=True)
@@ -101,6 +102,9 @@ def one_case(monkeypatch):
     monkeypatch.setattr(checks, "CASES", {"perturb": CASES["perturb"]})
     monkeypatch.setattr(device, "CASES", {})
     monkeypatch.setattr(device, "STEPS_ALLOWED", {"lotka-volterra": 1024.0})
+    monkeypatch.setattr(speed, "SAMPLES", 1)
+    monkeypatch.setattr(speed, "LEAST", 0.0)
+    monkeypatch.setattr(speed, "MEMBERS", (1, 2))
 
 
 @pytest.mark.usefixtures("one_case")
@@ -116,6 +120,13 @@ def test_a_gpu_is_checked_by_its_kernels_and_by_whole_computations(mcgc, monkeyp
         ("perturb", "cpu"),
         *((name, "cuda:0") for name in ["perturb", *steps]),
     ]
+    computations = [f"{name} {what}" for name in problems.names() for what in ("loss", "step", "step")]
+    assert [row["computation"] for row in found["speed"]] == computations
+    assert [row["members"] for row in found["speed"]] == [1, 1, 2] * 3
+    assert all(row["times"] == row["host_seconds"] / row["device_seconds"] > 0 for row in found["speed"])
+    assert found["launch_seconds"] > 0
+    last = found["speed"][-1]
+    assert found["verdict"].endswith(f"{last['times']:.2g} times the CPU on lorenz step (2 members)")
     right = perturb.meaning
     monkeypatch.setattr(perturb, "meaning", lambda *args: (right(*args)[0] * 1.001, right(*args)[1]))
     result = mcgc("doctor", "--gpu")

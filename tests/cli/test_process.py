@@ -50,6 +50,9 @@ def quick(tmp_path):
         ["check", "--help"],
         ["check", "--steps", "0"],
         ["doctor", "--help"],
+        ["sweep", "--help"],
+        ["sweep", "run", "--help"],
+        ["sweep", "x.toml"],
     ],
 )
 def test_help_version_and_mistakes_import_nothing_heavy(args):

@@ -14,9 +14,10 @@ import mcgc
 from mcgc import ops
 from mcgc._jit import _compile, _cuda, _rows
 from mcgc.errors import OutputError
+from mcgc.kernels import launching
 from mcgc.ode import _jitted, solve
 
-MOST = {"float32": 192, "float64": 255}  # registers of a thread
+MOST = {"float32": 200, "float64": 255}  # registers of a thread
 REDUCTION = "0d3BF921FB54442D19"  # of an angle, by the device's own sinf, cosf and tanf, past 105,615
 
 
@@ -28,8 +29,8 @@ def kernels(monkeypatch):
         found = {}
 
         def launch(loop, begin, end, *arguments):
-            numbers = (_cuda._number(x) for x in (begin, end, *arguments))
-            found[f"{loop.__name__} {len(found)}"] = loop, tuple(map(_cuda.kind, numbers))
+            numbers = (_cuda.number(x) for x in (begin, end, *arguments))
+            found[f"{loop.__name__} {len(found)}"] = loop, tuple(map(launching.kind, numbers))
             if loop.__name__ == "forward":  # all goes well, in one step
                 counts = next(x for x in arguments if getattr(x, "dtype", None) == np.int64 and hasattr(x, "ravel"))
                 counts.reshape(-1, 4)[:] = [1, 0, 0, 1]
@@ -47,7 +48,7 @@ def kernels(monkeypatch):
 def to_ptx(loop, kinds, processor, monkeypatch):
     here = SimpleNamespace(compute_capability=processor)
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: here)
-    return _cuda.to_ptx(loop, kinds, processor)
+    return launching.to_ptx(loop, kinds, processor)
 
 
 def report(name, processor, dtype, found):
@@ -128,41 +129,45 @@ def test_whole_solutions_compile_and_do_not_spill_in_float32(processor, name, so
 def test_machine_code_is_kept_beside_the_module_and_found_again(kernels, monkeypatch, tmp_path):
     read = []
     monkeypatch.setattr(_compile, "directory", lambda: tmp_path)
-    monkeypatch.setattr(_cuda, "directory", lambda: tmp_path)
+    monkeypatch.setattr(launching, "directory", lambda: tmp_path)
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
     monkeypatch.setattr(
         cupy, "RawModule", lambda path: SimpleNamespace(get_function=lambda name: read.append((path, name)))
     )
     ((loop, kinds),) = kernels(lambda: mcgc.jit(lambda x: 3 * x).rows(0)(np.ones((2, 1)))).values()
-    _cuda._kernel(loop, kinds, "90")
+    launching.load(loop, kinds, "90")
     (file,) = tmp_path.glob("*_sm90.cubin")
     assert read == [(str(file), "rows")]
     assert file.read_bytes()[:4] == b"\x7fELF"
-    _cuda._kernel.cache_clear()
-    monkeypatch.setattr(_cuda, "to_ptx", None)
-    _cuda._kernel(loop, kinds, "90")
+    monkeypatch.setattr(launching, "to_ptx", None)
+    launching.load(loop, kinds, "90")
     assert read[1] == read[0]
 
 
 def test_a_cache_that_cannot_be_written_is_said_in_a_sentence(kernels, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(_cuda, "directory", lambda: tmp_path / "file" / "jit")
+    monkeypatch.setattr(launching, "directory", lambda: tmp_path / "file" / "jit")
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
     monkeypatch.setattr(cupy, "RawModule", None)
     ((loop, kinds),) = kernels(lambda: mcgc.jit(lambda x: 5 * x).rows(0)(np.ones((2, 1)))).values()
-    with pytest.raises(OutputError, match=r"cannot be kept in .*file/jit': set XDG_CACHE_HOME"):
-        _cuda._kernel(loop, kinds, "90")
+    with pytest.raises(OutputError, match=r"cannot be stored in .*file/jit': set XDG_CACHE_HOME"):
+        launching.load(loop, kinds, "90")
 
 
 def test_a_launch_has_a_thread_for_every_row_and_bare_arguments(monkeypatch):
-    launched = []
-    kernel = lambda *arguments: launched.append(arguments)
-    monkeypatch.setattr(cupy.cuda, "Device", lambda: SimpleNamespace(compute_capability="90"))
-    monkeypatch.setattr(_cuda, "_kernel", lambda *key: launched.append(key) or kernel)
+    loaded, launched = [], []
+    monkeypatch.setattr(launching, "device", lambda: 0)
+    monkeypatch.setattr(launching, "processor", lambda: "90")
+    monkeypatch.setattr(launching, "_kernels", {})
+    monkeypatch.setattr(launching, "load", lambda *key: loaded.append(key) or (lambda *given: launched.append(given)))
     x = np.ones(300, np.float32)
-    _cuda.launch("loop", 0, 300, x, 3, 0.5, True, np.ones(1, bool))
-    (loop, kinds, processor), (grid, block, arguments) = launched
-    assert (loop, processor, grid, block) == ("loop", "90", (3,), (_cuda.THREADS,))
-    assert kinds == ("int64", "int64", "float32*", "int64", "float64", "int64", "uint8*")
+    for _ in range(2):
+        _cuda.launch("loop", 0, 300, x, 3, 0.5, True, np.ones(1, bool))
+    kinds = ("int64", "int64", "float32*", "int64", "float64", "int64", "uint8*")
+    assert loaded == [("loop", kinds, "90")]
+    (grid, block, arguments), _ = launched
+    assert (grid, block) == ((3,), (_cuda.THREADS,))
     assert arguments[2] is x
     assert [type(arguments[i]) for i in (0, 1, 3, 4, 5)] == [np.int64, np.int64, np.int64, np.float64, np.int64]
+    _cuda.launch("loop", 0, 300, x.astype(np.float64), 3, 0.5, True, np.ones(1, bool))
+    assert [kinds[2] for _, kinds, _ in loaded] == ["float32*", "float64*"]

@@ -28,6 +28,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(kernels, "THREADS", 8)
     monkeypatch.setattr(kernels, "BLOCKS", 3)
     monkeypatch.setattr(kernels, "MEMBERS", 2)
+    launch = lambda kernel, blocks, *arguments: cuda.jit(kernel)[blocks, kernels.THREADS](*arguments)
+    monkeypatch.setattr(kernels, "_launch", launch)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +42,7 @@ def guards(monkeypatch):
         owned.append(whole)
         return whole[64:-64].reshape(shape)
 
-    monkeypatch.setattr(kernels, "_empty", guarded)
+    monkeypatch.setattr(kernels, "empty", guarded)
     yield owned
     assert owned
     for whole in owned:

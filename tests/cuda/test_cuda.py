@@ -1,4 +1,4 @@
-"""The CUDA kernels without a GPU: simulated, compiled without a toolkit, and where CuPy finds no driver."""
+"""The CUDA path without a GPU: simulated, compiled without a toolkit, counted, and where CuPy finds no driver."""
 
 import json
 import os
@@ -29,9 +29,9 @@ def run(environment, *command):
     return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, timeout=600)
 
 
-def passed(environment, file):
-    """Run the tests of a file in a process of its own, and return how many passed."""
-    found = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / file))
+def passed(environment, *files):
+    """Run the tests of some files in a process of its own, and return how many passed."""
+    found = run(environment, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(str(HERE / file) for file in files))
     assert found.returncode == 0, found.stdout[-8000:] + found.stderr[-2000:]
     summary = re.search(r"^(\d+) passed(.*)$", found.stdout, re.M)
     assert "skipped" not in summary[2]
@@ -39,15 +39,20 @@ def passed(environment, file):
 
 
 def test_simulated_kernels_agree_with_their_meaning():
-    assert passed(without_toolkit() | {"NUMBA_ENABLE_CUDASIM": "1"}, "simulated.py") > 40
+    files = "simulated.py", "dense_simulated.py", "losses_simulated.py"
+    assert passed(without_toolkit() | {"NUMBA_ENABLE_CUDASIM": "1"}, *files) > 90
 
 
 def test_kernels_compile_for_four_processors_from_the_wheels_alone():
-    assert passed(without_toolkit(), "compiled.py") > 20
+    assert passed(without_toolkit(), "compiled.py", "solved_compiled.py") > 30
 
 
 def test_the_compiler_s_code_gives_the_numbers_of_the_meaning():
-    assert passed(without_toolkit(), "lowered.py") == 4
+    assert passed(without_toolkit(), "lowered.py") == 8
+
+
+def test_whole_solutions_of_nets_are_those_of_the_cpu():
+    assert passed(without_toolkit(), "solved.py") == 11
 
 
 def test_kernels_of_generated_programs_give_the_numbers_of_the_cpu():
@@ -56,6 +61,10 @@ def test_kernels_of_generated_programs_give_the_numbers_of_the_cpu():
 
 def test_kernels_of_generated_programs_compile_for_four_processors():
     assert passed(without_toolkit(), "generated_compiled.py") > 20
+
+
+def test_what_solutions_and_training_steps_ask_of_a_gpu_and_of_which():
+    assert passed(without_toolkit(), "counted.py", "placed.py") >= 15
 
 
 def driver():

@@ -14,7 +14,8 @@ from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, to_hos
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 from mcgc.kernels import platform
-from mcgc.ode import TABLEAUX, DenseField
+from mcgc.ode import TABLEAUX, _driven_field
+from mcgc.ode._driven_field import DrivenField
 from mcgc.ode._integrate import Method
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[test-cuda]'", exc_type=ImportError)
@@ -62,16 +63,48 @@ def test_cupy_arrays_get_the_cuda_bodies_where_there_are_any(shape, dtype, reads
     assert reads == []
 
 
-def test_the_compiled_net_and_the_compiled_solution_are_for_the_host(reads):
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+def test_a_net_gets_the_body_of_its_device_if_its_layers_are_not_wide(reads):
+    from mcgc.kernels import cpu_dense, cuda_dense
+
     m = nets.num_parameters(SIZES)
-    body = lambda theta, x: nets._dense.body(theta, x, SIZES, "relu", False)
-    assert body(phantom((m,)), phantom((4, 3))) is None
+    body = lambda theta, x, sizes=SIZES, activation="relu", skip=False: nets._dense.body(
+        theta, x, sizes, activation, skip
+    )
+    for theta, x in (((m,), (4, 3)), ((5, m), (4, 3)), ((5, m), (5, 4, 3))):
+        assert body(phantom(theta), phantom(x)) is cuda_dense.BODY
+        assert body(phantom(theta), phantom(x), activation="sigmoid") is None
+        assert body(phantom(theta), phantom(x), skip=True) is None
+        assert body(phantom(theta), phantom(x, "float64")) is None
+    assert body(phantom((m,)), phantom((5, 4, 3))) is None
+    for wide, expected in ((nets.WIDEST, cuda_dense.BODY), (nets.WIDEST + 1, None)):
+        sizes = (3, wide, 2)
+        assert body(phantom((nets.num_parameters(sizes),)), phantom((4, 3)), sizes) is expected
     assert body(np.zeros(m, np.float32), phantom((4, 3))) is None
-    assert body(np.zeros(m, np.float32), np.zeros((4, 3), np.float32)) is not None
-    method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
-    params = phantom((m,)), phantom((4, 1))
-    found = DenseField(SIZES).solve_whole(method, phantom((4, 2)), phantom((4, 5), "float64"), params, True)
-    assert found is None
+    assert body(phantom((m,)), np.zeros((4, 3), np.float32)) is None
+    assert body(np.zeros(m, np.float32), np.zeros((4, 3), np.float32)) is cpu_dense.BODY
+    assert reads == []
+
+
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+def test_a_solution_gets_the_body_of_its_device_if_all_of_it_lies_there_and_the_kernels_take_it(reads):
+    m, ours = nets.num_parameters(SIZES), _driven_field._solve_dense_on_gpu
+    method, field = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100), DrivenField(SIZES)
+
+    def body(theta, y0, inputs, field=field, method=method):
+        return _driven_field._march.body(y0, theta, inputs, field, method)
+
+    given = phantom((m,)), phantom((4, 2)), phantom((4, 1))
+    assert body(*given) is body(phantom((2, m)), *given[1:]) is ours
+    assert body(phantom((3, m)), *given[1:]) is None
+    for other in (DrivenField(SIZES, "sigmoid"), DrivenField(SIZES, skip=True)):
+        assert body(*given, field=other) is None
+    for other in (method._replace(tableau=TABLEAUX["dopri8"]), method._replace(step_size=0.1)):
+        assert body(*given, method=other) is None
+    for i, there in enumerate(given):
+        for elsewhere in (np.zeros(there.shape, "float32"), phantom(there.shape, "float64")):
+            assert body(*given[:i], elsewhere, *given[i + 1 :]) is None
+    assert body(*(np.zeros(x.shape, "float32") for x in given)) is _driven_field._solve_dense
     assert reads == []
 
 

@@ -13,7 +13,7 @@ import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "```" in path.read_text(encoding="utf-8"))
-LANGUAGES = {"python", "sh", "text"}  # of which text is for formulas and for what a command prints
+LANGUAGES = {"python", "sh", "text", "toml"}  # of which text is for formulas and for what a command prints
 
 
 def blocks(page):
@@ -44,6 +44,13 @@ def call(line, where):
     assert done.returncode == 0, f"{line}: {done.stderr}"
 
 
+def store(code, where):
+    """Write a block of TOML to the file that its first line names."""
+    name = re.fullmatch(r"# ([\w-]+\.toml)", code.splitlines()[0])
+    assert name, f"{code.splitlines()[0]!r} does not name a file"
+    (where / name[1]).write_text(code, encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -56,6 +63,8 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
         elif language == "sh":
             for command in code.splitlines():
                 call(command, tmp_path)
+        elif language == "toml":
+            store(code, tmp_path)
 
 
 def test_the_program_that_the_page_on_jit_shows_is_the_one_that_it_prints():

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from mcgc import kernels
+from mcgc import kernels, nets
 from mcgc.arrays import to_device, to_host
+from mcgc.autodiff import vjp
 from mcgc.kernels import reference
 from mcgc.random import Key, normal, split
 
@@ -49,3 +50,25 @@ def test_a_launch_repeats_its_bits(away):
     for other in others:
         for ours, theirs in zip(first, other, strict=True):
             np.testing.assert_array_equal(to_host(ours), to_host(theirs))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("members", [None, 3])
+@pytest.mark.parametrize("rows", [1, 16, 250])
+@pytest.mark.parametrize(("sizes", "activation"), [((784, *(50,) * 3, 10), "relu"), ((5, 200, 7, 3), "tanh")], ids=str)
+def test_a_net_and_its_cotangents_are_those_of_the_host_and_repeat_their_bits(
+    away, sizes, activation, rows, members, dtype
+):
+    head = () if members is None else (members,)
+    thetas = [nets.init(key, sizes, dtype) for key in split(Key(0), members or 1)]
+    theta = np.stack(thetas) if members else thetas[0]
+    x, bar = (normal(Key(i), (rows, n), dtype) for i, n in enumerate((sizes[0], sizes[-1])))
+    found = []
+    for carry in (lambda array: array, *[lambda array: to_device(array, away)] * 2):
+        y, pullback = vjp(lambda theta, x: nets.apply(theta, x, sizes, activation), carry(theta), carry(x))
+        bars = pullback(carry(np.array(np.broadcast_to(bar, (*head, rows, sizes[-1])))))
+        found.append([to_host(array) for array in (y, *bars)])
+    unit = 256 * np.finfo(dtype).eps
+    for right, ours, again in zip(*found, strict=True):
+        np.testing.assert_array_equal(ours, again)
+        np.testing.assert_allclose(ours, right, rtol=unit, atol=unit * abs(right).max())

@@ -8,12 +8,12 @@ import ctypes.util
 import re
 from types import SimpleNamespace
 
-import cupy
 import llvmlite.binding as llvm
 import numpy as np
 from numba.cuda import compiler, dispatcher, types
 
 from mcgc._jit import _cuda, _rows
+from mcgc.kernels import launching
 from mcgc.ode import _jitted
 
 llvm.initialize_native_target()
@@ -38,7 +38,7 @@ def for_the_host(text):
 
 def on_host(loop, kinds):
     """Return the kernel of a loop for the host, which is launched as CuPy launches one."""
-    compiled = compiler.compile_cuda(loop, types.void, _cuda.signature(kinds).args, cc=(9, 0))
+    compiled = compiler.compile_cuda(loop, types.void, launching.signature(kinds).args, cc=(9, 0))
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     for text in compiled.library.llvm_strs:
@@ -73,17 +73,23 @@ def install(monkeypatch, threads=3):
         llvm.add_symbol(f"host.sreg.{name}.x", ctypes.cast(function, ctypes.c_void_p).value)
     launched, made = [], {}
 
-    def kernel(loop, kinds, processor):
+    def load(loop, kinds, processor):
         assert processor == "90"
-        launched.append(loop.__name__)
         if (loop, kinds) not in made:
             made[loop, kinds] = on_host(loop, kinds)
-        return made[loop, kinds]
+
+        def kernel(grid, block, arguments):
+            launched.append(loop.__name__)
+            made[loop, kinds](grid, block, arguments)
+
+        return kernel
 
     monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-    monkeypatch.setattr(cupy.cuda, "Device", lambda: SimpleNamespace(compute_capability="90"))
+    monkeypatch.setattr(launching, "device", lambda: 0)
+    monkeypatch.setattr(launching, "processor", lambda: "90")
+    monkeypatch.setattr(launching, "_kernels", {})
+    monkeypatch.setattr(launching, "load", load)
     monkeypatch.setattr(_cuda, "THREADS", threads)
-    monkeypatch.setattr(_cuda, "_kernel", kernel)
     monkeypatch.setattr(_rows, "compiler", lambda array: "cuda")
     monkeypatch.setattr(_jitted, "platform", lambda array: "cuda")
     return launched

@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from mcgc.arrays import Array, device_of, is_dtype, namespace_of, quietly
+from mcgc.arrays import Array, is_dtype, namespace_of, operand, quietly
 from mcgc.autodiff.engine import Primitive, strip
 from mcgc.autodiff.ops.rows import constant, named, unary
 from mcgc.autodiff.ops.shapes import COMPLEX, fit
@@ -199,30 +199,30 @@ def _choose(condition: Array, x: Any, y: Any) -> Array:
     xp = namespace_of(condition)
     of_x, of_y = getattr(x, "dtype", None), getattr(y, "dtype", None)
     if of_x is None or of_y is None:
-        numbers = [z for z, dtype in ((x, of_x), (y, of_y)) if dtype is None]
+        numbers = (x, y) if of_x is of_y else (x,) if of_x is None else (y,)
         dtype = _common_dtype(xp, numbers, of_y if of_x is None else of_x)
-        x, y = (_in_dtype(z, dtype, condition) for z in (x, y))
+        x, y = _in_dtype(x, dtype, condition), _in_dtype(y, dtype, condition)
     return xp.where(condition, x, y)
 
 
-def _common_dtype(xp: Any, numbers: list, dtype: Any) -> Any:
+def _common_dtype(xp: Any, numbers: tuple, dtype: Any) -> Any:
     """Return the dtype of arithmetic with Python numbers and an array of `dtype`: theirs if it is of a wider kind."""
-    if any(isinstance(z, complex) for z in numbers):
+    kinds = [*map(type, numbers)]
+    if complex in kinds:
         return xp.complex64 if dtype in (xp.float32, xp.complex64) else xp.complex128
     if dtype is not None and is_dtype(xp, dtype, ("real floating", "complex floating")):
         return dtype
-    if any(isinstance(z, float) for z in numbers):
+    if float in kinds:
         return xp.float64
     if dtype is not None and is_dtype(xp, dtype, "integral"):
         return dtype
-    return xp.bool if all(isinstance(z, bool) for z in numbers) else xp.int64
+    return xp.bool if int not in kinds else xp.int64
 
 
 def _in_dtype(x: Any, dtype: Any, condition: Array) -> Array:
-    xp = namespace_of(condition)
     if not hasattr(x, "dtype"):
-        return xp.asarray(x, dtype=dtype, device=device_of(condition))
-    return x if x.dtype == dtype else xp.astype(x, dtype)
+        return operand(x, dtype, condition)
+    return x if x.dtype == dtype else namespace_of(condition).astype(x, dtype)
 
 
 _where = Primitive(

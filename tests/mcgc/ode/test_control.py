@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import ops
-from mcgc.ode import TABLEAUX, solve
+from mcgc.ode import TABLEAUX, _scalar, solve
 from mcgc.ode import _control as control
 from mcgc.ode._step import errors, stages
 
@@ -140,3 +140,10 @@ def test_first_step_does_not_pass_the_end_and_grows_with_the_tolerance():
     assert 0 < short[0, 0] <= 1e-4
     assert np.all(np.abs(seen[-1]) <= 1e-4)
     assert np.all(seen[0] < 0)  # against the direction of time where the span is negative
+
+
+def test_the_powers_of_one_trajectory_are_those_of_numpy():
+    x = 10.0 ** np.random.default_rng(0).uniform(-10, 10, 1000)
+    y = np.random.default_rng(1).uniform(-10, 10, 1000)
+    np.testing.assert_allclose([_scalar.log2_of(value) for value in x], np.log2(x), rtol=1e-15, atol=1e-15)
+    np.testing.assert_allclose([_scalar.exp2_of(value) for value in y], 2.0**y, rtol=1e-14)

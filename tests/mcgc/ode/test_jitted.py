@@ -204,6 +204,48 @@ def test_threads_change_no_bit():
         np.testing.assert_array_equal(one, other)
 
 
+def driven(t, y, p):
+    """Return the rates of a chain of pendulums whose first is driven; p has rows."""
+    x, v = y[..., ::2], y[..., 1::2]
+    push = p[..., :1] * ops.cos(t) - ops.sin(x) - 0.2 * v
+    return ops.reshape(ops.stack([v, push], axis=-1), y.shape)
+
+
+def each_and_all(field, states, solver, dtype):
+    """Return what is found of 21 trajectories together, and of each alone: states, counts and cotangents."""
+    rng = np.random.default_rng(3)
+    y0, p = rng.normal(size=(21, states)).astype(dtype), rng.uniform(0, 3, (21, 1)).astype(dtype)
+    y0[4] = np.nan  # fails
+    ts = np.sort(rng.uniform(0, 4, (21, 6)), axis=1) * rng.choice([-1, 1], (21, 1))
+
+    def found(rows):
+        def solved(y0, p, ts):
+            solution = solve(field, y0, ts, p, solver=solver, rtol=1e-4, throw=False)
+            return solution.ys, solution
+
+        ys, pullback, solution = mcgc.vjp(solved, y0[rows], p[rows], ts[rows], has_aux=True)
+        cotangent = np.where(np.isfinite(ys), np.cos(ts[rows])[..., None], 0).astype(dtype)
+        return [ys, solution.status, *solution.stats[:2], *pullback(cotangent)]
+
+    together, alone = found(slice(None)), [found(slice(i, i + 1)) for i in range(21)]
+    return together, [np.concatenate(parts) for parts in zip(*alone, strict=True)]
+
+
+@pytest.mark.parametrize(("states", "solver"), [(2, "dopri5"), (2, "dopri8"), (14, "bosh3")])
+def test_a_trajectory_has_the_bits_that_it_has_alone(states, solver, interpreted):
+    for one, other in zip(*each_and_all(mcgc.jit(driven), states, solver, np.float64), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert interpreted[0] is not None
+
+
+def test_a_compiled_trajectory_has_the_bits_that_it_has_alone():
+    together, alone = each_and_all(mcgc.jit(driven), 2, "dopri5", np.float32)
+    assert together[1][4] != Status.SUCCESS
+    assert len(set(together[2])) > 5  # lanes end at different times
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_second_derivatives_are_those_of_the_generic_solver(interpreted):
     system, ts = SYSTEMS["van der pol"], np.linspace(0, 1, 3)
     of = lambda field: lambda mu: ops.sum(solve(field, system.y0, ts, {"mu": mu}, rtol=1e-4).ys ** 2)
