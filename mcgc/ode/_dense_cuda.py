@@ -134,7 +134,7 @@ def _on_device(tableau: Tableau, sizes: tuple[int, ...], like: Array) -> tuple:
     if key not in _constants:
         from mcgc.ode._compiled import constants_of
 
-        a, e, dense, _ = constants_of(tableau, like.dtype)
+        a, _, e, dense, _ = constants_of(tableau, like.dtype)
         given = a, e, dense, np.asarray(sizes, np.int64)
         _constants[key] = *(namespace_of(like).asarray(x, device=device) for x in given), tableau
     return _constants[key][:4]

@@ -182,7 +182,7 @@ def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(away, 
     assert reads == [(numbers,)]
     reads.clear()
     with Stacked().start(study, Hook()) as advance_all:
-        advance_all(members, 1)
+        list(advance_all(dict(enumerate(members)), 1))
     assert reads == [(numbers, 3)]  # one, however many members
 
 
@@ -197,7 +197,7 @@ def test_an_epoch_of_a_neural_ode_reads_once_a_solver_step_and_twice_for_its_rec
     study, members = begun(ODE, SERIES, away, members=2, estimator="antithetic", **QUICK)
     reads.clear()
     with strategy.start(study, Hook()) as advance_all:
-        advance_all(members, 1)
+        list(advance_all(dict(enumerate(members)), 1))
     counted = list(reads)
     of_solutions = [(5,)] if tries() else [shape for shape in counted if shape[1:] == (4,)]  # a GPU solves it in one
     assert len(of_solutions) > 0

@@ -104,7 +104,7 @@ def test_an_existing_file_is_kept_unless_overwriting(tmp_path):
         lambda file: file.attrs.__delitem__("settings"),
         lambda file: file.attrs.modify("settings", "{"),
         lambda file: file.attrs.modify("format", "mcgc-series"),
-        lambda file: file.attrs.modify("version", 7),
+        lambda file: file.attrs.modify("version", 8),
         lambda file: (file.__delitem__("epochs"), file.__setitem__("epochs", 1)),
     ],
 )
