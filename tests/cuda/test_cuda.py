@@ -67,6 +67,10 @@ def test_what_solutions_and_training_steps_ask_of_a_gpu_and_of_which():
     assert passed(without_toolkit(), "counted.py", "placed.py") >= 15
 
 
+def test_cupy_takes_the_calls_of_every_operation_and_of_its_derivatives():
+    assert passed(without_toolkit(), "null_operations.py") > 250
+
+
 def driver():
     """Return the version of the machine's NVIDIA driver, 0 where there is none."""
     found = run(os.environ, "-c", "import cupy; print(cupy.cuda.runtime.driverGetVersion())")
