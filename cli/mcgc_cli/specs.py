@@ -12,7 +12,7 @@ from mcgc_cli.tables import COLUMNS
 
 SEARCH = ("method", "trials", "members", "metric", "seed", "prune", "storage")
 TASKS = ("dynamics", "regression", "classification")
-TEXTS = {"table", "problem", "dataset", "recipe", "method", "metric", "storage"}
+TEXTS = {"field", "parameters", "table", "problem", "dataset", "recipe", "method", "metric", "storage"}
 OPTIONS = {row.flag.partition("/")[0].removeprefix("--"): row.field for row in ROWS}
 KEYS = ("table", *COLUMNS, "problem", "dataset", "recipe", *SEARCH, "settings", "space")
 
@@ -74,8 +74,9 @@ def read_spec(path: str) -> Spec:
     directory = os.path.dirname(os.path.abspath(path))
     for key in {"table", "dataset"} & found.keys():
         found[key] = os.path.join(directory, found[key])
-    if found.get("problem", "").rpartition(":")[0].endswith(".py"):
-        found["problem"] = os.path.join(directory, found["problem"])
+    for key in ("problem", "field"):
+        if found.get(key, "").rpartition(":")[0].endswith(".py"):
+            found[key] = os.path.join(directory, found[key])
     return Spec(path, found, parts["settings"], parts["space"], names)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from mcgc_cli.grouped import Grouped, in_group
-from mcgc_cli.options import debug_option, device_option, json_option
+from mcgc_cli.options import dask_option, debug_option, device_option, json_option
 from mcgc_cli.values import DIRECTORY, FILE, Name
 
 METRICS = ("validation", "train", "test")
@@ -46,6 +46,7 @@ def sweep() -> None:
     show_default=True,
     help="Processes that train trials at once. The trials do not depend on it, but for the method optuna.",
 )
+@dask_option
 @device_option
 @click.option(
     "-o", "--output", metavar="FILE", type=FILE, help="Results, HDF5.  [default: <name of the spec>-sweep.h5]"
@@ -63,6 +64,7 @@ def run(
     ctx: click.Context,
     spec: str,
     workers: int,
+    dask: str | None,
     device: str | None,
     output: str | None,
     force: bool,
@@ -79,12 +81,21 @@ def run(
     ctx.meta["debug"] = debug
     from mcgc_cli.specs import read_spec
 
+    if dask is not None and workers > 1:
+        raise click.UsageError("--dask gives the trials to a cluster: leave out --workers")
     found, path = read_spec(spec), output or f"{Path(spec).stem}-sweep.h5"
     from mcgc_cli.sweep_run import run_spec  # after mistakes are found, which are told at once
 
-    how = {"output": path, "overwrite": force, "runs": runs, "retry_failed": retry_failed, "workers": workers}
-    results = run_spec(found, device, how, quiet)
-    _print(results, path, None, json)
+    how = {
+        "output": path,
+        "overwrite": force,
+        "runs": runs,
+        "retry_failed": retry_failed,
+        "workers": workers,
+        "client": dask,
+    }
+    results, traffic = run_spec(found, device, how, quiet)
+    _print(results, path, None, json, traffic=traffic)
 
 
 @sweep.command()
@@ -116,10 +127,13 @@ def plot(results: str, output: str, metric: str | None, force: bool) -> None:
     pictures.save(of_sweep(read(results), metric), output)
 
 
-def _print(found: Any, path: str, metric: str | None, json: bool, top: int | None = None) -> None:
+def _print(
+    found: Any, path: str, metric: str | None, json: bool, top: int | None = None, traffic: dict[str, int] | None = None
+) -> None:
     from mcgc_cli import sweep_text
     from mcgc_cli.summary import as_json
 
-    click.echo(
-        as_json(sweep_text.result_of(found, path, metric)) if json else sweep_text.text(found, path, metric, top)
-    )
+    if not json:
+        click.echo(sweep_text.text(found, path, metric, top))
+        return
+    click.echo(as_json(sweep_text.result_of(found, path, metric) | ({} if traffic is None else {"cluster": traffic})))

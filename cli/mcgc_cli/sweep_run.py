@@ -19,8 +19,13 @@ from mcgc_cli.summary import number
 SEARCH = ("method", "trials", "members", "metric", "seed", "prune", "storage")
 
 
-def run_spec(spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool) -> Results:
-    """Return the results of a sweep. Raises `Stopped` for signals and failures, and says what was saved."""
+def run_spec(
+    spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool
+) -> tuple[Results, dict[str, int] | None]:
+    """Return the results of a sweep, and what went to a cluster and back.
+
+    Raises `Stopped` for signals and failures, and says what was saved.
+    """
     keys, path = spec.keys, how["output"]
     shown = _Shown(quiet)
     when_compiling(lambda: None if quiet else tell("compiling the kernels, once"))
@@ -35,7 +40,7 @@ def run_spec(spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool
                 task,
                 spec.space,
                 **{"recipe": keys.get("recipe"), **search, **columns, **spec.settings, **how},
-                device=device or ("cpu" if how["workers"] > 1 else "auto"),
+                device=device or ("cpu" if how["workers"] > 1 or how["client"] else "auto"),
                 hooks=[shown],
             )
     except (Interrupted, KeyboardInterrupt) as failure:
@@ -52,7 +57,7 @@ def run_spec(spec: Spec, device: str | None, how: Mapping[str, Any], quiet: bool
         raise Stopped(f"all {len(failed)} trials failed; trial {failed[0].number}: {failed[0].sentence}", FAILURE)
     if failed:
         tell(f"mcgc: {len(failed)} of {len(results.trials)} trials failed: mcgc sweep show {path} tells why")
-    return results
+    return results, shown.traffic
 
 
 def _data(spec: Spec) -> tuple[Any, Any, dict[str, Any]]:
@@ -60,11 +65,15 @@ def _data(spec: Spec) -> tuple[Any, Any, dict[str, Any]]:
     from mcgc_datasets import load, read_table
 
     from mcgc.train import problems
+    from mcgc_cli.equations import function_of, parameters_of
     from mcgc_cli.tables import COLUMNS
 
     keys = spec.keys
     if "table" in keys:
         columns = {name: keys[name] for name in COLUMNS if name in keys}
+        for name, read in (("field", function_of), ("parameters", parameters_of)):
+            if name in columns:
+                columns[name] = read(columns[name])
         return read_table(keys["table"]), columns.pop("task"), columns
     try:
         problem = problems.get(keys["problem"])
@@ -78,6 +87,7 @@ class _Shown(SweepHook):
 
     def __init__(self, quiet: bool) -> None:
         self.check: Callable[[], None] = lambda: None
+        self.traffic: dict[str, int] | None = None
         self.show: Callable[..., None] = lambda *args: None
         self.saved, self._quiet = False, quiet
         self._keys: set[str] = set()  # of the trials that are done
@@ -106,6 +116,9 @@ class _Shown(SweepHook):
         left = (time.monotonic() - self._began) / self._trained * (self._count - done)
         self.show(done, self._count, self._told(trial), f", {left:.0f} s left" if left >= 1 else "")
         self.check()
+
+    def after_cluster(self, traffic: Mapping[str, int]) -> None:
+        self.traffic = dict(traffic)
 
     def message(self, sentence: str) -> None:
         if not self._quiet:

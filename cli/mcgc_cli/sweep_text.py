@@ -130,7 +130,7 @@ def _command(results: Results, metric: str | None) -> str | None:
     source = header["dataset"]["source"]
     words = ["mcgc", "fit"]
     if header["problem"] in ("dynamics", "regression", "classification"):
-        if source == IN_MEMORY:
+        if source == IN_MEMORY or header["equations"] is not None:
             return None
         words += [source, "--task", header["problem"]]
     else:

@@ -1,15 +1,18 @@
 """Calls in flight on a Dask cluster, which are sent again where a worker or the scheduler was lost."""
 
+import hashlib
 import logging
 import math
 import time
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from itertools import count
 from statistics import median
 from typing import Any, NamedTuple
 
-from mcgc._cluster._versions import REFUSED, guarded, versions
+from mcgc._cluster import _store
+from mcgc._cluster._versions import LACKING, REFUSED, guarded, versions
 from mcgc.errors import ClusterError, InputError
 
 LOOK, POLL = 1.0, 0.01  # seconds between two looks at the workers, and at what has come
@@ -30,7 +33,9 @@ class Traffic(NamedTuple):
         Calls that were sent, those of them that were sent again after a loss, and that were repeated because the first
         was slow.
     data_bytes : int
-        The size of what all calls share, which goes to each worker once.
+        The size of what all calls share.
+    data_copies : int
+        How often that was sent, which is once to each worker.
     sent_bytes, received_bytes : int
         The sizes of the arguments and of the results, without what Dask adds.
     """
@@ -42,6 +47,7 @@ class Traffic(NamedTuple):
     again: int = 0
     repeated: int = 0
     data_bytes: int = 0
+    data_copies: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
 
@@ -67,7 +73,7 @@ class Calls:
     client : distributed.Client
         A client of the cluster.
     module, name : str
-        The function. It takes `shared` and the argument of a call, both as bytes, and returns bytes.
+        The function. It takes the hash of `shared`, `shared` and the argument of a call, and returns bytes.
     shared : bytes
         What all calls share.
     message : function
@@ -101,7 +107,7 @@ class Calls:
         self._threads: dict[str, int] = {}  # of the workers that are there and not refused
         self._refused: set[str] = set()
         self._avoided: set[str] = set()  # where slow calls are
-        self._data: Any = None
+        self.key = hashlib.sha256(shared).hexdigest()
         self._told, self._looked = False, -math.inf
         self._back = -math.inf  # when the scheduler was last away
         self.traffic = Traffic(data_bytes=len(shared))
@@ -131,9 +137,9 @@ class Calls:
             time.sleep(POLL)
 
     def close(self) -> None:
-        """Cancel what is in flight, and forget the data."""
+        """Cancel what is in flight."""
         futures = [future for future, _ in self._flying.values()]
-        self._flying, self._waiting, self._data = {}, [], None
+        self._flying, self._waiting = {}, []
         if self._client.status == "running":
             self._client.cancel(futures)
 
@@ -186,18 +192,19 @@ class Calls:
         if not slow:
             self._avoided = set()
             return
-        found = self._client.processing()
-        self._avoided = {worker for worker, keys in found.items() if not slow.keys().isdisjoint(keys)}
+        at = {worker for worker, keys in self._client.processing().items() if not slow.keys().isdisjoint(keys)}
+        held = [self._flying[key][0] for key in slow if self._flying[key][0].status == "finished"]
+        if held:  # by a worker that does not give it away
+            at.update(worker for workers in self._client.who_has(held).values() for worker in workers)
+        self._avoided = at
         for key, call in slow.items():
             if not call.repeated and self._threads.keys() - self._avoided:
                 future, _ = self._flying[key]
                 self._flying[key] = (future, call._replace(repeated=True))
-                self._wait(call._replace(repeated=True, repeat=True))
+                self._wait(call._replace(repeat=True))
 
     def _send(self) -> None:
-        """Send what waits, if there are workers, and the data first, if they are not there."""
-        from distributed import CancelledError
-
+        """Send what waits, if there are workers."""
         if not (self._waiting and self._threads):
             return
         workers = [worker for worker in self._threads if worker not in self._avoided]
@@ -205,9 +212,7 @@ class Calls:
             return
         chosen = workers if self._refused or self._avoided else None
         try:
-            if self._data is None or self._data.status != "finished":
-                (self._data,) = self._client.scatter([self._shared], broadcast=True, hash=True)
-            slow = sum(call.repeated and not call.repeat for _, call in self._flying.values())
+            slow = sum(call.repeated for _, call in self._flying.values())
             each = (
                 1 if self._repeat else 2
             )  # one more, so that none is idle; or else how long a call takes is not known
@@ -215,20 +220,21 @@ class Calls:
             while self._waiting and len(self._flying) < most:
                 call = self._waiting[0][2]._replace(began=time.monotonic())
                 future = self._client.submit(
-                    self._function, self._data, call.argument, pure=False, priority=call.priority, workers=chosen
+                    self._function, self.key, call.argument, pure=False, priority=call.priority, workers=chosen
                 )
                 heappop(self._waiting)
                 self._flying[future.key] = (future, call)
                 self._done.add(future)
                 self._count(calls=1, repeated=int(call.repeat), sent_bytes=len(call.argument))
-        except (OSError, TimeoutError, CancelledError):  # the scheduler or the last worker went this moment
-            self._data = None
+        except (OSError, TimeoutError):  # the scheduler went this moment
+            return
 
     def _ended(self) -> list[tuple[Any, Any]]:
         """Return what has ended, and note what must be sent again."""
         from distributed import KilledWorker
 
         found: list[tuple[Any, Any]] = []
+        lacking: set[str] = set()
         for future, result in self._done.next_batch(block=False):
             future_and_call = self._flying.get(future.key)
             if future_and_call is None:  # another of its kind was faster
@@ -241,19 +247,34 @@ class Calls:
                     continue
                 result = error
             elif future.status != "finished" or isinstance(result, BaseException):
-                self._lose(future.key, 1)  # with the last worker that had the data, or with the scheduler
+                self._lose(future.key, 1)  # with the scheduler, or with the worker after it had ended
                 continue
-            elif isinstance(result, tuple) and result[0] == REFUSED:
-                self._lose(future.key, 0)
-                self._refuse(*result[1:])
+            elif isinstance(result, tuple):
+                why, address, sentence = result
+                self._wait(self._flying.pop(future.key)[1])
+                self._count(calls=-1)
+                if why == REFUSED:
+                    self._refuse(address, sentence)
+                elif why == LACKING:
+                    lacking.add(address)
                 continue
             else:
                 self._seconds.append(time.monotonic() - call.began)
                 self._count(received_bytes=len(result))
             self._forget(call.label)
             found.append((call.label, result))
+        self._give(lacking & self._threads.keys())
+        if lacking - self._threads.keys():  # it came since the last look
+            self._looked = -math.inf
         found, self._given_up = [*found, *self._given_up], []
         return found
+
+    def _give(self, workers: set[str]) -> None:
+        """Send workers what all calls share."""
+        if workers:
+            with suppress(OSError, TimeoutError):  # a worker that went lacks it no more, and others say so again
+                self._client.run(_store.put, self.key, self._shared, workers=[*workers], on_error="return")
+                self._count(data_copies=len(workers))
 
     def _lose(self, key: str, deaths: int) -> None:
         """Let a call be sent again, but not for ever if so many workers died over it."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-REFUSED = "refused"  # what a guarded call returns in front of the worker and what differs
+REFUSED, LACKING = "refused", "lacking"  # what a guarded call returns in front of the worker and a sentence
 
 
 def _reader() -> Callable[[], dict[str, str]]:
@@ -30,24 +30,26 @@ def versions() -> dict[str, str]:
 
 
 def guarded(module: str, name: str, here: Mapping[str, str]) -> Callable[..., Any]:
-    """Return a function for workers that calls `module.name`, if the versions there are those of `here`.
+    """Return a function of (key, argument) for workers that calls `module.name` with (key, what is shared, argument).
 
-    Otherwise it returns (`REFUSED`, the address of the worker, what differs). It is sent by value, and needs nothing of
-    mcgc before it has compared the versions.
+    Where the versions are not those of `here` it returns (`REFUSED`, the address of the worker, what differs), and
+    where nothing is kept under the key (`LACKING`, the address, ""). It is sent by value, and needs nothing of mcgc
+    before it has compared the versions.
     """
-    wanted, refused, read = dict(here), REFUSED, _reader()
+    wanted, refused, lacking, read = dict(here), REFUSED, LACKING, _reader()
 
-    def call(*args: Any) -> Any:
+    def call(key: str, argument: bytes) -> Any:
         from importlib import import_module
 
         there = read()
         differs = [
             f"{key} {there[key]} in place of {version}" for key, version in wanted.items() if there[key] != version
         ]
-        if differs:
+        shared = None if differs else import_module("mcgc._cluster._store").get(key)
+        if shared is None:
             from distributed import get_worker
 
-            return refused, get_worker().address, ", ".join(differs)
-        return getattr(import_module(module), name)(*args)
+            return refused if differs else lacking, get_worker().address, ", ".join(differs)
+        return getattr(import_module(module), name)(key, shared, argument)
 
     return call

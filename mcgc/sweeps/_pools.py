@@ -1,12 +1,13 @@
-"""Where trials are trained: in this process one after the other, or in worker processes."""
+"""Where trials are trained: in this process one after the other, in worker processes, or on a cluster."""
 
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from mcgc.arrays import HOST, Device
+from mcgc.sweeps._elsewhere import OnCluster
 from mcgc.sweeps._source import Source
 from mcgc.sweeps._trial import FAILED, Job, Trial, train_trial
 from mcgc.train import Hook, Serial, Strategy
@@ -18,9 +19,11 @@ _source: list[tuple[Source, str]] = []  # of a worker process: source and metric
 
 
 class Pool(Protocol):
-    """Trains trials, `size` at once."""
+    """Trains trials."""
 
-    size: int
+    @property
+    def size(self) -> int:
+        """How many trials are trained at once."""
 
     def submit(self, job: Job) -> None:
         """Take up a trial."""
@@ -123,16 +126,21 @@ class InProcesses:
 
 
 @contextmanager
-def pool_for(source: Source, metric: str, workers: int, device: Device, hook: Hook) -> Iterator[Pool]:
-    """Give the pool that trains on a device with so many workers, and end its processes afterwards."""
-    if workers == 1:
+def pool_for(source: Source, metric: str, workers: int, device: Device, hook: Hook, cluster: Any) -> Iterator[Pool]:
+    """Give the pool that trains on a device with so many workers, or on a Dask cluster, and close it afterwards."""
+    if cluster is None and workers == 1:
         yield InProcess(source, metric, device, hook, None)
         return
-    pool = InProcesses(source, metric, workers, hook)
-    try:
+    with ExitStack() as stack:
+        pool: InProcesses | OnCluster
+        if cluster is None:
+            pool = InProcesses(source, metric, workers, hook)
+        else:
+            from mcgc._cluster import client_of
+
+            pool = OnCluster(source, metric, stack.enter_context(client_of(cluster)), hook)
+        stack.callback(pool.close)
         yield pool
-    finally:
-        pool.close()
 
 
 def _begin(parent: int, source: Source, metric: str) -> None:

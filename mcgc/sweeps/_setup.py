@@ -20,6 +20,7 @@ from mcgc.train import Problem
 
 METHODS = ("sobol", "grid", "random", "optuna")
 TRIALS = 16  # by default
+EQUATIONS = ("field", "parameters")  # which are no columns
 TRIED = 16  # points, to find one whose settings go together
 
 
@@ -70,11 +71,20 @@ class Setup(NamedTuple):
         text = json.dumps(determining(self.header), sort_keys=True)
         return f"mcgc-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
-    def check_ways(self, storage: str | None, retry_failed: bool) -> None:
-        """Raise `InputError` for what the method does not have."""
+    def check_ways(self, storage: str | None, retry_failed: bool, workers: int, runs: bool, client: Any) -> None:
+        """Raise `InputError` for what the method, or a cluster, does not have."""
         if self.method != "optuna" and (self.prune is not None or storage is not None):
             what = "storage" if self.prune is None else "prune"
             raise InputError(f"{what} is for the method optuna, not for {self.method}: leave it out")
+        if client is not None and (workers > 1 or runs):
+            what = "workers are" if workers > 1 else "runs is"
+            raise InputError(f"{what} for this machine, not for a cluster: leave out one of the two")
+        if client is not None and self.device.name != "cpu":
+            raise InputError(
+                f"trials on a cluster are trained on CPUs, not on {self.device.name}: leave out the device"
+            )
+        if client is not None and self.prune is not None and storage is None:
+            raise InputError("prune on a cluster needs a storage that its workers reach: give the URL of a database")
         if self.method == "optuna" and retry_failed:
             raise InputError("retry_failed is not for the method optuna, which learns from failures: leave it out")
 
@@ -102,7 +112,8 @@ def setup_of(
     for one in dimensions:
         if fixed.get(one.name) is not None and one.name != "seed":
             raise InputError(f"{one.name} is fixed and in the space: leave it out of one of them")
-    source = source_of(data, task, recipe, columns, fixed)
+    nets = [choice for one in dimensions if one.name == "hidden" for choice in one.choices]
+    source = source_of(data, task, recipe, columns, fixed, nets)
     points = points_of(dimensions, method, trials, seed)
     used = select_device(device, _some_problem(source, points), source.settings.members)[0]
     if whole(workers, "workers") > 1 and used.name != "cpu":
@@ -115,7 +126,8 @@ def setup_of(
     header = {
         "problem": source.settings.problem,
         "recipe": recipe,
-        "columns": {name: value for name, value in columns.items() if value is not None},
+        "columns": {name: value for name, value in columns.items() if value is not None and name not in EQUATIONS},
+        "equations": None if source.known is None else source.known.to_json(),
         "space": [one._asdict() for one in dimensions],
         "method": method,
         "trials": count,

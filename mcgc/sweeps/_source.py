@@ -3,19 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mcgc.arrays import Device
 from mcgc.errors import InputError, similar, unknown
 from mcgc.sweeps._space import SEARCHED, checked
-from mcgc.tables import RowsTable, SeriesTable
 from mcgc.train import Problem, Task, bind, problems
+from mcgc.train._known import Known, known_of_model
 from mcgc.train._own import TASKS, prepare, with_settings
 from mcgc.train._resume import DETERMINING
 from mcgc.train._run import dataset_of
 from mcgc.train.run_file import versions
-from mcgc.train.settings import CheckedSettings, Settings, validate
+from mcgc.train.settings import NET, CheckedSettings, Settings, validate
 
 
 class Source(NamedTuple):
@@ -29,17 +29,23 @@ class Source(NamedTuple):
         The problem. None for a table, whose problem follows from the settings.
     settings : Settings
         The recipe with the fixed settings.
+    known : Known, optional
+        The known part of the dynamics in a table.
     """
 
     data: Any
     problem: Problem | None
     settings: Settings
+    known: Known | None = None
 
     def bound(self, changes: Mapping[str, Any]) -> tuple[Problem, CheckedSettings]:
         """Return the problem and the settings of a trial. Raises `InputError` if they do not go together."""
         settings = self.settings._replace(**changes)
+        if self.known is not None and settings.hidden is None:  # equations alone have no net
+            none: dict[str, Any] = dict.fromkeys(NET)
+            settings = settings._replace(**none)
         if self.problem is None:
-            return with_settings(self.data, settings)[:2]
+            return with_settings(self.data, settings, self.known)[:2]
         return self.problem, validate(settings, self.problem.options)
 
     def task(self, changes: Mapping[str, Any], device: Device) -> Task:
@@ -49,9 +55,17 @@ class Source(NamedTuple):
 
 
 def source_of(
-    data: Any, task: str | Problem, recipe: str | None, columns: Mapping[str, Any], fixed: Mapping[str, Any]
+    data: Any,
+    task: str | Problem,
+    recipe: str | None,
+    columns: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    nets: Sequence[Any] = (),
 ) -> Source:
-    """Return the source of a sweep. `columns` are those of a table, `fixed` are settings that all trials have."""
+    """Return the source of a sweep.
+
+    `columns` are those of a table, `fixed` are settings that all trials have, and `nets` the choices of `hidden`.
+    """
     for name in fixed:
         if name not in SEARCHED:
             raise InputError(unknown("setting", name, SEARCHED))
@@ -60,8 +74,9 @@ def source_of(
     if isinstance(task, str) and task in TASKS:
         if recipe is not None:
             raise InputError("recipe is for a problem, not for a table: leave it out")
-        _, recommended, own = prepare(data, task, **columns)
-        return Source(own, None, Settings(*recommended)._replace(**changes))
+        some = [net for net in [changes.get("hidden"), *nets] if net is not None and columns.get("field") is not None]
+        problem, recommended, own = prepare(data, task, **columns, hidden=some[0] if some else None)
+        return Source(own, None, Settings(*recommended)._replace(**changes), known_of_model(problem.model))
     problem = _problem(task) if isinstance(task, str) else task
     if given:
         raise InputError(f"{given[0]} is for a table: leave it out")
@@ -91,7 +106,7 @@ class Keys:
         self.dataset = dataset_of(source.data)
         self.versions = {name: version for name, version in versions().items() if name in DETERMINING}
         self.device = device.name.partition(":")[0]
-        self.model = _columns(source.data) if source.problem is None else source.problem.model
+        self.model = _columns(source) if source.problem is None else source.problem.model
 
     def key(self, values: Mapping[str, Any]) -> str:
         """Return the key of a trial."""
@@ -100,6 +115,8 @@ class Keys:
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=dict).encode()).hexdigest()
 
 
-def _columns(own: SeriesTable | RowsTable) -> dict[str, Any]:
-    """Return the columns of a table, and how its inputs go on."""
-    return {**own.columns._asdict(), "interpolation": getattr(own, "interpolation", None)}
+def _columns(source: Source) -> dict[str, Any]:
+    """Return the columns of a table, how its inputs go on, and the equations that are known."""
+    own, known = source.data, source.known
+    found = {**own.columns._asdict(), "interpolation": getattr(own, "interpolation", None)}
+    return found if known is None else {**found, "known": known.to_json()}

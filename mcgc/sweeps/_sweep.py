@@ -1,11 +1,12 @@
 """`mcgc.sweep`: many runs of one problem with different settings, in one file."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mcgc._integers import whole
+from mcgc.sweeps._elsewhere import OnCluster
 from mcgc.sweeps._go import Output, closing, go
 from mcgc.sweeps._plans import Listed, Plan, Trials
 from mcgc.sweeps._pools import pool_for
@@ -34,6 +35,9 @@ class SweepHook(Hook):
     def after_trial(self, trial: Trial) -> None:
         """Is called when a trial is done."""
 
+    def after_cluster(self, traffic: Mapping[str, int]) -> None:
+        """Is called at the end on a cluster, with the numbers of workers and calls, and the sizes of the messages."""
+
 
 def sweep(
     data: Any,
@@ -53,6 +57,8 @@ def sweep(
     interpolation: str | None = None,
     target: Names = None,
     features: Names = None,
+    field: Callable[..., Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     prune: bool | int = False,
     storage: str | None = None,
     output: str | os.PathLike | None = None,
@@ -61,6 +67,7 @@ def sweep(
     retry_failed: bool = False,
     workers: int = 1,
     device: str = "cpu",
+    client: Any = None,
     hooks: Sequence[SweepHook] = (),
     **settings: Any,
 ) -> Results:
@@ -96,6 +103,10 @@ def sweep(
         The recipe of a problem.
     time, group, states, inputs, interpolation, target, features : str or sequence of str, optional
         The columns of a table, as for `mcgc.fit`.
+    field : function, optional
+        Equations of dynamics that are known, as for `mcgc.fit`. The choice None of `hidden` is the equations alone.
+    parameters : dict of Parameter or float, optional
+        The parameters of the equations.
     prune : bool or int
         With Optuna: whether a trial ends that is worse than the median of those before at the same epoch; or from which
         epoch on.
@@ -113,6 +124,9 @@ def sweep(
         Processes that train trials at once, each with one thread.
     device : str
         "cpu", "cuda", "cuda:N" or "auto".
+    client : distributed.Client or str, optional
+        A Dask cluster whose workers train the trials, each with one thread: a client, "tcp://HOST:PORT" or "local:N".
+        A trial that is lost with a worker, or with this process, begins again. The numbers are the same.
     hooks : sequence of SweepHook
         What is called while the sweep goes.
     **settings
@@ -142,7 +156,7 @@ def sweep(
     (4, 'finished', 2, True)
     """
     names = {"time": time, "group": group, "states": states, "inputs": inputs, "interpolation": interpolation}
-    columns = {**names, "target": target, "features": features}
+    columns = {**names, "target": target, "features": features, "field": field, "parameters": parameters}
     seed = whole(seed, "seed", 0, bits=64)
     fixed = {"seed": seed, "members": members, **settings}
     setup = setup_of(
@@ -160,7 +174,7 @@ def sweep(
         device=device,
         workers=workers,
     )
-    setup.check_ways(storage, retry_failed)
+    setup.check_ways(storage, retry_failed, workers, runs is not None, client)
     hook, path = _Hooks(hooks), None if output is None else os.fspath(output)
     with Output(path, overwrite, None if runs is None else os.fspath(runs), setup.header, hook.message) as out:
         if not out.trials:
@@ -174,8 +188,10 @@ def sweep(
                 out.record(trial)
                 hook.after_trial(trial)
 
-            with pool_for(setup.source, setup.metric, workers, setup.device, hook) as pool:
+            with pool_for(setup.source, setup.metric, workers, setup.device, hook, client) as pool:
                 go(plan, pool, record)
+                if isinstance(pool, OnCluster):
+                    hook.after_cluster(pool.calls.traffic._asdict())
             if plan.equal:
                 hook.message(f"{plan.equal} points are equal to others, so there are {len(out.trials)} trials")
         out.save(True)
@@ -205,3 +221,8 @@ class _Hooks(Hooks):
         """Call all hooks."""
         for hook in self.hooks:
             hook.after_trial(trial)
+
+    def after_cluster(self, traffic: Mapping[str, int]) -> None:
+        """Call all hooks."""
+        for hook in self.hooks:
+            hook.after_cluster(traffic)

@@ -11,7 +11,7 @@ from mcgc.errors import InputError, McgcError, OutputError
 from mcgc.paper.comparison import best_records
 from mcgc.sweeps._designs import Point
 from mcgc.sweeps._source import Source
-from mcgc.train import Hook, Record, Run, SaveError, Strategy
+from mcgc.train import Hook, Record, Run, SaveError, Strategy, epochs
 
 FINISHED, PRUNED, FAILED = STATUSES = ("finished", "pruned", "failed")
 METRICS = {"test": "test_loss", "validation": "validation_loss", "train": "train_loss"}
@@ -82,12 +82,12 @@ class Pruning(Protocol):
 
 
 class Job(NamedTuple):
-    """A trial that is to be done: its number, its key, its values, its run file, and how it is pruned."""
+    """A trial that is to be done: its number, its key, its values, its run file if any, and how it is pruned."""
 
     number: int
     key: str
     values: Point
-    path: str
+    path: str | None
     pruning: Pruning | None = None
 
 
@@ -135,6 +135,16 @@ class _Pruner(Hook):
             raise Pruned
 
 
+class _Kept(Hook):
+    """Keeps the records of a run without a file."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self._records = records
+
+    def after_epoch(self, record: Record) -> None:
+        self._records.append(record)
+
+
 def mean_loss(record: Record, metric: str) -> float:
     """Return the mean loss of the members after an epoch, or infinity."""
     losses = [math.inf if loss is None else loss for loss in getattr(record, METRICS[metric])]
@@ -154,20 +164,25 @@ def train_trial(
     try:
         task = source.task(job.values, device)
         with ExitStack() as stack:
-            run = stack.enter_context(_run(job.path, task, hook.message))
+            run = None if job.path is None else stack.enter_context(_run(job.path, task, hook.message))
+            records = [] if run is None else run.records
             hooks: list[Hook] = [Guard(hook)]
             status = FINISHED
             try:
                 if job.pruning is not None:
                     stops = stack.enter_context(job.pruning.begin(task.settings.epochs))
                     hooks.append(_Pruner(stops, metric, task.settings.epochs))
-                    for record in run.records[-1:]:  # the sweep may have stopped before this was asked
+                    for record in records[-1:]:  # the sweep may have stopped before this was asked
                         hooks[-1].after_epoch(record)
-                for _ in run.epochs(strategy, hooks) if not run.finished else ():
-                    pass
+                if run is None:
+                    for _ in epochs(task, strategy=strategy, hooks=[_Kept(records), *hooks]):
+                        pass
+                elif not run.finished:
+                    for _ in run.epochs(strategy, hooks):
+                        pass
             except Pruned:
                 status = PRUNED
-            return _scored(done._replace(status=status), run.records)
+            return _scored(done._replace(status=status), records)
     except (SaveError, OutputError):
         raise
     except _Passed as passed:
@@ -194,5 +209,5 @@ def _scored(done: Trial, records: Sequence[Record]) -> Trial:
         return () if None in found else tuple(x if math.isfinite(x) else math.inf for x in found)
 
     scores: dict[str, Any] = {name: at_best(name) for name in SCORES}
-    epochs, seconds = tuple(record.epoch for record in best), math.fsum(record.seconds for record in records)
-    return done._replace(epochs=len(records), seconds=seconds, best_epoch=epochs, **scores)
+    at, seconds = tuple(record.epoch for record in best), math.fsum(record.seconds for record in records)
+    return done._replace(epochs=len(records), seconds=seconds, best_epoch=at, **scores)

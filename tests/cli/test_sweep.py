@@ -142,6 +142,18 @@ def test_a_problem_is_swept_with_its_recipe_and_data(mcgc, tmp_path):
     assert again["train_loss"] == found["best"]["train_loss"]
 
 
+def test_known_equations_are_swept_from_their_file(mcgc, tmp_path):
+    rows = [f"{run},{t},{np.exp(-2 * t)}" for run in range(6) for t in np.linspace(0, 1, 5)]
+    (tmp_path / "decay.csv").write_text("\n".join(["run,t,y", *rows]))
+    (tmp_path / "model.py").write_text("def decay(t, y, p):\n    return [-p['k'] * y[0]]\n")
+    (tmp_path / "decay.toml").write_text(
+        'table = "decay.csv"\ntask = "dynamics"\ngroup = "run"\nfield = "model.py:decay"\nparameters = "k=1:0:9"\n'
+        'method = "grid"\n[settings]\nepochs = 1\n[space]\nlr = [0.1, 0.2]\n'
+    )
+    found = json.loads(mcgc("sweep", "decay.toml", "--json").stdout)
+    assert (found["finished"], found["best"]["command"]) == (2, None)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [

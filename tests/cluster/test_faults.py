@@ -58,6 +58,7 @@ def test_a_scheduler_that_is_killed_and_started_again_costs_nothing(tmp_path, al
 
         hook = said(once(4, lambda: threading.Thread(target=restart).start()))
         with client_of(outside.address) as client:
+            client.wait_for_workers(2, 60)  # so that both have the data
             strategy = Cluster(client, 0.1, 1)
             same(trained(tmp_path / "run.h5", strategy, hook, bound(0.02)), alone)
     assert "the Dask scheduler is gone: waiting for it to come back" in hook.sentences
@@ -70,6 +71,7 @@ def test_a_worker_that_hangs_is_given_up_by_dask_and_its_members_go_on_elsewhere
         workers = [outside.work(), outside.work()]
         hook = said(once(4, lambda: workers[0].send_signal(signal.SIGSTOP)))
         with client_of(outside.address) as client:
+            client.wait_for_workers(2, 60)  # so that both have the data
             strategy = Cluster(client, 0.1, 1)
             same(trained(tmp_path / "run.h5", strategy, hook, bound(0.05)), alone)
     assert strategy.traffic.lost == 1
@@ -81,6 +83,7 @@ def test_what_a_worker_that_hangs_has_is_repeated_where_that_is_wanted(tmp_path,
         workers = [outside.work(), outside.work()]
         hook = said(once(8, lambda: workers[0].send_signal(signal.SIGSTOP)))
         with client_of(outside.address) as client:
+            client.wait_for_workers(2, 60)  # so that both have the data
             strategy = Cluster(client, 0.05, 1, repeat=5.0)
             same(trained(tmp_path / "run.h5", strategy, hook, bound(0.05)), alone)
     assert strategy.traffic.repeated >= 1

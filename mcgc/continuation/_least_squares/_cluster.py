@@ -1,6 +1,5 @@
 """Residuals on the workers of a Dask cluster, each call in a process of its own that may hang or die."""
 
-import hashlib
 import io
 import json
 import math
@@ -45,7 +44,6 @@ class ClusterWorkers:
         if repeat is not None and not repeat > 1:
             raise InputError(f"repeat must be above 1, got {repeat!r}")
         shared = _dumped((function, timeout))
-        self._key = _key_of(shared)
         with ExitStack() as stack:
             self._client = stack.enter_context(client_of(cluster))
             self._calls = Calls(self._client, __name__, evaluate.__name__, shared, repeat=repeat)
@@ -99,21 +97,21 @@ class ClusterWorkers:
 
     def _end(self) -> None:
         with suppress(Exception):  # a worker may be gone, or hang
-            self._client.run(drop, self._key, on_error="return")
+            self._client.run(drop, self._calls.key, on_error="return")
 
 
-def evaluate(shared: bytes, argument: bytes) -> bytes:
+def evaluate(key: str, shared: bytes, argument: bytes) -> bytes:
     """Call the function on a worker, and return its numbers as a file of NumPy, or what failed as JSON."""
     from distributed.protocol.pickle import loads
 
-    key = _key_of(shared), threading.get_ident()
-    if key not in _kept:
+    mine = key, threading.get_ident()
+    if mine not in _kept:
         process = multiprocessing.current_process()
         if process.daemon:  # as Dask makes its workers, which may start no process then
             process.daemon = False
         function, timeout = loads(shared)
-        _kept[key] = Workers(function, 1, timeout)
-    (found,) = _kept[key].map([loads(argument)])
+        _kept[mine] = Workers(function, 1, timeout)
+    (found,) = _kept[mine].map([loads(argument)])
     if not isinstance(found, Failed):
         try:
             file = io.BytesIO()
@@ -128,10 +126,6 @@ def drop(key: str) -> None:
     """End the processes of a worker that call the function of this key, in whatever they hang."""
     for found in [one for one in _kept if one[0] == key]:
         _kept.pop(found).close()
-
-
-def _key_of(shared: bytes) -> str:
-    return hashlib.sha256(shared).hexdigest()
 
 
 def read(answer: bytes) -> Any:

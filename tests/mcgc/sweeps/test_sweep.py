@@ -74,6 +74,24 @@ def test_settings_of_every_kind_can_be_searched():
     assert read("s.h5") == found
 
 
+def test_a_sweep_is_of_known_equations_with_a_net_and_without():
+    t = np.tile(np.linspace(0, 1, 5), 6)
+    table = {"t": t, "run": np.repeat(np.arange(6), 5), "y": np.exp(-2 * t)}
+    how = {"group": "run", "field": lambda t, y, p: [-p["k"] * y[0]], "parameters": {"k": 1.0}, "epochs": 2}
+    space = {"hidden": [None, "4"]}
+    found = mcgc.sweep(table, "dynamics", space, method="grid", output="s.h5", **how)
+    assert [trial.status for trial in found.trials] == ["finished", "finished"]
+    mcgc.fit(table, "dynamics", **how, hidden="4", output="run.h5")
+    best = best_records(records(run_file.load("run.h5")))
+    assert found.trials[1].train_loss == best[0].train_loss
+    assert found.trials[0].train_loss != best[0].train_loss
+    assert found.header["equations"]["parameters"]["k"]["value"] == 1.0
+    other = how | {"parameters": {"k": 3.0}}
+    with pytest.raises(InputError, match="for the equations changed"):
+        mcgc.sweep(table, "dynamics", space, method="grid", output="s.h5", **other)
+    assert mcgc.sweep(table, "dynamics", space, method="grid", **other).trials[0].key != found.trials[0].key
+
+
 def test_a_sweep_is_of_problems_too():
     lorenz = problems.get("lorenz")
     data = Series(np.linspace(0, 0.1, 3), np.ones((4, 2)), np.ones((4, 3, 3)))
@@ -308,7 +326,7 @@ def test_a_file_that_is_no_sweep_or_damaged_is_one_sentence(directory):
         read("none.h5")
     with Run.create("run.h5", mcgc.train.bind(*_small())) as run:
         list(run.epochs())
-    with pytest.raises(InputError, match="is of the format 'mcgc-run', version 6, not 'mcgc-sweep': give one that"):
+    with pytest.raises(InputError, match=r"is of the format 'mcgc-run', version \d, not 'mcgc-sweep': give one that"):
         read("run.h5")
     swept(trials=2, output="sweep.h5")
     whole = (directory / "sweep.h5").read_bytes()
