@@ -139,6 +139,7 @@ def equations(run: RunFile) -> str:
         rows.append([name, mean, *spread, *(shown(one[key]) for key in ("value", "min", "max")), held])
     head = ["parameter", "mean", "smallest", "largest", "start", "lower bound", "upper bound", ""]
     source = f'<div class="scroll"><pre>{escape(known["source"])}</pre></div>' if known["source"] else ""
+    added = "added to" if run.model["sizes"] else "not added to"
     said = f"Parameters of {known['name']}, over the members. A net is {added} the equations."
     return f"<h2>Equations</h2>{table(head, rows, said) if rows else ''}{source}"
 
