@@ -12,7 +12,10 @@ from imports import cycles, imports, modules, reached
 
 HERE = Path(__file__).parent
 PAGE, PICTURE = HERE / "architecture.md", HERE / "pictures" / "architecture.svg"
-GROUND = ("errors", "_version", "_integers", "_modules", "_shapes", "arrays", "random", "files", "_lock", "hdf5")
+GROUND = (
+    *("errors", "_version", "_integers", "_modules", "_shapes", "arrays", "random", "files", "_lock", "hdf5"),
+    "_cluster",
+)
 FACE = "mcgc"  # imports every package, so no package may import it
 
 
@@ -28,6 +31,7 @@ class Package(NamedTuple):
 LAYERS = (
     (Package("mcgc_cli", "the command", 0, 12),),
     (Package("mcgc_datasets", "formats, readers, builders", 3.2, 8.8),),
+    (Package("sweeps", "runs with many settings", 5.1, 11.2),),
     (
         Package("checks", "kernels, devices, engine", 0.6, 4.8),
         Package("paper", "the paper's figures", 5.1, 8.6),

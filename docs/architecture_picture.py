@@ -11,7 +11,19 @@ from architecture import LAYERS, PACKAGES, ROW_OF, drawn, files_of
 COLUMN, MARGIN, GAP, LINE = 80, 40, 54, 17
 RIGHT = MARGIN + 12 * COLUMN
 INK, SOFT, PAPER = "#22313f", "#5d6d7e", "#fbfaf7"
-FILLS = ("#f3e3d3", "#f3e3d3", "#e7ecd9", "#dcebdd", "#d6eae8", "#d7e6f2", "#dddff0", "#e2def0", "#e7dcec", "#e4e0d8")
+FILLS = (
+    "#f3e3d3",
+    "#f3e3d3",
+    "#efead2",
+    "#e7ecd9",
+    "#dcebdd",
+    "#d6eae8",
+    "#d7e6f2",
+    "#dddff0",
+    "#e2def0",
+    "#e7dcec",
+    "#e4e0d8",
+)
 
 
 class Box(NamedTuple):

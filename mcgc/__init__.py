@@ -31,7 +31,7 @@ from mcgc.random import Key, fold_in, split
 MODULES = {  # every public module: the documentation, the tests and the names of this package come from this list
     "Use it": (
         *("tables", "train", "train.problems", "train.settings", "train.run_file"),
-        *("sklearn", "continuation", "estimation"),
+        *("sweeps", "sklearn", "continuation", "estimation"),
     ),
     "Build with it": (
         *("autodiff", "nets", "losses", "optim", "optim.schedules", "ode"),
@@ -45,6 +45,7 @@ _LATER = {  # module and name: they are imported when they are used
     "fit": ("mcgc.train", "fit_table"),
     "load": ("mcgc.train", "load"),
     "estimate": ("mcgc.estimation", "estimate"),
+    "sweep": ("mcgc.sweeps", "sweep"),
 }
 _NAMES = frozenset(name.partition(".")[0] for names in MODULES.values() for name in names)
 
@@ -67,11 +68,12 @@ if TYPE_CHECKING:
         paper as paper,
         random as random,
         sklearn as sklearn,
+        sweeps as sweeps,
         tables as tables,
         train as train,
     )
 
-    fit, load, estimate = train.fit_table, train.load, estimation.estimate
+    fit, load, estimate, sweep = train.fit_table, train.load, estimation.estimate, sweeps.sweep
 else:
 
     def __getattr__(name):
@@ -115,6 +117,7 @@ __all__ = [
     "primitive",
     "split",
     "stop_gradient",
+    "sweep",
     "value_and_grad",
     "vjp",
 ]

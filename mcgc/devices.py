@@ -85,8 +85,9 @@ def slow_on_gpu(problem: Trainable, members: int) -> str:
     """Return why a GPU would train a problem slower than the CPU.
 
     This goes by counts of operations, not by measurement: none of this has been run on a GPU. A problem with a solver
-    takes thousands of small operations a training step. Each is a launch on a GPU, but all are one compiled call on the
-    CPU. A plain net fills a GPU only if at least `MEMBERS` models advance together.
+    takes one compiled call a solution on the CPU. On a GPU that is one launch, in which a trajectory has one block of
+    threads, or hundreds of launches a solver step where the kernels do not fit. Nobody knows yet when that is faster,
+    so the CPU is taken. A plain net fills a GPU only if at least `MEMBERS` models advance together.
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def slow_on_gpu(problem: Trainable, members: int) -> str:
     ''
     """
     if "solver" in problem.options:
-        return f"{problem.name} is solved by compiled code, which is faster on the CPU"
+        return f"{problem.name} has a solver, and no GPU was measured to be faster"
     if not problem.stacked:
         return f"members of {problem.name} do not advance together, and one alone does not fill a GPU"
     if members < MEMBERS:

@@ -1,6 +1,7 @@
 """Every error that mcgc raises on purpose: one sentence each, saying what was wrong, where, and what to do."""
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class McgcError(Exception):
@@ -23,12 +24,24 @@ class OutputError(InputError):
     """The file or directory for results cannot be written."""
 
 
+class ClusterError(McgcError):
+    """A cluster has lost its scheduler, or one call too many of its workers."""
+
+
 class TraceError(McgcError, TypeError):
     """A traced array, or a function under a transform, was used in a way that has no derivative."""
 
 
 class SolveError(McgcError):
-    """A differential equation could not be solved with the steps and tolerances allowed."""
+    """A differential equation could not be solved with the steps and tolerances allowed.
+
+    Attributes
+    ----------
+    fitted : mcgc.train.Fitted or None
+        What `mcgc.fit` had learned when it raised this; None elsewhere.
+    """
+
+    fitted: Any = None
 
 
 def unknown(what: str, name: object, known: Iterable[str]) -> str:

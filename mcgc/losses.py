@@ -262,11 +262,14 @@ def _one_hot(labels: Array, classes: int) -> Array:
 
 
 def _fits(logits: Array, labels: Array, of_softmax: bool, members: int) -> bool:
-    fits = (logits.ndim, members) == (2, 0) and logits.shape[1] > 0
-    return fits and is_host(labels) and labels.dtype.isnative
+    if is_host(logits) != is_host(labels) or 0 in logits.shape[-2:]:
+        return False
+    if is_host(logits):
+        return (logits.ndim, members) == (2, 0) and labels.dtype.isnative
+    return (logits.ndim, members) in ((2, 0), (3, 1)) and logits.size > 0
 
 
-_kernel = Kernel(_definition, _fits, cpu="mcgc.kernels.cpu_losses:BODY")
+_kernel = Kernel(_definition, _fits, cpu="mcgc.kernels.cpu_losses:BODY", cuda="mcgc.kernels.cuda_losses:BODY")
 _cross_entropy = fused(_definition, _kernel.body)
 
 

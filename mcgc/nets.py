@@ -29,7 +29,7 @@ ACTIVATIONS: Mapping[str, Callable[[Array], Array]] = {
     "sigmoid": ops.sigmoid,
 }
 
-COMPILED = ("relu", "tanh")  # the activations that the fused kernels know
+FUSED_ON_GPU = ("relu", "tanh")  # the activations that the fused kernel for GPUs knows
 WIDEST = 256  # layer of the fused kernel for GPUs; cuBLAS multiplies wider ones faster
 
 # the variance of a weight, by how many numbers go into its layer and how many come out
@@ -224,13 +224,14 @@ def _product(x: Array, weights: Array) -> Array:
 
 
 def _fits(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> bool:
-    if skip or activation not in COMPILED or theta.dtype != x.dtype or is_host(theta) != is_host(x):
+    if theta.dtype != x.dtype or is_host(theta) != is_host(x):
         return False
     if x.shape[-1] != sizes[0] or theta.shape[-1] != num_parameters(sizes):
         return False
     if is_host(x):
         return (theta.ndim, x.ndim) == (1, 2)
-    return max(sizes[1:]) <= WIDEST and (theta.ndim, x.ndim) in ((1, 2), (2, 2), (2, 3))
+    known = activation in FUSED_ON_GPU and not skip and max(sizes[1:]) <= WIDEST
+    return known and (theta.ndim, x.ndim) in ((1, 2), (2, 2), (2, 3))
 
 
 _dense = Kernel(_definition, _fits, cpu="mcgc.kernels.cpu_dense:BODY", cuda="mcgc.kernels.cuda_dense:BODY")

@@ -18,6 +18,7 @@ from mcgc_cli.plot import plot
 from mcgc_cli.predict import evaluate, info, predict
 from mcgc_cli.report import report
 from mcgc_cli.reproduce import reproduce
+from mcgc_cli.sweep import sweep
 from mcgc_cli.watch import watch
 
 
@@ -44,6 +45,7 @@ main.add_command(estimate)
 main.add_command(minimize)
 main.add_command(reproduce)
 main.add_command(compare)
+main.add_command(sweep)
 main.add_command(check)
 main.add_command(doctor)
 main.add_command(completion)

@@ -14,7 +14,7 @@ from mcgc.paper.comparison import summary
 from mcgc.paper.ensembles import Ensembles
 from mcgc.train import Settings, problems, run_file
 from mcgc_cli import pictures
-from mcgc_cli.finish import finish
+from mcgc_cli.finish import by, finish
 from mcgc_cli.options import device_of, settings_of
 from mcgc_cli.progress import Show, progress
 from mcgc_cli.summary import SPREAD, as_table, number, spread_rows
@@ -61,7 +61,7 @@ def reproduce(
                 message(f"{run.path} is finished and not trained again")
                 continue
             nothing = f"nothing was saved of this group: start it again with {command}"
-            finish(run, workers, _shown(show, group, before * epochs), message, lambda path: command, nothing)
+            finish(run, by(workers), _shown(show, group, before * epochs), message, lambda path: command, nothing)
         return _results(study, settings["with"], runs, device), _figure(study, runs)
 
 

@@ -1,16 +1,14 @@
 """`mcgc estimate`: parameters of differential equations from a table of series."""
 
-import os
 import re
-from collections.abc import Callable
 from typing import Any
 
 import click
 
-from mcgc._modules import module_of
 from mcgc.errors import InputError
+from mcgc_cli.equations import METAVAR, PARAMETERS, function_of, parameters_of
 from mcgc_cli.grouped import Grouped, in_group
-from mcgc_cli.options import debug_option, json_option
+from mcgc_cli.options import dask_option, debug_option, json_option
 from mcgc_cli.summary import as_json
 from mcgc_cli.values import FILE, Columns, Name, numbers_of
 
@@ -26,9 +24,9 @@ _KIND = Name(lambda ctx: ("linear", "previous"))
 @in_group(
     "Model",
     "--parameters",
-    metavar="NAME[=START][:MIN:MAX][:log],...",
+    metavar=METAVAR,
     required=True,
-    help="Parameters of the field, such as a:0.1:10:log,b=0.2,c=3:fixed. Without a start: mid-bounds.",
+    help=PARAMETERS,
 )
 @in_group(
     "Model", "--y0", type=_Y0, default="known", show_default=True,
@@ -65,6 +63,12 @@ _KIND = Name(lambda ctx: ("linear", "previous"))
     help="Print intervals of the profile likelihood, for all or some names.",
 )
 @click.option("--level", type=float, default=0.95, show_default=True, help="Probability of these intervals.")
+@dask_option
+@in_group("Cluster", "--timeout", type=click.FloatRange(0, min_open=True), help="Most seconds of a call on a worker.")
+@in_group(
+    "Cluster", "--repeat", type=click.FloatRange(1, min_open=True),
+    help="Give a call that takes so many times the median to another worker too.  [default: no call]",
+)  # fmt: skip
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="HDF5 file of the result.  [default: none]")
 @click.option("--force", is_flag=True, help="Replace the output file if it exists.")
 @json_option
@@ -83,6 +87,7 @@ def estimate(
     states: str | None,
     inputs: str | None,
     interpolation: str,
+    dask: str | None,
     profile: str | None,
     level: float,
     output: str | None,
@@ -98,13 +103,18 @@ def estimate(
     from mcgc_datasets import read_table
 
     from mcgc import estimation, files
+    from mcgc._cluster import parse
     from mcgc.continuation import ScaleWarning
     from mcgc.tables import SeriesColumns, series_columns, series_of
     from mcgc_cli.errors import tell
 
+    if dask is not None:
+        parse(dask)
+    elif search["timeout"] or search["repeat"]:
+        raise click.UsageError("--timeout and --repeat are for a cluster: give --dask")
     if output is not None:
         files.check_writable(output, force)
-    function, parts, starts = _function(field), parameters_of(parameters), numbers_of(start or "", "--start")
+    function, parts, starts = function_of(field), parameters_of(parameters), numbers_of(start or "", "--start")
     data = read_table(table)
     named = None if states is None else [name.strip() for name in states.split(",") if name.strip()]
     seen = None if named is None else [name for name in named if name in data.columns]
@@ -113,6 +123,8 @@ def estimate(
     columns = series_columns(data, time, group, seen, inputs)
     columns = SeriesColumns(columns.time, columns.group, tuple(named or columns.states), columns.inputs)
     series = series_of(data, columns, interpolation)
+    if series.dates is not None:
+        tell(f"times are {series.dates}")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ScaleWarning)
@@ -124,6 +136,7 @@ def estimate(
                 y0=y0 if y0 in ("known", "fit") else [name.strip() for name in y0.split(",")],
                 sigma=_sigmas(sigma, columns.states, data),
                 interpolation=interpolation,
+                client=dask,
                 **search,
             )
         wanted = [] if profile is None else _profiled(profile, found)
@@ -136,6 +149,7 @@ def estimate(
         found.save(output, force)
     if json:
         result = estimation.summary(found)
+        result |= {"cluster": found.traffic} if dask is not None else {}
         result["intervals"] = {one.name: [one.low, one.high] for one in profiles}
         click.echo(as_json(result))
         return
@@ -144,52 +158,6 @@ def estimate(
         click.echo(f"Intervals of the profile likelihood, {100 * level:g} %")
         for one in profiles:
             click.echo(f"    {one.name}: {one.low:.6g} to {one.high:.6g}")
-
-
-def _function(text: str) -> Callable[..., Any]:
-    """Return the function that FILE.py:NAME names."""
-    path, colon, name = text.rpartition(":")
-    if not (colon and path.endswith(".py")):
-        raise InputError(f"the field is given as FILE.py:NAME, got {text!r}")
-    path = os.path.abspath(path)
-    module = module_of(path, "model file")
-    if not callable(getattr(module, name, None)):
-        known = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-        raise InputError(f"model file {path!r} has no function {name!r}: choose of {', '.join(known) or 'none'}")
-    function: Callable[..., Any] = getattr(module, name)
-    return function
-
-
-def parameters_of(text: str) -> dict[str, Any]:
-    """Return the parameters of a text such as "a=0.2:0:1,b:0.1:10:log,c=3:fixed"."""
-    from mcgc import Parameter
-
-    found = {}
-    for entry in text.split(","):
-        head, *rest = (part.strip() for part in entry.split(":"))
-        name, equals, value = (part.strip() for part in head.partition("="))
-        words = [part for part in rest if part in ("log", "fixed")]
-        bounds = [part for part in rest if part not in ("log", "fixed")]
-        try:
-            start, limits = float(value) if equals else None, [float(part) for part in bounds]
-        except ValueError:
-            start, limits = None, [0.0]
-        if not name or len(limits) not in (0, 2) or (start is None and not limits):
-            raise InputError(
-                f"--parameters has {entry.strip()!r}: give NAME=START, NAME:MIN:MAX or both, with :log or :fixed"
-            )
-        if name in found:
-            raise InputError(f"--parameters names {name!r} twice: name it once")
-        low, high = limits or (-float("inf"), float("inf"))
-        log = "log" in words
-        if start is None:
-            if log and not low > 0:
-                raise InputError(f"parameter {name!r} with :log needs a start, or a bound above 0")
-            start = (low * high) ** 0.5 if log else (low + high) / 2
-        if log and not limits:
-            low = 0.0
-        found[name] = Parameter(start, low, high, fixed="fixed" in words, log=log)
-    return found
 
 
 def _sigmas(text: str | None, states: tuple[str, ...], table: Any) -> Any:

@@ -11,7 +11,12 @@ from mcgc_cli.options import with_flags
 from mcgc_cli.signals import Interrupted, interruptible
 
 if TYPE_CHECKING:
-    from mcgc.train import Record, Run
+    from mcgc.train import Record, Run, Strategy
+
+
+def by(workers: int) -> "Strategy | None":
+    """Return what advances members in so many processes, None for one."""
+    return Processes(workers) if workers > 1 else None
 
 
 class _Shown(Hook):
@@ -33,14 +38,14 @@ class _Shown(Hook):
 
 def finish(
     run: "Run",
-    workers: int,
+    strategy: "Strategy | None",
     show: Callable[[Any], None],
     tell: Callable[[str], None],
     command: Callable[[str], str],
     nothing: str = "nothing was saved",
     hooks: Sequence[Hook] = (),
 ) -> None:
-    """Train `run` to its last epoch.
+    """Train `run` to its last epoch with `strategy`.
 
     `command(path)` is the command that continues the run file at `path`. The sentence `nothing` is printed if there is
     no file. `hooks` are called beside those of the command. Raises `Stopped` for a signal and for every error except a
@@ -49,7 +54,7 @@ def finish(
     when_compiling(lambda: tell("compiling the kernels, once"))
     try:
         with interruptible() as check:
-            for _ in run.epochs(Processes(workers) if workers > 1 else None, [_Shown(check, show, tell), *hooks]):
+            for _ in run.epochs(strategy, [_Shown(check, show, tell), *hooks]):
                 pass
     except SaveError as failure:
         raise Stopped(str(failure), FAILURE) from failure
@@ -58,4 +63,4 @@ def finish(
         what = "interrupted, " if interrupted else f"{with_flags(str(failure))}; "
         saved = f"the epochs so far are saved in {run.path}: continue with {command(run.path)}"
         status = getattr(failure, "status", INTERRUPTED if interrupted else FAILURE)
-        raise Stopped(what + (saved if run.records else nothing), status) from failure
+        raise Stopped(what + (saved if run.records or run.ahead else nothing), status) from failure

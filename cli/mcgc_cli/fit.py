@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 from mcgc_cli.errors import tell
 from mcgc_cli.grouped import Grouped, in_group
 from mcgc_cli.options import (
+    dask_option,
     debug_option,
     device_of,
     device_option,
@@ -78,6 +80,14 @@ from mcgc_cli.values import DIRECTORY, FILE, PROBLEM, RECIPE
     help="Write event files for TensorBoard to DIR/<name of the run file>: losses, lambda and scores.",
 )
 @workers_option
+@dask_option
+@in_group(
+    "Cluster",
+    "--log",
+    metavar="FILE",
+    type=FILE,
+    help="Write a line of JSON for each epoch of each member to FILE: its number, the worker, losses and seconds.",
+)
 @quiet_option
 @json_option
 @debug_option
@@ -96,6 +106,8 @@ def fit(
     checkpoint_every: int,
     tensorboard: str | None,
     workers: int,
+    dask: str | None,
+    log: str | None,
     quiet: bool,
     json: bool,
     debug: bool,
@@ -109,14 +121,20 @@ def fit(
     # imported here, so that help and mistakes of spelling are fast
     from mcgc_datasets import load
 
-    from mcgc.train import Run, TensorBoard, bind, free_path, problems
-    from mcgc_cli.finish import finish
+    from mcgc._cluster import client_of, parse
+    from mcgc.train import Cluster, Run, TensorBoard, bind, free_path, problems
+    from mcgc_cli.elsewhere import MemberLog, Progress
+    from mcgc_cli.finish import by, finish
 
     ctx.meta["debug"] = debug
     if resume is not None and (output is not None or force):
         raise click.UsageError("--resume writes to its own file: leave out --output and --force")
     if resume is not None and recipe is not None:
         raise click.UsageError("--resume uses the settings of its file: leave out --recipe")
+    if dask is not None and workers > 1:
+        raise click.UsageError("--dask gives the members to a cluster: leave out --workers")
+    if dask is not None:
+        parse(dask)
     columns = {name: given.pop(name) for name in COLUMNS}
     named = [name for name, value in columns.items() if value is not None]
     if table is not None and (problem, dataset, recipe) != (None, None, None):
@@ -126,10 +144,11 @@ def fit(
     if resume is not None and named:
         raise click.UsageError(f"--resume uses the columns of its file: leave out --{named[0]}")
     message = (lambda sentence: None) if quiet else tell
+    usual = None if dask is None else "cpu"  # which device a worker has is not known here
 
     def task_of(known: Any, settings: Any, dataset: str | None, device: str | None, done: int = 0) -> Any:
         """Return the task of a problem and its settings; `done` epochs are done."""
-        used, sentence = device_of(device, workers, known, settings.members)
+        used, sentence = device_of(device or usual, workers, known, settings.members)
         data = load(known, dataset)
         if done < settings.epochs:
             message(sentence)
@@ -137,7 +156,7 @@ def fit(
 
     def bound(known: Any, settings: Any, data: Any, device: str | None) -> Any:
         """Return the task of a table."""
-        used, sentence = device_of(device, workers, known, settings.members)
+        used, sentence = device_of(device or usual, workers, known, settings.members)
         message(told(data))
         message(sentence)
         return bind(settings, data, used, known)
@@ -166,16 +185,25 @@ def fit(
         settings = settings_of(known, given, recipe=start)
         path = free_path(f"{known.name}-seed{settings.seed}.h5") if output is None else output
         run = Run.create(path, lambda: task_of(known, settings, dataset, device), overwrite=force, **how)
-    with run:
-        hooks = [] if tensorboard is None else [TensorBoard(Path(tensorboard) / Path(run.path).stem)]
+    traffic = None
+    with run, ExitStack() as stack:
+        hooks: list[Any] = [] if tensorboard is None else [TensorBoard(Path(tensorboard) / Path(run.path).stem)]
+        if log is not None:
+            hooks.append(MemberLog(stack.enter_context(open(log, "a", encoding="utf-8"))))
         if run.finished:
             more = "--epochs to add some" if run.epoch == run.task.settings.epochs else "a larger --patience to go on"
             message(f"{run.path} is finished with all {run.epoch} epochs: give {more}")
         else:
+            where = "" if dask is None else f" --dask {dask}"
+            command = lambda path: f"mcgc fit --resume {shlex.quote(path)}{where}"
+            strategy: Any = by(workers)
+            if dask is not None:
+                strategy = Cluster(stack.enter_context(client_of(dask)))
             with progress(run.task.settings.epochs, quiet) as show:
-                command = lambda path: f"mcgc fit --resume {shlex.quote(path)}"
-                finish(run, workers, show, message, command, hooks=hooks)
-        _report(run, json)
+                hooks += [Progress(run, show.note)] if dask is not None else []
+                finish(run, strategy, show, message, command, hooks=hooks)
+            traffic = strategy.traffic._asdict() if dask is not None else None
+        _report(run, json, traffic)
 
 
 def _absolute(problem: str) -> str:
@@ -184,8 +212,8 @@ def _absolute(problem: str) -> str:
     return f"{os.path.abspath(path)}:{name}" if colon else problem
 
 
-def _report(run: Any, json: bool) -> None:
-    result = result_of(run)
+def _report(run: Any, json: bool, traffic: dict[str, int] | None) -> None:
+    result = result_of(run) | ({} if traffic is None else {"cluster": traffic})
     warn(result)
     text = as_json(result) if json else as_text(result)
     if not json and run.header.results:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from mcgc_cli.grouped import GroupedOption
-from mcgc_cli.values import DEVICE, choice
+from mcgc_cli.values import CLUSTER, DEVICE, choice
 
 if TYPE_CHECKING:
     from mcgc.arrays import Device
@@ -22,6 +22,14 @@ workers_option = click.option(
     help="Processes for the members. The result does not depend on it.",
     cls=GroupedOption,
     group="Training",
+)
+dask_option = click.option(
+    "--dask",
+    metavar="ADDRESS",
+    type=CLUSTER,
+    help="Dask cluster for the work: tcp://HOST:PORT, tls://HOST:PORT, or local:N for N processes on this machine.",
+    cls=GroupedOption,
+    group="Cluster",
 )
 device_option = click.option(
     "--device",

@@ -28,9 +28,8 @@ def plot(run: str, output: str, data: str | None, force: bool) -> None:
     by its confusion matrix; and each by its calibration on the test set. An estimate is drawn beside its data.
     """
     from mcgc import estimation, files
-    from mcgc.errors import InputError
-    from mcgc.train import Fitted, run_file
-    from mcgc_cli.tables import is_own, table_of
+    from mcgc.train import run_file
+    from mcgc_cli.tables import with_table
 
     pictures.check_format(output)
     files.check_writable(output, force)
@@ -38,15 +37,9 @@ def plot(run: str, output: str, data: str | None, force: bool) -> None:
         pictures.save(of_estimate(estimation.read_estimate(run)), output)
         return
     found = run_file.load(run)
-    fitted = table = None
-    if is_own(found.model):
-        fitted = Fitted(found)
-        try:
-            table = table_of(found, data)
-        except InputError as error:
-            if data is not None:
-                raise
-            tell(f"{error}; the picture is without data (--data gives a table)")
+    fitted, table, note = with_table(found, data)
+    if note:
+        tell(f"{note}; the picture is without data (--data gives a table)")
     pictures.save(of_run(found, fitted, table), output)
 
 

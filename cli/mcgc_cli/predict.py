@@ -19,7 +19,7 @@ _level = click.option("--level", type=float, default=0.9, show_default=True, hel
 @click.option(
     "--inputs", metavar="FILE", type=FILE, help="Table to predict for: rows of features; or starts, inputs and times."
 )
-@click.option("--until", type=float, help="Predict series from their starts to this time.")
+@click.option("--until", metavar="TIME", help="Predict series from their starts to this time, a number or a date.")
 @click.option("--every", type=float, help="Time between two predictions.  [default: a hundredth of the whole]")
 @click.option("--start", metavar="A=1,B=2", help="Simulate from these states, in place of a table.")
 @click.option("--constant", metavar="U=1", help="Inputs of the simulation.")
@@ -29,7 +29,7 @@ _level = click.option("--level", type=float, default=0.9, show_default=True, hel
 def predict(
     run: str,
     inputs: str | None,
-    until: float | None,
+    until: Any,
     every: float | None,
     start: str | None,
     constant: str | None,
@@ -39,11 +39,12 @@ def predict(
 ) -> None:
     """Predict with the run file RUN, and print or write a CSV with means and bands.
 
-    Without a table, the series of the run are continued from their own starts up to --until.
+    Without a table, the series of the run are continued from their own starts up to --until. Of an estimate they are
+    its experiments, with the estimated parameters.
     """
     from mcgc_datasets import read_table
 
-    from mcgc import files, load
+    from mcgc import estimation, files, load
 
     if start is not None and inputs is not None:
         raise click.UsageError("--start is in place of a table: leave out --inputs")
@@ -53,6 +54,14 @@ def predict(
         raise click.UsageError("--start needs --until: until when to simulate")
     if output is not None:
         files.check_writable(output, force)
+    until = time_of(until)
+    if estimation.is_estimate(run):
+        from mcgc_cli.estimates import predicted
+
+        if inputs is not None:
+            raise click.UsageError("An estimate predicts its experiments, or from --start: leave out --inputs.")
+        _written(csv_of(predicted(estimation.read_estimate(run), until, every, start, constant)), output, force)
+        return
     fitted = load(run)
     if start is not None and until is not None:
         values = numbers_of(start, "--start"), numbers_of(constant or "", "--constant")
@@ -60,19 +69,36 @@ def predict(
     else:
         table = None if inputs is None else read_table(inputs)
         found = fitted.predict(table, until=until, every=every, level=level)
-    text = csv_of(found)
+    _written(csv_of(found, getattr(fitted.dates, "utc", False)), output, force)
+
+
+def _written(text: str, output: str | None, force: bool) -> None:
+    """Print a text, or write it to a file."""
+    from mcgc import files
+
     if output is None:
         click.echo(text, nl=False)
     else:
         files.write(output, text.encode(), force)
 
 
-def csv_of(columns: dict[str, Any]) -> str:
-    """Return columns as CSV, with the fewest digits that give the same numbers."""
+def time_of(text: str | None) -> Any:
+    """Return a number, or the text as it is: it may be a date."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def csv_of(columns: dict[str, Any], utc: bool = False) -> str:
+    """Return columns as CSV, with the fewest digits that give the same numbers, and dates as ISO 8601 has them."""
+    from mcgc.tables._dates import as_text
+
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+    cells = [as_text(values, utc) if values.dtype.kind == "M" else values.tolist() for values in columns.values()]
+    writer.writerows(zip(*cells, strict=True))
     return text.getvalue()
 
 
@@ -111,6 +137,17 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def _readable(model: Any) -> dict[str, Any]:
+    """Return the model of a run with its equations as their source, in place of what is computed."""
+    known = model.get("known")
+    if known is None:
+        return dict(model)
+    source = known["source"].rstrip() or "(their source is not known)"
+    starts = {name: one["value"] for name, one in known["parameters"].items()}
+    of_known = {f"equations {known['name']}": f"begin at {starts}\n{source}"}
+    return {key: value for key, value in model.items() if key != "known"} | of_known
+
+
 @click.command()
 @click.argument("run", type=FILE)
 @json_option
@@ -127,7 +164,7 @@ def info(run: str, json: bool) -> None:
     found = run_file.load(run)
     described = {
         "problem": found.settings.get("problem"),
-        "model": found.model,
+        "model": found.model if json else _readable(found.model),
         "epochs": found.epoch,
         "finished": found.finished,
         "members": len(found.theta),

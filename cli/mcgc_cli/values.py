@@ -85,6 +85,7 @@ def _studies(ctx: click.Context) -> Iterable[str]:
 FILE, DIRECTORY = PathName("file"), PathName("dir")
 PROBLEM, RECIPE, FUNCTION, STUDY = Name(_problems), Name(_recipes), Name(_test_functions), Name(_studies)
 DEVICE = Name(lambda ctx: ("auto", "cpu", "cuda"))
+CLUSTER = Name(lambda ctx: ("local:2", "tcp://", "tls://"))
 
 
 def choice(field: str) -> Any:

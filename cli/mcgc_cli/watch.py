@@ -21,22 +21,33 @@ RECENT = 10  # epochs, whose time tells how long the others take
 
 
 class Look(NamedTuple):
-    """What a look at a run file saw: the last record, those of the best epochs, and when the file was saved."""
+    """What a look at a run file saw: the last record, those of the best epochs, and when the file was saved.
 
-    record: "Record"
+    `ahead` says how far members on a cluster are. The record is None before all have done the first epoch.
+    """
+
+    record: "Record | None"
     best: list["Record"]
     epochs: int
     finished: bool
     seconds: float
     saved: float
+    ahead: str = ""
+
+    @property
+    def epoch(self) -> int:
+        """The number of epochs that all members have done."""
+        return 0 if self.record is None else self.record.epoch
 
     def head(self, run: str) -> str:
         """Return a sentence on how far the run is."""
         if self.finished:
-            return f"{run} is finished after {self.record.epoch} epochs"
-        left = (self.epochs - self.record.epoch) * self.seconds
+            return f"{run} is finished after {self.epoch} epochs"
         ago = max(time.time() - self.saved, 0)
-        return f"{run}: epoch {self.record.epoch} of {self.epochs}, saved {ago:.0f} s ago, about {left:.0f} s left"
+        if self.ahead:
+            return f"{run}: epoch {self.epoch} of {self.epochs}, saved {ago:.0f} s ago, {self.ahead}"
+        left = (self.epochs - self.epoch) * self.seconds
+        return f"{run}: epoch {self.epoch} of {self.epochs}, saved {ago:.0f} s ago, about {left:.0f} s left"
 
 
 @click.command()
@@ -62,7 +73,7 @@ def watch(run: str, every: float) -> None:
                 last = look
         if last is not None and not last.finished:
             raise Stopped(
-                f"nobody trains {run} any more, after epoch {last.record.epoch} of {last.epochs}: continue it with "
+                f"nobody trains {run} any more, after epoch {last.epoch} of {last.epochs}: continue it with "
                 f"mcgc fit --resume {run}",
                 FAILURE,
             )
@@ -99,12 +110,15 @@ def _look(run: str) -> Look:
     from mcgc.train import run_file
     from mcgc.train._resume import records
 
-    found = run_file.load(run)
+    found = run_file.load(run, begun=True)
     made = records(found)
     seconds = [record.seconds for record in made[-RECENT:]]
     epochs = int(found.settings.get("epochs") or len(made))
-    saved = os.stat(run).st_mtime
-    return Look(made[-1], best_records(made), epochs, found.finished, sum(seconds) / len(seconds), saved)
+    saved, mean = os.stat(run).st_mtime, sum(seconds) / max(len(seconds), 1)
+    done = found.ahead.get("done", ())
+    ahead = f"members have done {sum(done)} of {len(done) * epochs} epochs" if len(done) else ""
+    last, best = (made[-1], best_records(made)) if made else (None, [])
+    return Look(last, best, epochs, found.finished, mean, saved, ahead)
 
 
 @contextmanager
@@ -122,7 +136,8 @@ def _shown(run: str) -> Iterator[Callable[[Look | None], None]]:
     def drawn() -> Any:
         if not latest:
             return Text(f"{run}: waiting for the first epoch")
-        return Group(Text(latest[0].head(run)), members_table(latest[0].record, latest[0].best))
+        head, record = Text(latest[0].head(run)), latest[0].record
+        return head if record is None else Group(head, members_table(record, latest[0].best))
 
     with Live(drawn(), console=Console(highlight=False), auto_refresh=False) as live:
 
@@ -134,4 +149,6 @@ def _shown(run: str) -> Iterator[Callable[[Look | None], None]]:
 
 
 def _line(look: Look) -> str:
-    return f"epoch {look.record.epoch} of {look.epochs}: {describe(look.record)}{', finished' if look.finished else ''}"
+    parts = [describe(look.record)] if look.record else []
+    parts += [look.ahead] * bool(look.ahead) + ["finished"] * look.finished
+    return f"epoch {look.epoch} of {look.epochs}: {', '.join(parts)}"

@@ -1,6 +1,7 @@
 """`jit`: a function written with operations, as one compiled program of operations on numbers."""
 
 from mcgc._jit._field import FieldPrograms, field_programs
+from mcgc._jit._formula import Formula, formula_of
 from mcgc._jit._jitted import Jitted, jit
 from mcgc._jit._program import Program
 from mcgc._jit._rows import loops, split
@@ -12,11 +13,13 @@ __all__ = [
     "TARGETS",
     "Argument",
     "FieldPrograms",
+    "Formula",
     "Jitted",
     "Program",
     "Target",
     "argument",
     "field_programs",
+    "formula_of",
     "jit",
     "loops",
     "split",

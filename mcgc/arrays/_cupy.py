@@ -2,12 +2,15 @@
 
 - Its `clip` and `sign` index by masks, so each waits for the device. These are element-wise kernels alone.
 - Its creation functions drop `device`, so an array would lie on whatever device the thread has selected.
+- CuPy's `linalg.solve` does not broadcast stacks of matrices, as the standard has it.
 """
 
 from collections.abc import Callable
 from functools import cache, wraps
 from types import ModuleType
 from typing import Any
+
+import numpy as np
 
 from mcgc._shapes import Array
 
@@ -25,7 +28,7 @@ def namespace() -> ModuleType:
 
 
 def mended(standard: ModuleType, library: Any, device_of: Callable[[Any], Any]) -> ModuleType:
-    """Return a namespace with `clip`, `sign` and creation functions of its own.
+    """Return a namespace with `clip`, `sign`, `linalg.solve` and creation functions of its own.
 
     Parameters
     ----------
@@ -64,7 +67,15 @@ def mended(standard: ModuleType, library: Any, device_of: Callable[[Any], Any]) 
 
         return created
 
+    def solve(a: Array, b: Array, /) -> Array:
+        if b.ndim > 1 and a.shape[:-2] != b.shape[:-2]:
+            head = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            a, b = (library.ascontiguousarray(library.broadcast_to(x, (*head, *x.shape[-2:]))) for x in (a, b))
+        return standard.linalg.solve(a, b)
+
     made.clip, made.sign = clip, sign  # type: ignore[attr-defined]
+    made.linalg = ModuleType(standard.linalg.__name__, standard.linalg.__doc__)  # type: ignore[attr-defined]
+    vars(made.linalg).update(vars(standard.linalg) | {"solve": solve})
     for name in (*CREATION, *LIKE):
         setattr(made, name, there(getattr(standard, name), name in LIKE))
     return made

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from mcgc._integers import whole
-from mcgc.continuation import Parameter, least_squares
+from mcgc.continuation import least_squares
+from mcgc.continuation._least_squares._parameters import named_parameter
 from mcgc.errors import InputError, SolveError, unknown
 from mcgc.estimation._experiment import Series, series_of_data
-from mcgc.estimation._problem import Model, Problem, indices_of, with_scale
+from mcgc.estimation._problem import Model, Problem, indices_of
 from mcgc.estimation._simulate import Options
 from mcgc.tables import SeriesTable
 
@@ -39,6 +40,9 @@ def estimate(
     atol: float = 1e-10,
     max_steps: int = 16384,
     seed: int = 0,
+    client: Any = None,
+    timeout: float | None = None,
+    repeat: float | None = None,
     callback: Callable[..., Any] | None = None,
 ) -> Any:
     """Fit the parameters p of dy/dt = field(t, y, p) to observed values, and estimate their errors.
@@ -85,6 +89,9 @@ def estimate(
         As for `mcgc.ode.solve`.
     seed : int
         The seed of the noise of the methods. Equal seeds give equal bits.
+    client, timeout, repeat
+        A Dask cluster, or its address, that computes the points of each step of the search, and its limits, as for
+        `mcgc.least_squares`. The repeated fits for the noise are done here.
     callback : function, optional
         As for `mcgc.least_squares`.
 
@@ -123,6 +130,8 @@ def estimate(
                        Options(solver, rtol, atol, whole(max_steps, "max_steps")))  # fmt: skip
     if method not in METHODS:
         raise InputError(unknown("method", method, METHODS))
+    if client is None and timeout is not None:
+        raise InputError("timeout is for a cluster: give a client, or leave it out")
     if horizons is not None and method not in TIMED:
         raise InputError(f"horizons are for the methods {' and '.join(TIMED)}, not for {method}: leave them out")
     given = None if sigma is None else _sigma(sigma, len(problem.sigma))
@@ -136,6 +145,7 @@ def estimate(
         problem.parameters, method, horizons=horizons,
         times=problem.elapsed if method in TIMED else None,
         restarts=restarts, max_nfev=max_nfev, seed=seed, callback=callback,
+        client=client, timeout=timeout, repeat=repeat,
     )  # fmt: skip
     if search.fun.size == 0:
         raise SolveError(
@@ -165,6 +175,8 @@ def _settled(problem: Problem, search: Any, known: bool, fit: Callable[..., Any]
         x0=starts, nfev=nfev, njev=njev, failures=failures, method=search.method, winner=search.winner,
         path=search.path, weights=search.weights, runs=search.runs, success=bool(search.success or found.success),
     )  # fmt: skip
+    if "traffic" in search:
+        found.traffic = search.traffic
     return Estimate(problem, found, known)
 
 
@@ -214,7 +226,7 @@ def _problem(
         fitted = indices_of(y0, names, "state in y0")
     else:
         raise InputError(f"y0 must be 'known', 'fit', or the states whose starts are fitted, got {y0!r}")
-    named = {str(name): _with_scale(name, one) for name, one in parameters.items()}
+    named = {str(name): named_parameter(name, one) for name, one in parameters.items()}
     return Problem(Model(field, names, columns, observed, interpolation, options), series, named, fitted)
 
 
@@ -232,16 +244,6 @@ def _state_names(series: list[Series], observed: Any, states: Any, width: int) -
     else:
         raise InputError("how many states there are is not known: give y0 in the experiments, or the names in states")
     return tuple(f"y[{i}]" for i in range(count))
-
-
-def _with_scale(name: Any, one: Any) -> Parameter:
-    """Return a parameter with a scale: that of its bounds, or the size of its start."""
-    if not isinstance(one, Parameter):
-        try:
-            one = Parameter(float(one))
-        except (TypeError, ValueError):
-            raise InputError(f"parameter {name!r} must be a number or mcgc.Parameter, got {one!r}") from None
-    return with_scale(one, abs(float(one.value)) or 1.0)
 
 
 def _sigma(sigma: Any, columns: int) -> np.ndarray:

@@ -9,7 +9,8 @@ import numpy as np
 
 from mcgc._jit import Jitted, jit
 from mcgc.autodiff import ops
-from mcgc.errors import InputError, McgcError
+from mcgc.errors import InputError
+from mcgc.ode._equations import stacked
 
 
 class Layout(NamedTuple):
@@ -32,14 +33,14 @@ def packed_field(field: Callable[..., Any], layout: Layout) -> Jitted:
     def of_row(t: Any, y: Any, q: Any) -> Any:
         named = {name: q[i] for i, name in enumerate(layout.parameters)}
         if not layout.inputs:
-            return _stacked(field(t, y, named))
+            return stacked(field(t, y, named))
         at, count = len(layout.parameters), len(layout.inputs)
         u = {}
         for i, name in enumerate(layout.inputs):
             u[name] = q[at + i]
             if layout.varying:
                 u[name] = u[name] + q[at + count + i] * (t - q[at + 2 * count])
-        return _stacked(field(t, y, named, u))
+        return stacked(field(t, y, named, u))
 
     def packed(t: Any, y: Any, q: Any) -> Any:
         first = of_row(t[0, 0], y[0, :], q[0, :])
@@ -49,28 +50,6 @@ def packed_field(field: Callable[..., Any], layout: Layout) -> Jitted:
         return ops.stack([first, *rest])
 
     return jit(packed)
-
-
-def _stacked(found: Any) -> Any:
-    return ops.stack(list(found)) if isinstance(found, list | tuple) else found
-
-
-def check_field(field: Any, states: int, parameters: dict[str, float], inputs: dict[str, float], t: float) -> None:
-    """Raise `InputError` unless the field takes numbers and returns as many derivatives as there are states."""
-    if not callable(field):
-        raise InputError(f"field must be a function of t, y and p, got {field!r}")
-    shown = "field(t, y, p, u)" if inputs else "field(t, y, p)"
-    y = np.ones(states)
-    try:
-        with np.errstate(all="ignore"):
-            found = np.asarray(_stacked(field(np.float64(t), y, parameters, *([inputs] if inputs else []))))
-    except McgcError:
-        raise
-    except Exception as error:
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise InputError(f"{shown} raises {said} with the parameters {', '.join(parameters)}: mend it") from error
-    if found.shape != (states,):
-        raise InputError(f"{shown} must return {states} numbers, one for each state, got the shape {found.shape}")
 
 
 class Observer:
@@ -111,7 +90,7 @@ def _packed_observation(observed: Callable[..., Any], parameters: tuple[str, ...
     def packed(z: Any) -> Any:
         states = z.shape[0] - len(parameters)
         named = {name: z[states + i] for i, name in enumerate(parameters)}
-        found = _stacked(observed(z[:states], named) if both else observed(z[:states]))
+        found = stacked(observed(z[:states], named) if both else observed(z[:states]))
         return found if len(found.shape) else ops.stack([found])
 
     return jit(packed)

@@ -1,16 +1,17 @@
 """The residuals of a fit, from its experiments, its parameters and the starts that are fitted."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mcgc.continuation import Parameter
+from mcgc.continuation._least_squares._parameters import with_scale
 from mcgc.errors import InputError, unknown
 from mcgc.estimation._experiment import Entry, Series
-from mcgc.estimation._field import Layout, Observer, check_field, packed_field
+from mcgc.estimation._field import Layout, Observer, packed_field
 from mcgc.estimation._simulate import Group, Options, groups_of, slopes_at, states_at
+from mcgc.ode._equations import check_equations
 
 MOST = 2**24  # states that are held at once
 
@@ -73,7 +74,7 @@ class Problem:
         self.of_field = tuple(parameters)
         self.layout = Layout(self.of_field, tuple(series[0].inputs), any(one.varying for one in series))
         inputs = dict.fromkeys(self.layout.inputs, 0.0)
-        check_field(
+        check_equations(
             model.field, len(model.states), {k: float(v.value) for k, v in parameters.items()}, inputs, series[0].t0
         )
         self.field = packed_field(model.field, self.layout)
@@ -228,15 +229,6 @@ class Problem:
                         whole[..., number[self._name(self.series[i], j)]] = of_start[..., j]
                 parts[i] = (whole / self.sigma[:, None])[self.keep[i]]
         return np.concatenate(parts)
-
-
-def with_scale(one: Parameter, scale: float) -> Parameter:
-    """Return a parameter with this scale unless it has one, or bounds or a logarithm from which one follows."""
-    if one.log:
-        return one._replace(min=max(one.min, 0.0))
-    if one.scale is None and not math.isfinite(one.max - one.min):
-        return one._replace(scale=scale)
-    return one
 
 
 def indices_of(names: Any, known: tuple[str, ...], what: str) -> tuple[int, ...]:

@@ -60,7 +60,7 @@ def _enable(dispatcher: Any) -> None:
     dispatcher.enable_caching()
     cache = dispatcher._cache
     index = cache._cache_file
-    index._source_stamp = index._source_stamp, sources()  # Numba's is of one file, and others are compiled into it
+    index._source_stamp = index._source_stamp, _sources()  # Numba's is of one file, and others are compiled into it
 
     @contextmanager
     def emptied_if_damaged() -> Iterator[None]:
@@ -76,7 +76,7 @@ def _enable(dispatcher: Any) -> None:
 
 
 @cache
-def sources() -> bytes:
+def _sources() -> bytes:
     """Return a hash of the sources of all kernels and of the version, which stands for the rest of the code."""
     texts = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     return sha256(b"".join([__version__.encode(), *texts])).digest()

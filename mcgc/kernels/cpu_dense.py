@@ -1,8 +1,9 @@
 """Dense nets on the CPU: all layers, and their vjp, in one compiled call each. The meaning is `mcgc.nets.apply`.
 
 The values of a net lie layer after layer in one vector with room for `room` rows. Those of hₗ have shape (room, nₗ),
-row-major. Those of z_L follow the last hidden layer. The cotangents of zₗ lie in another vector in the same way. So a
-solver can fill the rows step by step, and sum the gradient of the weights over many of them at once.
+row-major. Those of z_L follow the last hidden layer. Where the slope of the activation is not a function of hₗ, what it
+is computed from (`cpu_activations`) follows in the same order. The cotangents of zₗ lie in another vector in the same
+way. So a solver can fill the rows step by step, and sum the gradient of the weights over many of them at once.
 """
 
 from collections.abc import Sequence
@@ -14,19 +15,20 @@ from mcgc.errors import InputError
 from mcgc.kernels import buffers
 from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
+from mcgc.kernels.cpu_activations import ACTIVATIONS, activate, keeps_z, times_slope
 from mcgc.kernels.cpu_matmul import matmul
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
-ACTIVATIONS = ("relu", "tanh")
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
 
 def dense_forward(
-    theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str
+    theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str, skip: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Apply a dense net to rows.
 
-    h₀ = x,  z_l = h_{l−1} W_l + b_l,  h_l = act(z_l) for l < L,  y = z_L.
+    h₀ = x,  z_l = h_{l−1} W_l + b_l,  h_l = act(z_l) for l < L,  y = z_L. With `skip`, h_{l−1} is added to h_l where
+    both have the same width.
 
     Parameters
     ----------
@@ -36,15 +38,17 @@ def dense_forward(
         The input, of the dtype of theta.
     sizes : tuple of int
         The widths (n₀, …, n_L).
-    activation : {"relu", "tanh"}
-        The function act.
+    activation : str
+        The function act, one of `mcgc.kernels.cpu_activations.ACTIVATIONS`.
+    skip : bool
+        Whether hidden layers that keep the width add their input.
 
     Returns
     -------
     y : array of shape (rows, n_L)
         The output.
-    hidden : array of shape (rows (n₁ + … + n_L),)
-        h_1 … h_{L−1}, z_L, each row-major, for `dense_vjp`.
+    hidden : array of shape (rows (n₁ + … + n_L),) or twice that
+        h_1 … h_{L−1}, z_L, each row-major, and where they are needed what slopes are computed from, for `dense_vjp`.
 
     Raises
     ------
@@ -52,14 +56,21 @@ def dense_forward(
         If theta or x does not have the shape that `sizes` asks for, or they differ in dtype.
     """
     check(theta, x.dtype, x.shape, sizes, activation)
-    hidden = buffers.empty(x.shape[0] * sum(sizes[1:]), theta.dtype)
-    return _dense_forward(laid_out(theta), laid_out(x), hidden, as_array(sizes), activation == "tanh"), hidden
+    code = ACTIVATIONS.index(activation)
+    hidden = buffers.empty(stored(sizes, activation, skip) * x.shape[0], theta.dtype)
+    return _dense_forward(laid_out(theta), laid_out(x), hidden, as_array(sizes), code, skip), hidden
+
+
+@cache
+def stored(sizes: tuple[int, ...], activation: str, skip: bool) -> int:
+    """Return how many values of a row are stored for the way back."""
+    return sum(sizes[1:]) * (2 if keeps(ACTIVATIONS.index(activation), skip) else 1)
 
 
 def check(theta: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], sizes: tuple[int, ...], activation: str) -> None:
     """Raise `InputError` unless θ is that of such a net, and takes inputs of this dtype and shape."""
     if activation not in ACTIVATIONS:
-        raise InputError(f"the compiled nets know {' and '.join(ACTIVATIONS)}, not {activation!r}")
+        raise InputError(f"the compiled nets know {', '.join(ACTIVATIONS)}, not {activation!r}")
     if theta.dtype != dtype or dtype not in FLOATS:
         raise InputError(f"theta and x of a compiled net are both float32 or float64, got {theta.dtype} and {dtype}")
     if theta.shape != (_parameters(sizes),) or len(shape) != 2 or shape[1] != sizes[0]:
@@ -74,15 +85,16 @@ def dense_vjp(
     activation: str,
     cotangent: np.ndarray,
     with_x: bool = True,
+    skip: bool = False,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the cotangents of theta and x for a cotangent of y, the output of `dense_forward`.
 
     g_L = cotangent,  g_{l−1} = (g_l W_lᵀ) ∘ act'(z_{l−1}),  W̄_l = h_{l−1}ᵀ g_l,  b̄_l = Σ_rows g_l,
-    with act' as a function of h: [h > 0] for relu (0 at 0), 1 − h² for tanh.
+    with g_{l−1} += ḡ_l, the cotangent of h_l, where h_{l−1} was added to h_l.
 
     Parameters
     ----------
-    theta, x, sizes, activation
+    theta, x, sizes, activation, skip
         The arguments of `dense_forward`.
     hidden : array
         What `dense_forward` returned.
@@ -105,12 +117,13 @@ def dense_vjp(
     """
     check(theta, x.dtype, x.shape, sizes, activation)
     rows, out = x.shape[0], (x.shape[0], sizes[-1])
-    if hidden.shape != (rows * sum(sizes[1:]),) or hidden.dtype != x.dtype or cotangent.shape != out:
+    if hidden.shape != (rows * stored(sizes, activation, skip),) or hidden.dtype != x.dtype or cotangent.shape != out:
         raise InputError(
             f"for x of shape {x.shape} and {x.dtype} dense_vjp takes what dense_forward returned, and a cotangent of "
             f"shape {out}, got {hidden.dtype} of shape {hidden.shape}, and one of shape {cotangent.shape}"
         )
     theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * rows * max(sizes[1:])))
+    carry = np.empty(rows * max(sizes) if skip else 0, theta.dtype)
     x_bar = _dense_vjp(
         theta_bar,
         bars,
@@ -118,9 +131,11 @@ def dense_vjp(
         laid_out(x),
         laid_out(hidden),
         as_array(sizes),
-        activation == "tanh",
+        ACTIVATIONS.index(activation),
+        skip,
         laid_out(cotangent.astype(theta.dtype, copy=False)),
         with_x,
+        carry,
     )
     return theta_bar, x_bar if with_x else None
 
@@ -128,13 +143,13 @@ def dense_vjp(
 def _forward(
     theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str, skip: bool
 ) -> tuple[np.ndarray, tuple]:
-    y, hidden = dense_forward(theta, x, sizes, activation)
-    return y, (theta, x, hidden, sizes, activation)
+    y, hidden = dense_forward(theta, x, sizes, activation, skip)
+    return y, (theta, x, hidden, sizes, activation, skip)
 
 
 def _vjp(residuals: tuple, indices: Sequence[int], cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    theta, x, hidden, sizes, activation = residuals
-    return dense_vjp(theta, x, hidden, sizes, activation, cotangent, 1 in indices)
+    theta, x, hidden, sizes, activation, skip = residuals
+    return dense_vjp(theta, x, hidden, sizes, activation, cotangent, 1 in indices, skip)
 
 
 BODY = Body(_forward, _vjp)
@@ -162,19 +177,31 @@ def lengths(sizes):
 
 
 @compiled
-def forward_rows(theta, x, hidden, room, first, rows, sizes, is_tanh):
+def keeps(activation, skip):
+    """Tell whether slopes are computed from values of their own, and not from those of h."""
+    return skip or keeps_z(activation)
+
+
+@compiled
+def forward_rows(theta, x, hidden, room, first, rows, sizes, activation, skip):
     """Compute the values of `rows` rows from `first` on, of which `x` holds the inputs."""
     last, none = sizes.size - 2, theta.dtype.type(-np.inf)
     a, a_at, w_at, start = x, first * sizes[0], 0, 0
+    shift = room * lengths(sizes)[1] if keeps(activation, skip) else 0
     for layer in range(last + 1):
         k, n = sizes[layer], sizes[layer + 1]
         at = start + first * n
-        floor = none if is_tanh or layer == last else theta.dtype.type(0)
-        matmul(hidden, at, n, theta, w_at + k * n, 0, floor, a, a_at, k, 1, theta, w_at, n, rows, n, k)
-        if is_tanh and layer < last:
-            h = hidden[at : at + rows * n]
-            for q in range(h.size):
-                h[q] = np.tanh(h[q])
+        z_at = at if layer == last else at + shift
+        floor = none if activation > 0 or layer == last or shift > 0 else theta.dtype.type(0)
+        matmul(hidden, z_at, n, theta, w_at + k * n, 0, floor, a, a_at, k, 1, theta, w_at, n, rows, n, k)
+        if layer < last and (activation > 0 or shift > 0):
+            h, z = hidden[at : at + rows * n], hidden[z_at : z_at + rows * n]
+            activate(activation, z, h)
+            if shift > 0 and not keeps_z(activation):
+                z[:] = h
+            if skip and k == n:
+                for q in range(h.size):
+                    h[q] += a[a_at + q]
         a, a_at = hidden, at
         w_at += (k + 1) * n
         start += room * n
@@ -195,35 +222,49 @@ def turn(theta, sizes, with_x):
 
 
 @compiled
-def _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_tanh, x_bar):
-    """Carry the cotangents of z_l, at g_at, back to z_{l−1}, at `at`, with h_{l−1} at h_at; if that is < 0, to x."""
+def _backward_layer(
+    turned, w_at, kept, kept_at, bars, at, g_at, rows, k, n, activation, carry, carried, carries, x_bar
+):
+    """Carry the cotangents of z_l, at g_at, back to z_{l−1}, at `at`, with what its slope is computed from at kept_at.
+
+    If kept_at is < 0, they go back to x. `carry` holds the cotangents of h_l, if h_{l−1} was added to it (`carried`),
+    and then those of h_{l−1}, if something was added to that (`carries`).
+    """
     kind = turned.dtype.type
-    c, c_at = (bars, at) if h_at >= 0 else (x_bar, 0)
-    matmul(c, c_at, k, np.zeros(k, kind), 0, 0, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n)
-    if h_at >= 0:
-        h, g = hidden[h_at : h_at + rows * k], bars[at : at + rows * k]
-        if is_tanh:
-            for q in range(h.size):
-                g[q] *= kind(1) - h[q] * h[q]
-        else:
-            for q in range(h.size):
-                g[q] = g[q] if h[q] > kind(0) else kind(0)
+    c, c_at = (bars, at) if kept_at >= 0 else (x_bar, 0)
+    d, d_row = (carry, k) if carried else (np.zeros(k, kind), 0)
+    matmul(c, c_at, k, d, 0, d_row, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n)
+    if kept_at >= 0:
+        g = bars[at : at + rows * k]
+        if carries:
+            carry[: g.size] = g
+        times_slope(activation, kept[kept_at : kept_at + rows * k], g)
 
 
 @compiled
-def backward_rows(turned, hidden, bars, room, first, rows, sizes, is_tanh, x_bar, with_x):
+def _adds(sizes, layer, skip):
+    """Tell whether the hidden layer `layer`, from 1, adds its input."""
+    return skip and 0 < layer < sizes.size - 1 and sizes[layer] == sizes[layer - 1]
+
+
+@compiled
+def backward_rows(turned, hidden, bars, room, first, rows, sizes, activation, skip, carry, x_bar, with_x):
     """Carry the cotangents of z_L of `rows` rows from `first` on, which `bars` holds, back to z₁, and to x in `x_bar`.
 
-    The cotangents of x, if they are wanted, are written from the beginning of `x_bar`.
+    The cotangents of x, if they are wanted, are written from the beginning of `x_bar`. With `skip`, `carry` has room
+    for the widest layer.
     """
     w_at, values = lengths(sizes)
-    start = room * values
+    start, shift = room * values, room * values if keeps(activation, skip) else 0
     for layer in range(sizes.size - 2, -1 if with_x else 0, -1):
         k, n = sizes[layer], sizes[layer + 1]
         w_at -= (k + 1) * n
         start -= room * n
         at = start - room * k + first * k if layer > 0 else -1
-        _backward_layer(turned, w_at, hidden, at, bars, at, start + first * n, rows, k, n, is_tanh, x_bar)
+        kept_at, both = (at + shift if layer > 0 else -1), (_adds(sizes, layer + 1, skip), _adds(sizes, layer, skip))
+        _backward_layer(
+            turned, w_at, hidden, kept_at, bars, at, start + first * n, rows, k, n, activation, carry, *both, x_bar
+        )
 
 
 @compiled
@@ -254,17 +295,18 @@ def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
 
 
 @compiled
-def _dense_forward(theta, x, hidden, sizes, is_tanh):
+def _dense_forward(theta, x, hidden, sizes, activation, skip):
     rows = x.shape[0]
     _, values = lengths(sizes)
-    forward_rows(theta, x.reshape(-1), hidden, rows, 0, rows, sizes, is_tanh)
-    return hidden[rows * (values - sizes[-1]) :].copy().reshape(rows, sizes[-1])
+    forward_rows(theta, x.reshape(-1), hidden, rows, 0, rows, sizes, activation, skip)
+    return hidden[rows * (values - sizes[-1]) : rows * values].copy().reshape(rows, sizes[-1])
 
 
 @compiled
-def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, with_x):
+def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotangent, with_x, carry):
     rows = x.shape[0]
     parameters, values = lengths(sizes)
+    shift = rows * values if keeps(activation, skip) else 0
     x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
     turned, flat, half = turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
     w_at, h_at, at, g_at = parameters, rows * (values - sizes[-1]), 0, half
@@ -276,6 +318,10 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, is_tanh, cotangent, wit
         a, a_at = (hidden, h_at) if layer > 0 else (flat, 0)
         _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, True)
         if layer > 0 or with_x:
-            _backward_layer(turned, w_at, hidden, h_at, bars, at, g_at, rows, k, n, is_tanh, x_bar)
+            kept_at, both = (
+                (h_at + shift if layer > 0 else -1),
+                (_adds(sizes, layer + 1, skip), _adds(sizes, layer, skip)),
+            )
+            _backward_layer(turned, w_at, hidden, kept_at, bars, at, g_at, rows, k, n, activation, carry, *both, x_bar)
         at, g_at = g_at, at
     return x_bar.reshape(-1, sizes[0])

@@ -190,7 +190,7 @@ def _launch(kernel: Any, blocks: int, *arguments: Any) -> None:
     launching.launch(kernel, blocks, THREADS, *[np.int64(x) if type(x) is int else x for x in arguments])
 
 
-def _empty(shape: Any, like: Array) -> Array:
+def empty(shape: Any, like: Array) -> Array:
     return namespace_of(like).empty(shape, dtype=like.dtype, device=device_of(like))
 
 
@@ -203,14 +203,14 @@ def _sums(kernel: Any, key: Key | Sequence[Key], like: Array, *arrays: Array) ->
     if m == 0:  # an array without elements has no address that the driver would know
         return namespace_of(like).zeros(shape, dtype=like.dtype, device=device_of(like))
     blocks = min(-(-m // (4 * THREADS)), BLOCKS)
-    sums = _empty((rows * blocks,), like)
+    sums = empty((rows * blocks,), like)
     width = MEMBERS if rows > 1 else 1  # keys of a launch, some unused: each number of them would compile anew
     for first in range(0, rows, MEMBERS):
         some = [np.uint64(low | high << 32) for low, high in words[first : first + MEMBERS]]
         padded = (*some, *[np.uint64(0)] * (width - len(some)))
         _launch(kernel, len(some) * blocks, sums, *arrays, m, first, blocks, padded)
     if blocks > 1:
-        partial, sums = sums, _empty((rows,), like)
+        partial, sums = sums, empty((rows,), like)
         _launch(_total, rows, sums, partial, blocks)
     return sums.reshape(shape)
 
@@ -222,7 +222,7 @@ def perturb(theta: Array, scale: Array | float, key: Key | Sequence[Key]) -> tup
     if isinstance(scale, int | float):
         scale = xp.full((rows,), scale, dtype=theta.dtype, device=device_of(theta))
     scales = xp.astype(scale, theta.dtype, copy=False).ravel()
-    out = _empty((theta.size,), theta)
+    out = empty((theta.size,), theta)
     sqnorm = _sums(_perturb, key, theta, out, theta.ravel(), scales)
     return out.reshape(theta.shape), sqnorm
 
@@ -250,7 +250,7 @@ def adam(
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = reference.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
     m = theta.size
-    new = [_empty((m,), theta) for _ in range(3)]
+    new = [empty((m,), theta) for _ in range(3)]
     if m > 0:
         arrays = (x.ravel() for x in (theta, gradient, mean, square))
         # numbers of the arrays' dtype: a Python float would be an argument in float64

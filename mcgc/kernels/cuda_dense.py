@@ -17,6 +17,7 @@ from numba import cuda
 from numba.cuda.extending import register_jitable
 
 from mcgc.arrays import Array, device_of, namespace_of
+from mcgc.kernels import cuda as kernels
 from mcgc.kernels import launching
 from mcgc.kernels._dispatch import Body
 
@@ -209,10 +210,6 @@ def _launch(kernel: Any, blocks: int, *arguments: Any) -> None:
     launching.launch(kernel, blocks, THREADS, *[np.int64(x) if type(x) is int else x.ravel() for x in arguments])
 
 
-def _empty(shape: Any, like: Array) -> Array:
-    return namespace_of(like).empty(shape, dtype=like.dtype, device=device_of(like))
-
-
 _widths: dict[tuple, Array] = {}  # of nets, on each device
 
 
@@ -239,7 +236,10 @@ def dense_forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: st
     theta, x = xp.ascontiguousarray(theta), xp.ascontiguousarray(x)
     members, problem, head = _problem(theta, x, sizes)
     rows = x.shape[-2]
-    y, hidden = _empty((*head, rows, sizes[-1]), theta), _empty((members * rows * sum(sizes[1:-1]),), theta)
+    y, hidden = (
+        kernels.empty((*head, rows, sizes[-1]), theta),
+        kernels.empty((members * rows * sum(sizes[1:-1]),), theta),
+    )
     if y.size:
         _launch(_dense_forward, members * problem[-1], y, hidden, theta, x, *problem, int(activation == "tanh"))
     return y, hidden
@@ -261,17 +261,21 @@ def dense_vjp(
     blocks, m = problem[-1], theta.shape[-1]
     if not cotangent.size:
         return xp.zeros_like(theta), xp.zeros_like(x) if with_x else None
-    parts, bars = _empty((members * blocks * m,), theta), _empty((hidden.size,), theta)
-    x_bar = _empty((*head, *x.shape[-2:]), theta) if with_x else bars
+    parts, bars = kernels.empty((members * blocks * m,), theta), kernels.empty((hidden.size,), theta)
+    x_bar = kernels.empty((*head, *x.shape[-2:]), theta) if with_x else bars
     arrays = parts, x_bar, bars, cotangent, hidden, theta, x
     _launch(_dense_backward, members * blocks, *arrays, *problem, int(activation == "tanh"), int(with_x))
-    theta_bar = parts
-    if blocks > 1:
-        theta_bar = _empty((theta.size,), theta)
-        _launch(_dense_total, -(-theta.size // THREADS), theta_bar, parts, m, blocks, theta.size)
     if with_x and x_bar.ndim > x.ndim:  # shared by the members
         x_bar = xp.sum(x_bar, axis=0)
-    return theta_bar.reshape(theta.shape), x_bar if with_x else None
+    return total_of_blocks(parts, blocks, theta), x_bar if with_x else None
+
+
+def total_of_blocks(parts: Array, blocks: int, like: Array) -> Array:
+    """Return the sums of each member's gradients of θ, one from each of its blocks, in the shape of `like`."""
+    if blocks > 1:
+        parts, of_blocks = kernels.empty((like.size,), like), parts
+        _launch(_dense_total, -(-like.size // THREADS), parts, of_blocks, like.shape[-1], blocks, like.size)
+    return parts.reshape(like.shape)
 
 
 def _forward(theta: Array, x: Array, sizes: tuple[int, ...], activation: str, skip: bool) -> tuple[Array, tuple]:

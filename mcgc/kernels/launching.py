@@ -7,6 +7,7 @@ a few microseconds. It waits for nothing.
 
 import re
 from collections.abc import Callable
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mcgc import files
+from mcgc._version import __version__
 from mcgc.errors import OutputError
 
 _kernels: dict[tuple, Callable[..., None]] = {}  # by the function, the device, and the types of the arguments
@@ -92,10 +94,15 @@ def _version(function: Callable, kinds: tuple[str, ...]) -> str:
     """
     import numba_cuda
 
-    from mcgc.kernels.compiled import sources
+    text = f"{numba_cuda.__version__} {__version__} {function.__module__} {function.__name__} {kinds}"
+    return sha256(text.encode() + _sources()).hexdigest()[:20]
 
-    text = f"{numba_cuda.__version__} {function.__module__} {function.__name__} {kinds}"
-    return sha256(text.encode() + sources()).hexdigest()[:20]
+
+@cache
+def _sources() -> bytes:
+    """Return a hash of the sources of all kernels, and of what they are made of."""
+    packages = (Path(__file__).parents[1] / name for name in ("kernels", "ode", "_jit"))
+    return sha256(b"".join(path.read_bytes() for package in packages for path in sorted(package.glob("*.py")))).digest()
 
 
 def to_ptx(function: Callable, kinds: tuple[str, ...], processor: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""Whole solutions of dy/dt = net(y, inputs) on the CPU, and their vjp, in one compiled call each.
+"""Whole solutions of fields made of a net and a formula on the CPU, and their vjp, in one compiled call each.
 
 The march takes the steps that `mcgc.ode._integrate.march` takes, with the same rules in the same order. A trajectory
 that is done, or has failed, drops out of the batch. The log holds one state a trial step.
@@ -18,8 +18,9 @@ import numpy as np
 from numba.extending import register_jitable
 
 from mcgc.errors import InputError
-from mcgc.kernels.compiled import compiled, laid_out
-from mcgc.kernels.cpu_dense import add_weights, as_array, backward_rows, check, forward_rows, lengths, turn
+from mcgc.kernels.compiled import compiled, inner, laid_out
+from mcgc.kernels.cpu_dense import FLOATS, add_weights, turn
+from mcgc.kernels.cpu_field import Field, evaluate, num_values, pull_rows
 from mcgc.ode import _scalar
 from mcgc.ode._integrate import SNAP, Method, Status, timeline
 from mcgc.ode._tableaux import Tableau
@@ -28,7 +29,7 @@ STORE = 2**20  # bytes of the values that are kept for the way back, and as many
 
 for _function in (_scalar.log2_of, _scalar.exp2_of):
     register_jitable(_function)
-_adapt, _growth = compiled(_scalar.adapt), compiled(_scalar.growth)
+_adapt, _growth = (compiled(function, error_model="numpy") for function in (_scalar.adapt, _scalar.growth))
 _TOO_MANY, _TOO_SMALL, _NOT_FINITE = map(int, (Status.TOO_MANY_STEPS, Status.STEP_TOO_SMALL, Status.NOT_FINITE))
 
 
@@ -36,9 +37,9 @@ class Log(NamedTuple):
     """What the way back needs of a march.
 
     Of each trial step, `begins`: where its entries begin, and `slots`: its first row of the store. Of each trajectory
-    in it, one entry of `which`: its number; `h`: the signed size, 0 where the step was rejected; `y`, `k1`: the state
-    and the field before it. `fillings`: the trial steps at which the store was begun. `when`, (batch, times): the
-    trial step in which a requested time lies; `fraction`: where in it.
+    in it, one entry of `which`: its number; `h`: the signed size, 0 where the step was rejected; `t`, `y`, `k1`: the
+    time, the state and the field before it. `fillings`: the trial steps at which the store was begun. `when`, (batch,
+    times): the trial step in which a requested time lies; `fraction`: where in it.
     """
 
     begins: np.ndarray
@@ -46,6 +47,7 @@ class Log(NamedTuple):
     fillings: np.ndarray
     which: np.ndarray
     h: np.ndarray
+    t: np.ndarray
     y: np.ndarray
     k1: np.ndarray
     when: np.ndarray
@@ -53,48 +55,46 @@ class Log(NamedTuple):
 
 
 def march_dense(
-    theta: np.ndarray,
-    sizes: tuple[int, ...],
-    activation: str,
-    y0: np.ndarray,
-    inputs: np.ndarray,
-    ts: np.ndarray,
-    method: Method,
-    with_vjp: bool,
+    field: Field, theta: np.ndarray, y0: np.ndarray, inputs: np.ndarray, ts: np.ndarray, method: Method, with_vjp: bool
 ) -> tuple | None:
-    """Solve dy/dt = net(y, inputs) for every trajectory, the net that of `dense_forward`.
+    """Solve dy/dt = field for every trajectory; θ is that of the net alone.
 
-    `y0` (batch, states) and `inputs` (batch, n₀ − states) have the dtype of theta; `ts` is (batch, times), float64.
-    Returns the states (batch, times, states), the accepted and rejected steps (batch,), the number of trial steps, the
-    status (batch,), and, if `with_vjp`, what `vjp_dense` needs. A trajectory that fails has states of NaN. Returns None
-    if the times are not finite and in order, and with `method.throw` if a trajectory fails.
+    `y0` (batch, states) and `inputs` (batch, ...) have the dtype of theta; `ts` is (batch, times), float64. Returns the
+    states (batch, times, states), the accepted and rejected steps (batch,), the number of trial steps, the status
+    (batch,), and, if `with_vjp`, what `vjp_dense` needs. A trajectory that fails has states of NaN. Returns None if the
+    times are not finite and in order, and with `method.throw` if a trajectory fails.
 
     Raises `InputError` if a shape or dtype is none of these.
     """
     fits = y0.ndim == inputs.ndim == ts.ndim == 2 and len(y0) == len(inputs) == len(ts)
-    if not fits or y0.shape[1] != sizes[-1] or inputs.dtype != theta.dtype or ts.dtype != np.float64:
+    alike = (
+        y0.dtype == inputs.dtype == theta.dtype == field.shared.dtype
+        and theta.dtype in FLOATS
+        and ts.dtype == np.float64
+    )
+    fits = fits and theta.shape == (field.parameters,) and inputs.shape[1] == field.columns
+    if not (fits and alike and y0.shape[1] == field.states):
         given = ", ".join(f"{x.dtype} {x.shape}" for x in (y0, inputs, ts))
         raise InputError(
-            f"a net of sizes {sizes} in {theta.dtype} solves y0 and inputs of that dtype and ts of float64, each of "
-            f"shape (batch, n), got {given}"
+            f"a field of {field.states} states takes theta of shape ({field.parameters},), y0 and inputs, all in "
+            f"float32 or float64, and ts in float64, each of shape (batch, n), got theta of {theta.shape} and {given}"
         )
-    check(theta, y0.dtype, (len(y0), sizes[-1] + inputs.shape[1]), sizes, activation)
     start, sign, elapsed = (laid_out(x) for x in timeline(ts, theta.dtype))
     if not ((elapsed[:, 1:] > elapsed[:, :-1]).all() and np.isfinite(elapsed[:, -1]).all()):
         return None
     smallest = 16 * np.finfo(ts.dtype).eps * (np.abs(start[:, 0]) + elapsed[:, -1])
-    constants = _constants(method.tableau, theta.dtype)
-    stages, values, batch = len(method.tableau.c), sum(sizes), y0.shape[0]
+    constants = constants_of(method.tableau, theta.dtype)
+    stages, values, batch = len(method.tableau.c), field.values + field.states + field.inputs, y0.shape[0]
     room = max((stages - 1) * batch, STORE // (theta.itemsize * values)) if with_vjp else batch
     theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
-    of_each = lambda x: _of_each(x, sizes[-1]) if type(x) is float else np.full(sizes[-1], x, np.float64)
+    of_each = lambda x: _of_each(x, field.states) if type(x) is float else np.full(field.states, x, np.float64)
     rtol, atol = of_each(method.rtol), of_each(method.atol)
-    net = as_array(sizes), activation == "tanh"
     ys, accepted, rejected, trials, status, overflowed, store, log = _march(
         theta,
-        *net,
+        field,
         y0,
         inputs,
+        start[:, 0],
         elapsed,
         sign[:, 0],
         smallest,
@@ -117,7 +117,19 @@ def march_dense(
         return ys, accepted, rejected, trials, status, None
     if some_failed:
         y0, inputs = _without_failures(failed, y0, inputs, log)
-    residuals = theta, net, y0, inputs, constants, room, store, overflowed or bool(some_failed), failed, log
+    residuals = (
+        theta,
+        field,
+        y0,
+        inputs,
+        start[:, 0],
+        constants,
+        room,
+        store,
+        overflowed or bool(some_failed),
+        failed,
+        log,
+    )
     return ys, accepted, rejected, trials, status, residuals
 
 
@@ -129,20 +141,20 @@ def _without_failures(failed: np.ndarray, y0: np.ndarray, inputs: np.ndarray, lo
     return [np.where(failed[:, None], x[first], x) for x in (y0, inputs)]
 
 
-def vjp_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the cotangents of theta, y0 and inputs, from that of the states of `march_dense` (batch, times, states).
+def vjp_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the cotangents of theta, y0, inputs and `field.shared`, from that of the states of `march_dense`.
 
     A trajectory that failed has none. Raises `InputError` if the cotangent does not have that shape.
     """
-    theta, net, y0, inputs, (a, _, dense, _), room, store, again, failed, log = residuals
+    theta, field, y0, inputs, start, (a, c, _, dense, _), room, store, again, failed, log = residuals
     if cotangent.shape != (*log.when.shape, y0.shape[1]):
         raise InputError(f"states of shape {(*log.when.shape, y0.shape[1])} have no cotangent of {cotangent.shape}")
     cotangent = laid_out(cotangent.astype(theta.dtype, copy=False))
     if failed.all():
-        return np.zeros_like(theta), np.zeros_like(y0), np.zeros_like(inputs)
+        return np.zeros_like(theta), np.zeros_like(y0), np.zeros_like(inputs), np.zeros_like(field.shared)
     if failed.any():
         cotangent = np.where(failed[:, None, None], cotangent.dtype.type(0), cotangent)
-    return _vjp(theta, *net, y0, inputs, a, dense, room, store, again, log, cotangent)
+    return _vjp(theta, field, y0, inputs, start, a, c, dense, room, store, again, log, cotangent)
 
 
 @lru_cache
@@ -150,17 +162,17 @@ def _of_each(tolerance: float, states: int) -> np.ndarray:
     return np.full(states, tolerance)
 
 
-def _constants(tableau: Tableau, dtype: np.dtype) -> tuple:
-    """Return a (stages, stages), the error weights, the dense output and the order of the error, as arrays."""
+def constants_of(tableau: Tableau, dtype: np.dtype) -> tuple:
+    """Return a (stages, stages), c, the error weights, the dense output and the order of the error, as arrays."""
     stages = len(tableau.c)
     a = np.zeros((stages, stages), dtype)
     for stage, row in enumerate(tableau.a):
         a[stage, : len(row)] = row
     (error,) = tableau.error
-    return a, np.asarray(error, dtype), np.asarray(tableau.dense, dtype), tableau.order
+    return a, np.asarray(tableau.c, dtype), np.asarray(error, dtype), np.asarray(tableau.dense, dtype), tableau.order
 
 
-@compiled
+@inner(error_model="numpy")
 def _norm(x, y, rtol, atol):
     """Compute `control.scaled_norm` of one trajectory."""
     total = 0.0
@@ -170,47 +182,36 @@ def _norm(x, y, rtol, atol):
     return np.sqrt(total / x.size)
 
 
-@compiled
-def _evaluate(theta, sizes, is_tanh, x, hidden, room, first, m, points, inputs, index, fields):
-    """Put the field at `points`, for the trajectories `index`, into `fields`; its values fill rows from `first` on."""
-    states, width, n = points.shape[1], sizes[0], sizes[-1]
-    for i in range(m):
-        row = (first + i) * width
-        x[row : row + states] = points[i]
-        x[row + states : row + width] = inputs[index[i]]
-    forward_rows(theta, x, hidden, room, first, m, sizes, is_tanh)
-    out = hidden.size - room * n + first * n
-    for i in range(m):
-        fields[i] = hidden[out + i * n : out + (i + 1) * n]
-
-
-@compiled
-def _stages(theta, sizes, is_tanh, x, hidden, room, first, stride, m, y, h, inputs, index, a, k, points):
-    """Compute the stages `k` (stages, m, states) of a step from `y` of signed sizes `h`; k[0] is given.
+@inner(error_model="numpy")
+def _stages(theta, field, x, hidden, room, first, stride, m, t, y, h, inputs, index, a, c, k, points, when):
+    """Compute the stages `k` (stages, m, states) of a step from `y` at `t` of signed sizes `h`; k[0] is given.
 
     `points` becomes the new state; stage s has the rows from first + (s − 1) · stride on.
     """
     for s in range(1, a.shape[0]):
         for i in range(m):
+            when[i] = t[i] + np.float64(c[s] * h[i])
             for d in range(points.shape[1]):
                 total = k[0, i, d] * a[s, 0]
                 for j in range(1, s):
                     total += a[s, j] * k[j, i, d]
                 points[i, d] = y[i, d] + h[i] * total
-        _evaluate(theta, sizes, is_tanh, x, hidden, room, first + (s - 1) * stride, m, points, inputs, index, k[s])
+        evaluate(theta, field, x, hidden, room, first + (s - 1) * stride, m, when, points, inputs, index, k[s])
 
 
-@compiled
-def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, inputs, index, order, rtol, atol):
+@inner(error_model="numpy")
+def _first_sizes(theta, field, x, hidden, room, start, y, k1, sign, length, inputs, index, order, rtol, atol):
     """Compute `control.first_step`, of trajectories of the given `length` of time."""
     kind, batch = theta.dtype.type, y.shape[0]
     points, k2, found = np.empty_like(y), np.empty_like(y), np.empty(batch, theta.dtype)
+    when = np.empty(batch, theta.dtype)
     for i in range(batch):
         size, slope = _norm(y[i], y[i], rtol, atol), _norm(k1[i], y[i], rtol, atol)
         found[i] = min(kind(1e-6 if size < 1e-5 or slope < 1e-5 else 0.01 * size / slope), length[i])
+        when[i] = start[i] + np.float64(found[i] * sign[i])
         for d in range(y.shape[1]):
             points[i, d] = y[i, d] + found[i] * sign[i] * k1[i, d]
-    _evaluate(theta, sizes, is_tanh, x, hidden, room, 0, batch, points, inputs, index, k2)
+    evaluate(theta, field, x, hidden, room, 0, batch, when, points, inputs, index, k2)
     for i in range(batch):
         h0 = np.float64(found[i])
         steepest = max(_norm(k1[i], y[i], rtol, atol), _norm(k2[i] - k1[i], y[i], rtol, atol) / h0)
@@ -218,7 +219,7 @@ def _first_sizes(theta, sizes, is_tanh, x, hidden, room, y, k1, sign, length, in
     return found
 
 
-@compiled
+@inner(error_model="numpy")
 def _weight(coefficients, fraction):
     """Return the polynomial of the dense output of one stage."""
     weight = coefficients[0] * type(fraction)(0)
@@ -227,7 +228,7 @@ def _weight(coefficients, fraction):
     return weight
 
 
-@compiled
+@compiled(error_model="numpy")
 def _room_for(array, size):
     """Return `array`, or a copy with room for twice as many if it has no room for `size`."""
     if size <= array.size:
@@ -237,32 +238,31 @@ def _room_for(array, size):
     return larger
 
 
-@compiled
+@compiled(error_model="numpy")
 def _march(
-    theta, sizes, is_tanh, y0, inputs, elapsed, sign, smallest, a, e, dense, order, rtol, atol, max_steps, max_step,
+    theta, field, y0, inputs, start, elapsed, sign, smallest, a, c, e, dense, order, rtol, atol, max_steps, max_step,
     throw, room, with_vjp,
 ):  # fmt: skip
     kind = theta.dtype.type
     (batch, states), times, stages = y0.shape, elapsed.shape[1], a.shape[0]
-    _, values = lengths(sizes)
-    x, hidden = np.empty(room * sizes[0], theta.dtype), np.empty(room * values, theta.dtype)
+    x = np.empty(room * (states + field.inputs), theta.dtype)
+    hidden = np.empty(room * field.values, theta.dtype)
     ys = np.empty((batch, times, states), theta.dtype)
     ys[:, 0, :] = y0
 
     index, m = np.arange(batch), batch
     k, points, error = np.empty((stages, batch, states), theta.dtype), np.empty_like(y0), np.empty(states, theta.dtype)
-    _evaluate(theta, sizes, is_tanh, x, hidden, room, 0, batch, y0, inputs, index, k[0])
+    t, at = start.copy(), start.astype(theta.dtype)
+    evaluate(theta, field, x, hidden, room, 0, batch, at, y0, inputs, index, k[0])
     length = elapsed[:, -1].astype(theta.dtype)
-    size = _first_sizes(
-        theta, sizes, is_tanh, x, hidden, room, y0, k[0], sign, length, inputs, index, order, rtol, atol
-    )
+    size = _first_sizes(theta, field, x, hidden, room, start, y0, k[0], sign, length, inputs, index, order, rtol, atol)
     y, h, now = y0.copy(), np.empty_like(size), np.zeros(batch)
     last, was_rejected = np.full(batch, _scalar.SMALLEST), np.zeros(batch, np.bool_)
     accepted, rejected = np.zeros(batch, np.int64), np.zeros(batch, np.int64)
     next_time = np.ones(batch, np.int64)
 
     begins, slots, fillings = np.empty(64, np.int64), np.empty(64, np.int64), np.empty(8, np.int64)
-    log_index, log_h = np.empty(256, np.int64), np.empty(256, theta.dtype)
+    log_index, log_h, log_t = np.empty(256, np.int64), np.empty(256, theta.dtype), np.empty(256)
     log_y, log_k1 = np.empty(256 * states, theta.dtype), np.empty(256 * states, theta.dtype)
     when, fraction = np.zeros((batch, times), np.int64), np.zeros((batch, times), theta.dtype)
     entries, used, filled, trial = 0, 0, 0, 0
@@ -278,16 +278,18 @@ def _march(
             r = index[i]
             size[i] = min(size[i], kind(elapsed[r, times - 1] - now[r]), kind(max_step))
             h[i] = size[i] * sign[r]
+            t[i] = start[r] + sign[r] * now[r]
         stride = m if with_vjp else 0
-        _stages(theta, sizes, is_tanh, x, hidden, room, used, stride, m, y, h, inputs, index, a, k, points)
+        _stages(theta, field, x, hidden, room, used, stride, m, t, y, h, inputs, index, a, c, k, points, at)
         if with_vjp:
             begins, slots = _room_for(begins, trial + 1), _room_for(slots, trial + 1)
             begins[trial], slots[trial] = entries, used
             log_index, log_h = _room_for(log_index, entries + m), _room_for(log_h, entries + m)
+            log_t = _room_for(log_t, entries + m)
             size_needed = (entries + m) * states
             log_y, log_k1 = _room_for(log_y, size_needed), _room_for(log_k1, size_needed)
             for i in range(m):
-                log_index[entries + i] = index[i]
+                log_index[entries + i], log_t[entries + i] = index[i], t[i]
                 for d in range(states):
                     log_y[(entries + i) * states + d] = y[i, d]
                     log_k1[(entries + i) * states + d] = k[0, i, d]
@@ -353,6 +355,7 @@ def _march(
         fillings[:filled],
         log_index[:entries],
         log_h[:entries],
+        log_t[:entries],
         log_y[: entries * states].reshape(-1, states),
         log_k1[: entries * states].reshape(-1, states),
         when,
@@ -361,18 +364,23 @@ def _march(
     return ys, accepted, rejected, trial, status, overflowed, store, log
 
 
-@compiled
-def _vjp(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, again, log, cotangent):
+@compiled(error_model="numpy")
+def _vjp(theta, field, y0, inputs, start, a, c, dense, room, store, again, log, cotangent):
     x, hidden = store
-    begins, slots, fillings, log_index, log_h, log_y, log_k1, when, fraction = log
-    kind = theta.dtype.type
-    (batch, states), width, stages, n = y0.shape, sizes[0], a.shape[0], sizes[-1]
-    turned = turn(theta, sizes, True)
+    begins, slots, fillings, log_index, log_h, log_t, log_y, log_k1, when, fraction = log
+    kind, net = theta.dtype.type, field.sizes.size > 0
+    (batch, states), width, stages = y0.shape, field.states + field.inputs, a.shape[0]
+    turned = turn(theta, field.sizes, True) if net else theta
+    carry = np.empty(batch * field.sizes.max() if field.skip and net else 0, theta.dtype)
     theta_bar, y_bar, k1_bar = np.zeros_like(theta), np.zeros_like(y0), np.zeros_like(y0)
-    inputs_bar, x_bar = np.zeros_like(inputs), np.empty(batch * width, theta.dtype)
+    inputs_bar, x_bar, shared_bar = (
+        np.zeros_like(inputs),
+        np.empty(batch * width, theta.dtype),
+        np.zeros_like(field.shared),
+    )
     k_bar, before_bar = np.empty((stages, batch, states), theta.dtype), np.empty_like(y0)
-    bars, outputs = np.empty_like(hidden), hidden.size - room * n
-    k, points = np.empty_like(k_bar), np.empty_like(y0)
+    bars = np.empty(room * num_values(field), theta.dtype)
+    k, points, at = np.empty_like(k_bar), np.empty_like(y0), np.empty(batch, theta.dtype)
     time = np.full(batch, cotangent.shape[1] - 1)
     again_x, again_hidden = np.empty_like(x), np.empty_like(hidden)
 
@@ -386,8 +394,8 @@ def _vjp(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, again, log, c
                 begin, end = begins[trial], begins[trial + 1] if trial + 1 < begins.size else log_h.size
                 m = end - begin
                 k[0, :m] = log_k1[begin:end]
-                index, h, y = log_index[begin:end], log_h[begin:end], log_y[begin:end]
-                _stages(theta, sizes, is_tanh, x, hidden, room, slots[trial], m, m, y, h, inputs, index, a, k, points)
+                index, h, t, y = log_index[begin:end], log_h[begin:end], log_t[begin:end], log_y[begin:end]
+                _stages(theta, field, x, hidden, room, slots[trial], m, m, t, y, h, inputs, index, a, c, k, points, at)
         for trial in range(final, since - 1, -1):
             begin = begins[trial]
             m = (begins[trial + 1] if trial + 1 < begins.size else log_h.size) - begin
@@ -405,13 +413,17 @@ def _vjp(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, again, log, c
                             k_bar[s, i, d] += weight * cotangent[r, time[r], d]
                     before_bar[i] += cotangent[r, time[r]]
                     time[r] -= 1
+            index, moves = log_index[begin : begin + m], log_h[begin : begin + m]
             for s in range(stages - 1, 0, -1):
+                for i in range(m):
+                    at[i] = log_t[begin + i] + np.float64(c[s] * moves[i])
                 first = slots[trial] + (s - 1) * m
+                pull_rows(
+                    turned, field, x, hidden, bars, room, first, m, at, inputs, index, moves, k_bar[s], carry, x_bar,
+                    inputs_bar, shared_bar,
+                )  # fmt: skip
                 for i in range(m):
-                    bars[outputs + (first + i) * n : outputs + (first + i + 1) * n] = k_bar[s, i]
-                backward_rows(turned, hidden, bars, room, first, m, sizes, is_tanh, x_bar, True)
-                for i in range(m):
-                    r, h = log_index[begin + i], log_h[begin + i]
+                    r, h = index[i], moves[i]
                     if h == 0:
                         continue
                     for d in range(states):
@@ -421,22 +433,23 @@ def _vjp(theta, sizes, is_tanh, y0, inputs, a, dense, room, store, again, log, c
                         before_bar[i, d] += point_bar
                         for j in range(s):
                             k_bar[j, i, d] += h * a[s, j] * point_bar
-                    for d in range(width - states):
-                        inputs_bar[r, d] += x_bar[i * width + states + d]
             for i in range(m):
                 if log_h[begin + i] != 0:
                     y_bar[log_index[begin + i]], k1_bar[log_index[begin + i]] = before_bar[i], k_bar[0, i]
-        add_weights(theta_bar, x, hidden, bars, room, slots[final] + (stages - 1) * in_final, sizes)
+        if net:
+            add_weights(theta_bar, x, hidden, bars, room, slots[final] + (stages - 1) * in_final, field.sizes)
         until = since
 
-    _evaluate(theta, sizes, is_tanh, again_x, again_hidden, room, 0, batch, y0, inputs, np.arange(batch), points)
-    for i in range(batch):
-        bars[outputs + i * n : outputs + (i + 1) * n] = k1_bar[i]
-    backward_rows(turned, again_hidden, bars, room, 0, batch, sizes, is_tanh, x_bar, True)
-    add_weights(theta_bar, again_x, again_hidden, bars, room, batch, sizes)
+    at[:] = start
+    every, moves = np.arange(batch), np.ones(batch, theta.dtype)
+    evaluate(theta, field, again_x, again_hidden, room, 0, batch, at, y0, inputs, every, points)
+    pull_rows(
+        turned, field, again_x, again_hidden, bars, room, 0, batch, at, inputs, every, moves, k1_bar, carry, x_bar,
+        inputs_bar, shared_bar,
+    )  # fmt: skip
+    if net:
+        add_weights(theta_bar, again_x, again_hidden, bars, room, batch, field.sizes)
     for i in range(batch):
         for d in range(states):
             y_bar[i, d] += x_bar[i * width + d] + cotangent[i, 0, d]
-        for d in range(width - states):
-            inputs_bar[i, d] += x_bar[i * width + states + d]
-    return theta_bar, y_bar, inputs_bar
+    return theta_bar, y_bar, inputs_bar, shared_bar

@@ -4,12 +4,12 @@ import math
 from typing import Any, NamedTuple
 
 from mcgc import nets
-from mcgc.arrays import Array, as_floats, is_host, namespace_of
+from mcgc.arrays import Array, as_floats, namespace_of
 from mcgc.autodiff import ops
 from mcgc.errors import InputError
-from mcgc.kernels import Kernel
+from mcgc.ode._driven_field import DrivenField, pair_of, solve_whole
 from mcgc.ode._events import Occurrences
-from mcgc.ode._integrate import Method, Stats, march
+from mcgc.ode._integrate import Method, Stats
 from mcgc.ode._solve import Field, Solution, Solved, solve, tableau_of
 from mcgc.ode._tableaux import Tableau
 
@@ -29,7 +29,7 @@ class DenseField(NamedTuple):
 
     def __call__(self, t: Array, y: Array, params: tuple[Array, Array]) -> Array:
         """Return dy/dt, of the shape of y. Raises `InputError` as `mcgc.nets.apply` does."""
-        theta, inputs = _pair(params)
+        theta, inputs = pair_of(params)
         nets.num_parameters(self.sizes)
         y = as_floats(y, "y")
         theta, inputs = as_floats(theta, "theta", y), as_floats(inputs, "inputs", y)
@@ -50,50 +50,7 @@ class DenseField(NamedTuple):
         There is no such call on other devices, for dtypes that differ, and for methods with steps of equal size or
         with stages for the dense output alone. With `method.throw` a solution that fails is None too.
         """
-        theta, inputs = _pair(params)
-        theta, inputs = as_floats(theta, "theta", y0), as_floats(inputs, "inputs", y0)
-        solve_dense = _march.body(y0, theta, inputs, self, method)
-        return None if solve_dense is None else solve_dense(self, y0, theta, inputs, ts, method, with_vjp)
-
-
-def _fits(y0: Array, theta: Array, inputs: Array, field: DenseField, method: Method) -> bool:
-    """Tell whether the compiled march takes these arrays, this net and this method."""
-    simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
-    if not (simple and is_host(theta) and is_host(inputs) and theta.dtype == inputs.dtype == y0.dtype):
-        return False
-    states, known = y0.shape[1], field.activation in nets.COMPILED and not field.skip
-    shaped = theta.shape == (nets.num_parameters(field.sizes),) and field.sizes[-1] == states
-    return known and shaped and inputs.shape == (y0.shape[0], field.sizes[0] - states)
-
-
-_march = Kernel(march, _fits, cpu="mcgc.ode._dense_field:_solve_dense")
-
-
-def _solve_dense(
-    field: DenseField, y0: Array, theta: Array, inputs: Array, ts: Array, method: Method, with_vjp: bool
-) -> Solved | None:
-    """Return the solution by one compiled call, or None where it fails and `method.throw` is set."""
-    from mcgc.ode import _compiled
-
-    sizes = tuple(field.sizes)
-    found = _compiled.march_dense(theta, sizes, field.activation, y0, inputs, ts, method, with_vjp)
-    if found is None:
-        return None
-    ys, accepted, rejected, trials, status, residuals = found
-
-    def vjp(cotangent: Array) -> list:
-        theta_bar, y0_bar, inputs_bar = _compiled.vjp_dense(residuals, cotangent)
-        return [y0_bar, None, theta_bar, inputs_bar]
-
-    return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(method.tableau.c) - 1)), status, vjp)
-
-
-def _pair(params: Any) -> tuple[Array, Array]:
-    if not isinstance(params, tuple | list) or len(params) != 2:
-        raise InputError(
-            "the params of a DenseField are (theta, inputs), with inputs of shape (batch, 0) if there are none"
-        )
-    return params[0], params[1]
+        return solve_whole(DrivenField(*self), method, y0, ts, pair_of(params), with_vjp)
 
 
 def solve_members(
@@ -141,7 +98,7 @@ def solve_members(
     >>> solve_members(field, y0, ts, (theta, np.zeros((4, 0)))).ys.shape
     (3, 4, 3, 2)
     """
-    theta, inputs = _pair(params)
+    theta, inputs = pair_of(params)
     theta, y0, ts = as_floats(theta, "theta", y0), as_floats(y0, "y0", theta), as_floats(ts, "ts", y0, "float64")
     inputs = as_floats(inputs, "inputs", theta)
     if theta.ndim != 2:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from mcgc.arrays import Array
+from mcgc.arrays import Array, namespace_of
 from mcgc.errors import InputError
 from mcgc.optim._optimizer import Optimizer, checked
 from mcgc.optim.schedules import Rate, function_of
 
 
-def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
+def decay_weights(factor: Rate, optimizer: Optimizer, undecayed: int = 0) -> Optimizer:
     """Return `optimizer` with decoupled weight decay: θ ← (1 − d) θ before each of its steps.
 
     The gradient is still that at the old θ, and the optimiser's moments see nothing of the decay.
@@ -19,6 +19,8 @@ def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
         The number d. A function is given the `steps` of the optimiser's state.
     optimizer : Optimizer
         The optimiser of the step.
+    undecayed : int
+        How many of the first numbers of θ stay without decay, 0 by default.
 
     Returns
     -------
@@ -47,7 +49,11 @@ def decay_weights(factor: Rate, optimizer: Optimizer) -> Optimizer:
     def decay(state: Any, theta: Array) -> Array:
         if callable(factor) and not hasattr(state, "steps"):
             raise InputError("a factor that changes needs an optimiser whose state has `steps`: give a constant factor")
-        return factor_at(state.steps if callable(factor) else 0) * theta
+        lost = factor_at(state.steps if callable(factor) else 0) * theta
+        if undecayed == 0:
+            return lost
+        xp = namespace_of(theta)
+        return xp.concat([xp.zeros_like(theta[..., :undecayed]), lost[..., undecayed:]], axis=-1)
 
     def update(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
         lost = decay(state, theta)

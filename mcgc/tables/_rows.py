@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc.errors import DatasetError, InputError
+from mcgc.tables._dates import instants_of
 from mcgc.tables._table import Table, as_table, chosen
 
 MOST_CATEGORIES = 100  # of a feature; one with more is a name or a note
@@ -212,7 +213,9 @@ def rows_of(data: Any, columns: RowsColumns) -> RowsTable:
         known = {label: number for number, label in enumerate(dict.fromkeys(labels))}
         groups = np.asarray([known[label] for label in labels])
     if columns.time in table.columns:
-        times = table.numbers(str(columns.time))
+        instants = instants_of(table, str(columns.time))
+        times = table.numbers(str(columns.time)) if instants is None else instants[0].astype(np.float64)
+        times = times if instants is None else np.where(np.isnat(instants[0]), np.nan, times)
         _require_there(table, np.isnan(times), str(columns.time))
     used = {*columns.features, *columns.targets}
     units = {name: unit for name, unit in table.units.items() if name in used}

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc.errors import DatasetError, InputError, unknown
+from mcgc.tables._dates import Dates, dates_of, instants_of
 from mcgc.tables._table import Table, as_table, chosen
 
 INTERPOLATIONS = ("linear", "cubic", "previous")
@@ -58,6 +59,8 @@ class SeriesTable(NamedTuple):
         Those of the table.
     units : dict
         Those of the table, of the columns that are used.
+    dates : Dates, optional
+        How the times are dates, if the column of times has dates.
     """
 
     columns: SeriesColumns
@@ -72,6 +75,7 @@ class SeriesTable(NamedTuple):
     source: str
     sha256: str
     units: dict[str, str]
+    dates: Dates | None = None
 
     @property
     def bounds(self) -> np.ndarray:
@@ -149,7 +153,9 @@ def series_columns(
     return SeriesColumns(time, group, named, given)
 
 
-def series_of(data: Any, columns: SeriesColumns, interpolation: str = "linear") -> SeriesTable:
+def series_of(
+    data: Any, columns: SeriesColumns, interpolation: str = "linear", dates: Dates | None = None
+) -> SeriesTable:
     """Return the time series of a table in long form.
 
     Rows are sorted by time within a series. A row without any state stays: a prediction is wanted there.
@@ -162,6 +168,9 @@ def series_of(data: Any, columns: SeriesColumns, interpolation: str = "linear") 
         What the columns are. States that the table lacks are missing.
     interpolation : {"linear", "cubic", "previous"}
         How inputs that are missing are filled in.
+    dates : Dates, optional
+        How dates are numbers. By default they are numbers of days, hours, minutes or seconds since the first date of
+        the table: the largest unit that is no longer than the steps between times.
 
     Returns
     -------
@@ -185,9 +194,21 @@ def series_of(data: Any, columns: SeriesColumns, interpolation: str = "linear") 
     table = as_table(data)
     if interpolation not in INTERPOLATIONS:
         raise InputError(unknown("interpolation", interpolation, INTERPOLATIONS))
-    times = table.numbers(columns.time, "column of times")
+    instants = instants_of(table, columns.time)
+    times: Any = table.numbers(columns.time, "column of times") if instants is None else instants[0]
     _require_all(table, ~np.isnan(times), columns.time, "time")
     labels, numbers = _grouped(table, columns.group)
+    if instants is None:
+        dates = None
+    else:
+        dates = dates or dates_of(times, numbers, instants[1])
+        if dates.utc != instants[1]:
+            zone = lambda there: "a time zone" if there else "no time zone"
+            raise DatasetError(
+                f"column {columns.time!r} has dates with {zone(instants[1])}, and the run has dates with "
+                f"{zone(dates.utc)}: give dates like those of the run"
+            )
+        times = dates.numbers(times)
     order = np.lexsort((times, numbers))
     times, numbers = times[order], numbers[order]
     same = (np.diff(times) == 0) & (np.diff(numbers) == 0)
@@ -221,7 +242,8 @@ def series_of(data: Any, columns: SeriesColumns, interpolation: str = "linear") 
     used = {columns.time, *columns.states, *columns.inputs}
     units = {name: unit for name, unit in table.units.items() if name in used}
     parts = (lengths, times, stacked(states), stacked(inputs), varying, interpolation, order)
-    return SeriesTable(columns, tuple(labels), *parts, table.source, table.sha256, units)
+    units |= {} if dates is None else {columns.time: str(dates)}
+    return SeriesTable(columns, tuple(labels), *parts, table.source, table.sha256, units, dates)
 
 
 def _grouped(table: Table, group: str | None) -> tuple[list[str], np.ndarray]:

@@ -61,6 +61,8 @@ class Table(NamedTuple):
         Raises `DatasetError` for the first value that is no number: the sentence has its row and its column.
         """
         values = self.column(name, what)
+        if values.dtype.kind == "M":
+            raise DatasetError(f"column {name!r} holds dates: name it as the time, or give numbers")
         if values.dtype.kind in "biuf":
             found = values.astype(np.float64)
         else:
@@ -95,6 +97,11 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError):
         return math.nan if _is_missing(value) else math.inf
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a cell is empty, or holds a word that stands for no value."""
+    return value is None or math.isnan(_number(value))
 
 
 def _is_missing(value: Any) -> bool:
@@ -164,7 +171,7 @@ def as_table(data: Any, columns: Sequence[str] | None = None) -> Table:
 def _columns(data: Any, names: Sequence[str] | None) -> Iterable[tuple[Any, Any]]:
     """Return names and columns of a table of any kind."""
     if hasattr(data, "column_names") and hasattr(data, "column"):  # of pyarrow
-        return [(name, data.column(name).to_numpy()) for name in data.column_names]
+        return [(name, _of_pyarrow(data.column(name))) for name in data.column_names]
     if isinstance(data, Mapping):
         return data.items()
     if getattr(getattr(data, "dtype", None), "names", None):
@@ -195,13 +202,20 @@ def _columns(data: Any, names: Sequence[str] | None) -> Iterable[tuple[Any, Any]
     return zip(names, array.T, strict=True)
 
 
+def _of_pyarrow(column: Any) -> Any:
+    """Return a column of pyarrow; NumPy's arrays would lose the time zone of dates."""
+    return column.to_pylist() if getattr(column.type, "tz", None) else column.to_numpy()
+
+
 def _vector(name: str, values: Any) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError:
         array = np.empty((0, 0))
-    if array.dtype.kind in "mM":
-        raise DatasetError(f"column {name!r} holds dates: give numbers, such as hours since the first")
+    if array.dtype.kind == "m":
+        raise DatasetError(f"column {name!r} holds durations: give numbers, such as hours")
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[us]")
     if array.ndim != 1:
         raise DatasetError(f"column {name!r} has the shape {array.shape}, not (rows,): give one value a row")
     if array.dtype.kind == "c":

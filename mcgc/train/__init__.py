@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mcgc.train import problems, settings
 from mcgc.train._fit import OutOfMemoryError, epochs, fit
 from mcgc.train._hooks import Hook
-from mcgc.train._members import Member, MemberRecord, Record
+from mcgc.train._members import Advanced, Member, MemberRecord, Record
 from mcgc.train._strategies import Processes, Serial, Stacked, Strategy, WorkerError, strategy_for
 from mcgc.train._task import Task, bind, draw
 from mcgc.train._windows import parse_horizons
@@ -15,6 +15,7 @@ from mcgc.train.settings import CheckedSettings, Settings, parse_hidden, validat
 
 if TYPE_CHECKING:
     from mcgc.train import run_file
+    from mcgc.train._cluster import Cluster
     from mcgc.train._diagnose import Diagnosis, Finding, diagnose
     from mcgc.train._fitted import Fitted, load
     from mcgc.train._from_table import fit_table
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mcgc.train._tensorboard import TensorBoard
 else:
     _LATER = dict.fromkeys(("ChangedRunError", "Run", "SaveError", "free_path"), "_run")
-    _LATER |= {"predict": "_predict", "run_file": "run_file"}
+    _LATER |= {"predict": "_predict", "run_file": "run_file", "Cluster": "_cluster"}
     _LATER |= {
         "Diagnosis": "_diagnose",
         "Finding": "_diagnose",
@@ -46,8 +47,10 @@ else:
 
 
 __all__ = [
+    "Advanced",
     "ChangedRunError",
     "CheckedSettings",
+    "Cluster",
     "Diagnosis",
     "Finding",
     "Fitted",

@@ -10,6 +10,7 @@ from mcgc.arrays import Array, to_device, to_host
 from mcgc.autodiff import flatten, tree_map
 from mcgc.tables import SeriesTable
 from mcgc.train import _baselines as baselines
+from mcgc.train._known import known_of_model
 from mcgc.train._scores import LEVEL, Predicted, beats, calibrate, class_scores, coverage, scores
 from mcgc.train._segments import filled, pieces_of
 from mcgc.train._windows import take_rows
@@ -46,6 +47,9 @@ def assess_series(task: "Task", theta: Array) -> Mapping[str, Any]:
         for number, name in enumerate(("train", "validation", "test"))
     }
     results["beats"] = _beats(results, scored)
+    known = known_of_model(task.problem.model)
+    if known is not None:
+        results["parameters"] = known.fitted(to_host(theta))
     if not task.data.varying:
         results["starts"] = _starts(task.data)
     return results

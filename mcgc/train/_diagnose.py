@@ -147,6 +147,8 @@ class Diagnosable:
 def _task_of(run: RunFile, data: Any) -> Task:
     """Return the task of a run, on the host."""
     settings = Settings.of(run.settings)
+    if "known" in run.model:
+        raise InputError("a diagnosis is of nets alone, and the field of the run has equations: compare their scores")
     if is_own(run.model):
         problem, checked, own = taken_up(data, run.model, settings)
         task = bind(checked, own, HOST, problem)

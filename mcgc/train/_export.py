@@ -37,6 +37,8 @@ class Exports:
 
         Raises
         ------
+        InputError
+            If the field has equations.
         OutputError
             If it cannot be written.
 
@@ -82,7 +84,7 @@ class Exports:
         Raises
         ------
         InputError
-            If the package onnx is not installed.
+            If the package onnx is not installed, or the field has equations.
         OutputError
             If the file cannot be written.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mcgc import nets
+from mcgc.errors import InputError
 from mcgc.tables import RowsColumns
 from mcgc.train.run_file import RunFile
 
@@ -37,8 +38,16 @@ class Exported(NamedTuple):
 
 
 def exported(file: RunFile, scaling: Any) -> Exported:
-    """Return the nets of a run on a table with its scaling, which is None where nothing was scaled."""
+    """Return the nets of a run on a table with its scaling, which is None where nothing was scaled.
+
+    Raises `InputError` if the field is not a net alone.
+    """
     model, theta = file.model, file.theta
+    if "known" in model:
+        raise InputError(
+            f"the field of the run has the equations {model['known']['name']!r}, and only nets are exported: predict "
+            "with mcgc, or write equations for the other program with the fitted parameters"
+        )
     sizes = tuple(model["sizes"])
     layers = [(weights, biases[:, 0]) for weights, biases in nets.unpack(theta, sizes)]
     ones, zeros = (lambda n: np.ones(n, theta.dtype)), (lambda n: np.zeros(n, theta.dtype))

@@ -1,14 +1,16 @@
 """Epochs of a task as an iterator, without a file."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from mcgc.arrays import HOST, Array, Device, namespace_of
 from mcgc.errors import McgcError
 from mcgc.train._hooks import Hook, Hooks
-from mcgc.train._members import Member, Record
+from mcgc.train._members import Member, MemberRecord, Record
 from mcgc.train._problem import Problem
 from mcgc.train._strategies import Strategy, strategy_for
 from mcgc.train._task import Task, bind, draw, steps
@@ -73,10 +75,12 @@ def epochs(
     done: int = 0,
     strategy: Strategy | None = None,
     hooks: Sequence[Hook] = (),
+    ahead: Mapping[int, Sequence[MemberRecord]] = MappingProxyType({}),
 ) -> Iterator[tuple[Record, tuple[Member, ...]]]:
     """Yield the record and the members of each epoch after number `done`.
 
-    On the host the bits depend neither on the strategy nor on where a run was taken up.
+    On the host the bits depend neither on the strategy nor on where a run was taken up. On a cluster some members may
+    be further than the epoch whose record is yielded, and are yielded as they are.
 
     Parameters
     ----------
@@ -90,6 +94,8 @@ def epochs(
         How members are advanced. By default `strategy_for(task.device)`.
     hooks : sequence of Hook
         What is called while the run goes.
+    ahead : mapping of int to sequence of MemberRecord
+        The records of members that are further than epoch `done` already, by their numbers.
 
     Yields
     ------
@@ -118,19 +124,23 @@ def epochs(
     """
     hook, strategy = Hooks(hooks), strategy_for(task.device) if strategy is None else strategy
     with _memory_errors(task):
-        members = draw(task) if members is None else members
-    with strategy.start(task, hook) as advance_all:
+        latest = [*(draw(task) if members is None else members)]
+    rows = [deque(ahead.get(index, ())) for index in range(len(latest))]  # of epochs that are not yielded yet
+    with strategy.start(task, hook) as advance:
         for epoch in range(done + 1, task.settings.epochs + 1):
-            if out_of_patience(task, members):
+            if not any(rows) and out_of_patience(task, latest):
                 return
             began = time.perf_counter()
+            behind = {index: member for index, member in enumerate(latest) if not rows[index]}
             with _memory_errors(task):
-                found = advance_all(members, epoch)
-            members = tuple(member for member, _ in found)
-            columns = dict(zip(Record._fields[2:-1], zip(*(row for _, row in found), strict=True), strict=True))
-            horizon = task.horizon(epoch)
-            record = Record(epoch=epoch, horizon=horizon, **columns, seconds=time.perf_counter() - began)
-            yield record, members
+                for found in advance(behind, epoch) if behind else ():
+                    latest[found.number] = found.member
+                    rows[found.number].extend(found.records)
+                    hook.after_member(found, epoch - 1 + len(rows[found.number]))
+            firsts = [row.popleft() for row in rows]
+            columns = dict(zip(Record._fields[2:-1], zip(*firsts, strict=True), strict=True))
+            record = Record(epoch=epoch, horizon=task.horizon(epoch), **columns, seconds=time.perf_counter() - began)
+            yield record, tuple(latest)
             hook.after_epoch(record)
 
 

@@ -2,18 +2,21 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 import numpy as np
 
 from mcgc.arrays import HOST, to_device, to_host
-from mcgc.errors import InputError, SolveError
-from mcgc.tables import SeriesTable, Table, as_table
+from mcgc.errors import InputError
+from mcgc.tables import Dates, SeriesTable, Table, as_table
 from mcgc.train import run_file
 from mcgc.train._assess import softmax
+from mcgc.train._courses import courses, pairs_of
 from mcgc.train._diagnose import Diagnosable
 from mcgc.train._dynamics import TableScaling
 from mcgc.train._export import Exports
+from mcgc.train._known import known_of_model
 from mcgc.train._own import is_own, problem_of_model, table_of
 from mcgc.train._scores import (
     LEVEL,
@@ -26,7 +29,7 @@ from mcgc.train._scores import (
     of_members,
     scores,
 )
-from mcgc.train._segments import TEST, padded_times, pieces_of, segments, times_until
+from mcgc.train._segments import TEST, pieces_of, times_until
 from mcgc.train._supervised import RowsScaling, parts_of
 from mcgc.train.run_file import RunFile
 from mcgc.train.settings import Settings
@@ -88,12 +91,23 @@ class Fitted(Exports, Diagnosable):
         """The task: "dynamics", "regression" or "classification"."""
         return str(self.model["kind"])
 
+    @property
+    def parameters(self) -> dict[str, list[float]]:
+        """The fitted parameters of the equations by name, one value for each member; none for a net alone."""
+        known = known_of_model(self.model) if self.task == "dynamics" else None
+        return {} if known is None else known.fitted(self.file.theta)
+
     def save(self, path: str | os.PathLike, overwrite: bool = False) -> None:
         """Write the run to a file, which `mcgc.load` and the command read."""
         run_file.save(path, self.file, overwrite)
 
+    @property
+    def dates(self) -> Dates | None:
+        """How the times of dynamics are dates, if the run was trained on dates."""
+        return Dates(**self.model["dates"]) if "dates" in self.model else None
+
     def predict(
-        self, data: Any = None, *, until: float | None = None, every: float | None = None, level: float = LEVEL
+        self, data: Any = None, *, until: Any = None, every: float | None = None, level: float = LEVEL
     ) -> dict[str, np.ndarray]:
         """Return predictions with their bands, as columns of a table.
 
@@ -105,16 +119,17 @@ class Fitted(Exports, Diagnosable):
             `until` is then needed.
         until, every : float, optional
             For dynamics: the states are wanted from the start of each group to `until` in steps of `every`, in place of
-            the times in `data`. `every` is by default a hundredth of the whole.
+            the times in `data`. `every` is by default a hundredth of the whole. Where the times of the run are dates,
+            `until` is a date or a number in their unit, and `every` is in this unit (`dates`).
         level : float
             The share of observations that the bands shall cover, from 0.01 to 0.99.
 
         Returns
         -------
         dict of str to array
-            For dynamics the group and the time, for others nothing of the table. For each state or target its mean
-            over the members, and `<name>_low` and `<name>_high`. For a classification the class, and `p(<class>)` of
-            each.
+            For dynamics the group and the time, as dates (datetime64) if they were given as dates. For others nothing
+            of the table. For each state or target its mean over the members, and `<name>_low` and `<name>_high`. For a
+            classification the class, and `p(<class>)` of each.
 
         Raises
         ------
@@ -137,14 +152,22 @@ class Fitted(Exports, Diagnosable):
         assert isinstance(own, SeriesTable)
         return self._of_series(own, until, every, level)
 
+    def _time(self, value: Any, what: str) -> float:
+        """Return a time as a number; it may be a date if the run has dates."""
+        if self.dates is not None:
+            return self.dates.number(value, what)
+        if isinstance(value, int | float | np.number):
+            return float(value)
+        raise InputError(f"{what} must be a number, as the times of the run are, got {value!r}")
+
     def simulate(
         self,
         start: Mapping[str, float],
         inputs: Mapping[str, float] | None = None,
         *,
-        until: float,
+        until: Any,
         every: float | None = None,
-        begin: float = 0.0,
+        begin: Any = 0.0,
         level: float = LEVEL,
     ) -> dict[str, np.ndarray]:
         """Return the course of the states from a state of one's own, with constant inputs.
@@ -157,7 +180,7 @@ class Fitted(Exports, Diagnosable):
             The value of each input.
         until, every, level
             As for `predict`.
-        begin : float
+        begin : float or date
             The time of the start, 0 by default.
 
         Returns
@@ -178,7 +201,16 @@ class Fitted(Exports, Diagnosable):
                 raise InputError(f"the run has the {what}s {', '.join(names) or 'none'}: give each of them a value")
         group = {} if self.model["group"] is None else {self.model["group"]: ["simulation"]}
         row = {name: [float(value)] for name, value in (given | fed).items()}
-        return self.predict({self.model["time"]: [begin], **group, **row}, until=until, every=every, level=level)
+        as_number = isinstance(begin, int | float | np.number)
+        at: Any = [float(begin)] if as_number else self._dated(np.asarray([self._time(begin, "begin")]))
+        return self.predict({self.model["time"]: at, **group, **row}, until=until, every=every, level=level)
+
+    def _dated(self, times: np.ndarray) -> np.ndarray:
+        assert self.dates is not None
+        found = self.dates.instants(times)
+        if not self.dates.utc:
+            return found
+        return np.asarray([each.astype(object).replace(tzinfo=UTC) for each in found], object)
 
     def score(self, data: Any, level: float = LEVEL) -> dict[str, Any]:
         """Return the scores of a table: for numbers "rmse", "mae", "r2" and "coverage", each by column; for classes
@@ -213,7 +245,7 @@ class Fitted(Exports, Diagnosable):
             chances = self._chances(own._replace(features=own.features[there], targets=observed[there]))
             return class_scores(observed[there, 0].astype(int), chances)
         if isinstance(own, SeriesTable):
-            found = self._predicted_series(own, [own.times[a:b] for a, b in _pairs(own)])
+            found = self._predicted_series(own, [own.times[a:b] for a, b in pairs_of(own)])
             first = own.bounds[:-1]
             truth = observed.copy()
             truth[first] = np.nan
@@ -276,24 +308,26 @@ class Fitted(Exports, Diagnosable):
             raise InputError(
                 "the run file has no starts, as the inputs change with time or the run is not done: give a table"
             )
-        columns = {self.model["time"]: found["time"], **found["states"], **found["inputs"]}
+        times = np.asarray(found["time"])
+        times = times if self.dates is None else self._dated(times)
+        columns = {self.model["time"]: times, **found["states"], **found["inputs"]}
         if self.model["group"] is not None:
             columns[self.model["group"]] = found["groups"]
         return table_of(as_table(columns), self.model)  # type: ignore[return-value]
 
-    def _of_series(
-        self, own: SeriesTable, until: float | None, every: float | None, level: float
-    ) -> dict[str, np.ndarray]:
-        wanted = [own.times[a:b] for a, b in _pairs(own)]
+    def _of_series(self, own: SeriesTable, until: Any, every: float | None, level: float) -> dict[str, np.ndarray]:
+        wanted = [own.times[a:b] for a, b in pairs_of(own)]
         if until is not None:
-            wanted = [times_until(times[0], until, every) for times in wanted]
+            end = self._time(until, "until")
+            wanted = [times_until(times[0], end, every) for times in wanted]
         elif every is not None:
             wanted = [times_until(times[0], times[-1], every) for times in wanted]
         found = self._predicted_series(own, wanted)
         columns: dict[str, np.ndarray] = {}
         if self.model["group"] is not None:
             columns[self.model["group"]] = np.repeat(np.asarray(own.groups), [len(times) for times in wanted])
-        columns[self.model["time"]] = np.concatenate(wanted)
+        times = np.concatenate(wanted)
+        columns[self.model["time"]] = times if own.dates is None else own.dates.instants(times)
         return columns | self._banded(found, self.model["states"], level)
 
     def _banded(self, found: Predicted, names: Sequence[str], level: float) -> dict[str, np.ndarray]:
@@ -307,31 +341,7 @@ class Fitted(Exports, Diagnosable):
         return columns
 
     def _predicted_series(self, own: SeriesTable, wanted: Sequence[np.ndarray]) -> Predicted:
-        """Return the states of each series at the wanted times, series after series."""
-        pieces = [(i, int(a), int(b)) for i, (a, b) in enumerate(_pairs(own))]
-        whole = segments(own, pieces)
-        unknown = np.isnan(whole.states[:, 0])
-        if unknown.any():
-            series, state = (int(x[0]) for x in np.nonzero(unknown))
-            where = f"group {own.groups[series]!r}" if self.model["group"] else "the table"
-            raise InputError(
-                f"{where} has no value of the state {self.model['states'][state]!r}: give it in its first row"
-            )
-        longest = max(2, *map(len, wanted))
-        whole = whole._replace(
-            times=np.stack([padded_times(times, longest) for times in wanted]),
-            counts=np.asarray([len(times) for times in wanted]),
-        )
-        assert self._problem.predict is not None
-        examples = self._problem.examples(whole, self.settings.dtype, HOST)
-        course = self._problem.predict(self.settings, self._scaling)
-        ys = np.stack([to_host(course(theta, examples)).astype(np.float64) for theta in self.file.theta])
-        if np.isnan(ys).any():
-            series = int(np.nonzero(np.isnan(ys).any(axis=(0, 2, 3)))[0][0])
-            where = f"group {own.groups[series]!r}" if self.model["group"] else "the series"
-            raise SolveError(f"{where} cannot be solved as far as {wanted[series][-1]:g}: predict a shorter time")
-        inside = np.arange(longest) < whole.counts[:, None]
-        return of_members(ys[:, inside])
+        return courses(self._problem, self.settings, self._scaling, self.file.theta, own, wanted)
 
     def _predicted_rows(self, own: Any) -> Predicted:
         return of_members(self._outputs(own))
@@ -354,11 +364,6 @@ class Fitted(Exports, Diagnosable):
         chances, classes = self._chances(own), np.asarray(self.model["classes"])
         named = {f"p({name})": chances[:, i] for i, name in enumerate(classes)}
         return {self.model["targets"][0]: classes[chances.argmax(axis=1)], **named}
-
-
-def _pairs(own: SeriesTable) -> list[tuple[int, int]]:
-    bounds = own.bounds
-    return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
 
 
 def load(path: str | os.PathLike) -> Fitted:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mcgc.train._members import Record
+    from mcgc.train._members import Advanced, Record
 
 
 class Hook:
@@ -15,6 +15,9 @@ class Hook:
 
     def before_step(self) -> None:
         """Is called before each step of each member, or with processes ten times a second."""
+
+    def after_member(self, advanced: "Advanced", epoch: int) -> None:
+        """Is called when a member came to the end of epoch number `epoch`, on a cluster perhaps before the others."""
 
     def after_epoch(self, record: "Record") -> None:
         """Is called after each epoch, when it may have been saved, with its record."""
@@ -36,6 +39,11 @@ class Hooks(Hook):
         """Call all hooks."""
         for hook in self.hooks:
             hook.before_step()
+
+    def after_member(self, advanced: "Advanced", epoch: int) -> None:
+        """Call all hooks."""
+        for hook in self.hooks:
+            hook.after_member(advanced, epoch)
 
     def after_epoch(self, record: "Record") -> None:
         """Call all hooks."""

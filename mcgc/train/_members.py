@@ -1,6 +1,7 @@
 """A member of a run, and the records of its epochs."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mcgc.continuation import State
@@ -68,6 +69,30 @@ class MemberRecord(NamedTuple):
     def score(self) -> float:
         """The loss that the best epoch is chosen by: of the validation set, or of the training set if there is none."""
         return self.train_loss if self.validation_loss is None else self.validation_loss
+
+
+class Advanced(NamedTuple):
+    """A member that came through an epoch or several.
+
+    Parameters
+    ----------
+    number : int
+        Its number.
+    member : Member
+        Its state after them.
+    records : sequence of MemberRecord
+        Their records.
+    before : Member, optional
+        Its state after the last epoch but one, where that is known.
+    where : str
+        The worker that did it, "" for this process and its children.
+    """
+
+    number: int
+    member: Member
+    records: Sequence[MemberRecord]
+    before: Member | None = None
+    where: str = ""
 
 
 class Record(NamedTuple):

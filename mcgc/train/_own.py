@@ -1,10 +1,12 @@
 """From a table to a problem: which task, which columns, and with which settings."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mcgc.errors import InputError, unknown
 from mcgc.tables import (
+    Dates,
     RowsColumns,
     RowsTable,
     SeriesColumns,
@@ -17,6 +19,7 @@ from mcgc.tables import (
 )
 from mcgc.train import _dynamics as of_series
 from mcgc.train import _supervised as of_rows
+from mcgc.train._known import Known, known_of, known_of_model
 from mcgc.train._problem import Problem
 from mcgc.train.settings import CheckedSettings, Settings, validate
 
@@ -37,6 +40,8 @@ def prepare(
     interpolation: str | None = None,
     target: Names = None,
     features: Names = None,
+    field: Callable[..., Any] | None = None,
+    parameters: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> tuple[Problem, CheckedSettings, Any]:
     """Return the problem of a table, its settings, and its data: what `mcgc.train.bind` takes.
@@ -53,6 +58,11 @@ def prepare(
         How inputs go on between times, "linear" by default.
     target, features : str or sequence of str, optional
         The columns of rows (`mcgc.tables.rows_columns`).
+    field : function, optional
+        Equations of dynamics that are known: `field(t, y, p)` or, with inputs, `field(t, y, p, u)`, as `mcgc.estimate`
+        takes them. With `hidden` a net is added to them.
+    parameters : dict of Parameter or float, optional
+        The parameters of the equations, which are fitted unless they are fixed.
     **changes
         Settings in place of those of the task's recipe. None leaves a setting as it is.
 
@@ -77,28 +87,35 @@ def prepare(
     if task not in TASKS:
         raise InputError(unknown("task", task, TASKS))
     table = as_table(data)
-    others = {"states": states, "inputs": inputs, "interpolation": interpolation}
+    others: dict[str, Any] = {"states": states, "inputs": inputs, "interpolation": interpolation, "field": field}
     if task == "dynamics":
         others = {"target": target, "features": features}
     for name, value in others.items():
         if value is not None:
             raise InputError(f"{name} does not apply to the task {task}: leave it out")
+    if parameters is not None and field is None:
+        raise InputError("parameters are those of equations: give their field too")
     own: SeriesTable | RowsTable
+    known = None
     if task == "dynamics":
-        own = series_of(table, series_columns(table, time, group, states, inputs), interpolation or "linear")
+        columns = series_columns(table, time, group, states, inputs)
+        own = series_of(table, columns, interpolation or "linear")
+        known = None if field is None else known_of(field, parameters, columns.states, columns.inputs)
     else:
         if target is None:
             raise InputError(f"the task {task} needs a target: name the column that is predicted")
         own = rows_of(table, rows_columns(table, target, features, task == "classification", group, time))
-    return prepare_own(own, changes)
+    return prepare_own(own, changes, known)
 
 
-def prepare_own(own: SeriesTable | RowsTable, changes: Mapping[str, Any]) -> tuple[Problem, CheckedSettings, Any]:
+def prepare_own(
+    own: SeriesTable | RowsTable, changes: Mapping[str, Any], known: Known | None = None
+) -> tuple[Problem, CheckedSettings, Any]:
     """Return what `prepare` does, of series or rows that were taken from a table already."""
     if isinstance(own, SeriesTable):
-        return _with_settings(own, "dynamics", _changed(of_series.recipe_of(own), changes))
-    task = "classification" if own.columns.classes else "regression"
-    return _with_settings(own, task, _changed(of_rows.recipe_of(own), changes))
+        net = known is None or changes.get("hidden") is not None
+        return with_settings(own, _changed(of_series.recipe_of(own, known is not None, net), changes), known)
+    return with_settings(own, _changed(of_rows.recipe_of(own), changes))
 
 
 def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
@@ -134,7 +151,7 @@ def taken_up(data: Any, model: Mapping[str, Any], settings: Settings) -> tuple[P
     ('regression', (20, 1))
     """
     own = table_of(data, model)
-    return _with_settings(own, model["kind"], settings)
+    return with_settings(own, settings, known_of_model(model))
 
 
 def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
@@ -142,7 +159,12 @@ def table_of(data: Any, model: Mapping[str, Any]) -> SeriesTable | RowsTable:
     table = as_table(data)
     if model["kind"] == "dynamics":
         columns = SeriesColumns(model["time"], model["group"], tuple(model["states"]), tuple(model["inputs"]))
-        found = series_of(table, columns, model["interpolation"])
+        dates = Dates(**model["dates"]) if "dates" in model else None
+        found = series_of(table, columns, model["interpolation"], dates)
+        if found.dates is not None and dates is None:
+            raise InputError(
+                f"column {columns.time!r} holds dates, but the times of the run are numbers: give numbers like those"
+            )
         if found.varying and not model["varying"]:
             raise InputError(
                 "the inputs change within a series, but in the table of the run they were constant: give constant "
@@ -159,11 +181,19 @@ def problem_of_model(model: Mapping[str, Any], settings: Settings) -> Problem:
     return of_series.dynamics(model, settings) if model["kind"] == "dynamics" else of_rows.supervised(model, settings)
 
 
-def _with_settings(own: Any, task: str, settings: Settings) -> tuple[Problem, CheckedSettings, Any]:
-    checked = validate(settings, of_series.OPTIONS if task == "dynamics" else of_rows.OPTIONS)
-    model = of_series.model_of(own, checked) if task == "dynamics" else of_rows.model_of_rows(own, checked)
-    if len(repr(model)) > MOST_TEXT:
-        raise InputError("the names of the columns are too many for a run file: name fewer, or shorten them")
+def with_settings(
+    own: SeriesTable | RowsTable, settings: Settings, known: Known | None = None
+) -> tuple[Problem, CheckedSettings, Any]:
+    """Return what `prepare` does, of series or rows that were taken from a table already and all of their settings."""
+    if isinstance(own, SeriesTable):
+        checked = validate(settings, of_series.options_of(known is None or settings.hidden is not None))
+        model = of_series.model_of(own, checked, known)
+    else:
+        checked = validate(settings, of_rows.OPTIONS)
+        model = of_rows.model_of_rows(own, checked)
+    if len(json.dumps(model)) > MOST_TEXT:
+        what = "the names of the columns and the equations are" if known else "the names of the columns are"
+        raise InputError(f"{what} too long for a run file: name fewer columns, or shorten them")
     return problem_of_model(model, checked), checked, own
 
 

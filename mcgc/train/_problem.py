@@ -76,6 +76,8 @@ class Problem(NamedTuple):
     assess : function (task, theta) → mapping, optional
         What the run file says of a run that is done: scores, baselines and the like, in values that JSON has. θ has the
         shape (members, m).
+    beside_net : int
+        How many of the first numbers of θ are not of the net. They have no weight decay.
     load : function (path) → data, optional
         Reads the data for the command from the file of `--dataset`. Without one, `path` is None.
 
@@ -121,6 +123,7 @@ class Problem(NamedTuple):
     lengths: Callable[[Any], Any] | None = None
     assess: Callable[[Any, Array], Mapping[str, Any]] | None = None
     load: Callable[[str | None], Any] | None = None
+    beside_net: int = 0
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from mcgc.autodiff.pytree import flatten, leaf_names, unflatten
 from mcgc.errors import InputError
 from mcgc.nets import num_parameters
 from mcgc.random import Key
-from mcgc.train._members import Member, Record
+from mcgc.train._members import Member, MemberRecord, Record
 from mcgc.train._task import Task
-from mcgc.train.run_file import RunFile
+from mcgc.train.run_file import RunFile, columns
 from mcgc.train.settings import Settings
 
 DETERMINING = ("mcgc", "numpy", "numba", "llvmlite", "cupy-cuda12x", "cupy-cuda13x", "numba-cuda")
@@ -32,25 +32,27 @@ def _column(values: Sequence[Any]) -> np.ndarray:
     return np.asarray(values, dtype=_KINDS[type(values[0])])
 
 
-def unpack(leaves: Mapping[str, np.ndarray], task: Task) -> list[Member]:
-    """Return the members of `task` that `pack` made `leaves` of.
+def unpack(leaves: Mapping[str, np.ndarray], task: Task, count: int | None = None) -> list[Member]:
+    """Return the members of `task`, or `count` of them, that `pack` made `leaves` of.
 
     Raises `InputError` if a leaf is missing, or of another shape or dtype than the task has, or θ is not finite.
     """
     settings, theta = task.settings, leaves.get("state/theta", np.zeros(1))
-    m = num_parameters(task.problem.sizes) if task.problem.sizes else theta.shape[-1]
+    count = settings.members if count is None else count
+    sizes, beside = task.problem.sizes, task.problem.beside_net
+    m = beside + num_parameters(sizes) if sizes else beside or theta.shape[-1]
     begun = task.method().init(to_device(np.zeros(m, settings.dtype), task.device))
     like = Member(begun, Key(0), Key(0), begun)  # of which the structure counts, and no number
     wanted = {name: leaf[0] for name, leaf in pack([like]).items()}
     _require(leaves.keys() == wanted.keys(), f"holds {_listed(leaves)}, not {_listed(wanted)}")
     for name, leaf in sorted(wanted.items(), key=lambda item: item[0] != "state/theta"):
-        found, shape = leaves[name], (settings.members, *leaf.shape)
+        found, shape = leaves[name], (count, *leaf.shape)
         _require(
             (found.shape, found.dtype) == (shape, leaf.dtype),
             f"holds {name!r} as {found.dtype} of shape {found.shape}, not {leaf.dtype} of shape {shape}",
         )
         _require(not name.endswith("theta") or bool(np.isfinite(found).all()), f"holds {name!r} that is not finite")
-    return [_member(leaves, like, index, task.device) for index in range(settings.members)]
+    return [_member(leaves, like, index, task.device) for index in range(count)]
 
 
 def _member(leaves: Mapping[str, np.ndarray], like: Member, index: int, device: Device) -> Member:
@@ -64,15 +66,48 @@ def _member(leaves: Mapping[str, np.ndarray], like: Member, index: int, device: 
 
 def records(run: RunFile) -> list[Record]:
     """Return the records of all epochs of `run`. Raises `InputError` if they are not complete."""
-    columns, members, count = run.epochs, run.settings.get("members"), run.epoch
-    _require(
-        columns.keys() == {*Record._fields}, f"holds the epochs' {_listed(columns)}, not {_listed(Record._fields)}"
-    )
-    for name, column in columns.items():
+    found, members, count = run.epochs, run.settings.get("members"), run.epoch
+    _require(found.keys() == {*Record._fields}, f"holds the epochs' {_listed(found)}, not {_listed(Record._fields)}")
+    for name, column in found.items():
         shape = (count,) if Record.__annotations__[name] in (int, float) else (count, members)
         _require(column.shape == shape, f"holds the epochs' {name!r} in the shape {column.shape}, not {shape}")
-    _require(columns["epoch"].tolist() == list(range(1, count + 1)), "holds epochs that are not counted from 1")
-    return [Record(*row) for row in zip(*([_entry(x) for x in columns[name]] for name in Record._fields), strict=True)]
+    _require(found["epoch"].tolist() == list(range(1, count + 1)), "holds epochs that are not counted from 1")
+    return [Record(*row) for row in zip(*([_entry(x) for x in found[name]] for name in Record._fields), strict=True)]
+
+
+def no_epochs(members: int) -> dict[str, np.ndarray]:
+    """Return the columns of a run in which no epoch is done by all members."""
+    numbers = [name for name in Record._fields if Record.__annotations__[name] in (int, float)]
+    kinds = {"epoch": np.int64, "horizon": np.int64, "steps": np.int64, "skipped": np.int64, "restored": np.uint8}
+    return {
+        name: np.empty((0,) if name in numbers else (0, members), kinds.get(name, np.float64))
+        for name in Record._fields
+    }
+
+
+def pack_ahead(ahead: Mapping[int, Sequence[MemberRecord]], epoch: int, members: int) -> dict[str, np.ndarray]:
+    """Return the records of members beyond `epoch` as arrays, member after member, and `done`, the epochs of each."""
+    rows = [row for index in range(members) for row in ahead.get(index, ())]
+    done = [epoch + len(ahead.get(index, ())) for index in range(members)]
+    return {"done": np.asarray(done, np.int64), **(columns(rows) if rows else {})}
+
+
+def unpack_ahead(run: RunFile) -> dict[int, list[MemberRecord]]:
+    """Return the records of members that are further than others, by their numbers."""
+    if not run.ahead:
+        return {}
+    found, fields = dict(run.ahead), {"done", *MemberRecord._fields}
+    _require(found.keys() == fields, f"holds of members ahead {_listed(found)}, not {_listed(fields)}")
+    more = found.pop("done") - run.epoch
+    _require(
+        more.shape == (run.settings.get("members"),) and bool((more >= 0).all()),
+        "does not say for each member how many epochs it has done",
+    )
+    for name, column in found.items():
+        _require(column.shape == (more.sum(),), f"holds {name!r} of members ahead in the shape {column.shape}")
+    rows = [MemberRecord(*row) for row in zip(*(_entry(found[name]) for name in MemberRecord._fields), strict=True)]
+    ends = np.cumsum(more).tolist()
+    return {i: rows[end - count : end] for i, (end, count) in enumerate(zip(ends, more.tolist(), strict=True)) if count}
 
 
 def _entry(found: np.ndarray) -> Any:

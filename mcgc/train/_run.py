@@ -17,13 +17,14 @@ from mcgc.errors import InputError, McgcError, OutputError
 from mcgc.train import run_file
 from mcgc.train._fit import epochs, out_of_patience
 from mcgc.train._hooks import Hook, Hooks
-from mcgc.train._members import Record
-from mcgc.train._resume import differences, pack, records, unpack
+from mcgc.train._members import Advanced, Member, MemberRecord, Record
+from mcgc.train._resume import differences, no_epochs, pack, pack_ahead, records, unpack, unpack_ahead
 from mcgc.train._strategies import Strategy
-from mcgc.train._task import Task
+from mcgc.train._task import Task, draw
 from mcgc.train.run_file import RunFile, columns
 
 SECONDS = 2.0  # between two saves, at least
+SHARE = 10.0  # of the time that a save takes, between two saves while an epoch goes on
 
 
 class SaveError(McgcError):
@@ -77,7 +78,10 @@ class Run:
         self._overwrite, self._every, self._stack = overwrite, checkpoint_every, stack
         self.header = header_of(task)
         self._states: list[Any] = []  # after the last epoch, members; after the one before, members or leaves by name
-        self._saved, self._when = 0, -SECONDS
+        self._ahead: dict[int, list[MemberRecord]] = {}  # of members that are further than `epoch`
+        self._before: dict[int, Member] = {}  # those that are finished, after the last epoch but one
+        self._saved, self._changed = 0, False
+        self._when, self._took = -SECONDS, 0.0
 
     @classmethod
     def create(
@@ -154,7 +158,7 @@ class Run:
         files.check_writable(name, overwrite=True)
         with ExitStack() as stack:
             stack.enter_context(locked(name, message))  # before it is read: another process may be about to save
-            old = run_file.load(name)
+            old = run_file.load(name, begun=True)
             run = cls(name, task(old) if callable(task) else task, True, checkpoint_every, stack)
             run._take_up(old, allow_changed)
             run._stack = stack.pop_all()
@@ -166,15 +170,19 @@ class Run:
         return len(self.records)
 
     @property
+    def ahead(self) -> dict[int, int]:
+        """The numbers of epochs done by members that are further than `epoch`, on a cluster."""
+        return {number: self.epoch + len(rows) for number, rows in self._ahead.items()}
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the run has ended by its `patience`."""
         return self.epoch == self.task.settings.epochs or self._ended
 
     @property
     def _ended(self) -> bool:
-        return (
-            bool(self._states) and not isinstance(self._states[0], dict) and out_of_patience(self.task, self._states[0])
-        )
+        known = bool(self._states) and not isinstance(self._states[0], dict) and not self._ahead
+        return known and out_of_patience(self.task, self._states[0])
 
     def epochs(self, strategy: Strategy | None = None, hooks: Sequence[Hook] = ()) -> Iterator[Record]:
         """Train to the last epoch: yield the record of each, after it was saved if that was due.
@@ -182,7 +190,7 @@ class Run:
         Parameters
         ----------
         strategy : Strategy, optional
-            How members are advanced: `Serial`, `Stacked` or `Processes`. By default what suits the device.
+            How members are advanced: `Serial`, `Stacked`, `Processes` or `Cluster`. By default what suits the device.
         hooks : sequence of Hook
             What is called before steps and after epochs.
 
@@ -193,11 +201,15 @@ class Run:
         SolveError, OutOfMemoryError, WorkerError
             If training fails. The epochs so far are saved first, as they are for any other exception.
         """
-        members = self._states[0] if self._states else None
+        members, ahead = self._states[0] if self._states else None, dict(self._ahead)
+        before = None if ahead else members
         try:
-            for record, after in epochs(self.task, members, self.epoch, strategy, hooks):
+            for record, after in epochs(self.task, members, self.epoch, strategy, [_Elsewhere(self), *hooks], ahead):
                 self.records.append(record)
-                self._states = [after, *self._states[:1]]
+                self._ahead = {index: rows[1:] for index, rows in self._ahead.items() if len(rows) > 1}
+                self._states = [after, *([before] if before is not None and not self._ahead else [])]
+                before = self._exact(after, record)
+                self._changed = True
                 due = self.epoch % self._every == 0 and time.monotonic() - self._when >= SECONDS
                 if self.finished or due:
                     self.save()
@@ -210,13 +222,20 @@ class Run:
 
     def save(self) -> None:
         """Write what is not yet on the disk. Raises `SaveError` if it cannot be written, the first time."""
-        if self.epoch == self._saved:
+        if not self._changed:
             return
+        began = time.monotonic()
         if not self._overwrite:
             self.path = free_path(self.path)  # a file made meanwhile must not cost a long run
-        before, self._saved = self._saved, self.epoch  # what cannot be written is not tried again
-        states = [state if isinstance(state, dict) else pack(state) for state in self._states]
-        contents = self.header._replace(finished=self.finished, epochs=columns(self.records), states=states)
+        before, self._saved, self._changed = self._saved, self.epoch, False  # what cannot be written is not tried again
+        found = self._states
+        if self._ahead and self._before:
+            found = [found[0], [self._before.get(i, member) for i, member in enumerate(found[0])]]
+        states = [state if isinstance(state, dict) else pack(state) for state in found]
+        members = self.task.settings.members
+        done = columns(self.records) if self.records else no_epochs(members)
+        ahead = pack_ahead(self._ahead, self.epoch, members) if self._ahead else {}
+        contents = self.header._replace(finished=self.finished, epochs=done, states=states, ahead=ahead)
         if self.finished:
             contents = contents._replace(results=results_of(self.task, contents))
         self.header = self.header._replace(results=contents.results)
@@ -226,6 +245,7 @@ class Run:
             kept = f"; the epochs up to {before} are still there" if before else ""
             raise SaveError(f"{error}{kept}") from error
         self._overwrite, self._when = True, time.monotonic()
+        self._took = self._when - began
 
     def close(self) -> None:
         """Save what is not yet saved, and free the lock."""
@@ -240,6 +260,23 @@ class Run:
         """Close the run."""
         self.close()
 
+    def _exact(self, members: Sequence[Member], record: Record) -> Sequence[Member] | None:
+        """Return the members as they were after the epoch of a record, or None if that is not known of all."""
+        pairs = enumerate(zip(members, record.steps, strict=True))
+        then = tuple(member if member.state.steps == n else self._before.get(i, member) for i, (member, n) in pairs)
+        return then if all(m.state.steps == n for m, n in zip(then, record.steps, strict=True)) else None
+
+    def _take(self, found: Advanced) -> None:
+        """Take what came of a member that was elsewhere, perhaps before the others, and save it if that is due."""
+        members = [*(self._states[0] if self._states else draw(self.task))]
+        members[found.number] = found.member
+        self._states = [members]
+        self._before.update({} if found.before is None else {found.number: found.before})
+        self._ahead.setdefault(found.number, []).extend(found.records)
+        self._changed = True
+        if time.monotonic() - self._when >= max(SECONDS, SHARE * self._took):
+            self.save()
+
     def _take_up(self, old: RunFile, allow_changed: bool) -> None:
         """Go on from what `old` holds, if that is the same run."""
         if old.epoch > self.task.settings.epochs:
@@ -251,8 +288,25 @@ class Run:
         self.header = self.header._replace(changes=[*old.changes, *notes])
         self.records, self._saved = records(old), old.epoch
         self._states = [unpack(old.states[0], self.task), *old.states[1:]]
+        self._ahead = unpack_ahead(old)
+        if any(self._states[0][i].state.steps != rows[-1].steps for i, rows in self._ahead.items()):
+            raise InputError(f"{self.path} holds states that are not those of its epochs: it is damaged")
+        if self._ahead and old.states[1:]:
+            pairs = enumerate(zip(self._states[0], unpack(self._states.pop(), self.task), strict=True))
+            self._before = {i: before for i, (last, before) in pairs if before.state.steps < last.state.steps}
         if self.finished:  # nothing is computed: the versions are those that computed it
             self.header = self.header._replace(versions=old.versions)
+
+
+class _Elsewhere(Hook):
+    """Gives a run what came of members that are elsewhere."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def after_member(self, advanced: Advanced, epoch: int) -> None:
+        if advanced.where:
+            self.run._take(advanced)
 
 
 def free_path(path: str) -> str:

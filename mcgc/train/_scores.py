@@ -59,7 +59,13 @@ class Calibration(NamedTuple):
     def half_width(self, variance: np.ndarray, level: float = LEVEL) -> np.ndarray:
         """Return the half width of the bands of a level, in the units of the data."""
         factor = np.interp(level, LEVELS, self.factors)
-        return factor * np.sqrt(self.noise**2 + variance * self.spread)
+        return factor * _size(self.noise, variance, self.spread)
+
+
+def _size(noise: np.ndarray, variance: np.ndarray, spread: bool) -> np.ndarray:
+    """Return √(noise² + variance), without the variance if the `spread` does not take part."""
+    square = noise**2 + (variance if spread else np.zeros_like(variance))
+    return np.maximum(np.sqrt(square), noise)  # the square of a noise that is almost nothing is 0
 
 
 def calibrate(found: Predicted, spread: bool) -> Calibration:
@@ -67,7 +73,7 @@ def calibrate(found: Predicted, spread: bool) -> Calibration:
     solved = np.isfinite(found.mean)
     noise = _root_mean(found.residuals, np.isfinite(found.truth) & solved)
     noise = np.where(noise > 0, noise, np.finfo(float).tiny)
-    scale = np.sqrt(noise**2 + found.variance * spread)
+    scale = _size(noise, found.variance, spread)
     ratios = np.where(solved, np.abs(found.residuals) / scale, np.inf)  # what cannot be solved lies in no band
     ratios = np.sort(ratios[np.isfinite(found.truth)])
     if len(ratios) == 0:

@@ -50,7 +50,11 @@ class Segments(NamedTuple):
 
 
 class Observed(NamedTuple):
-    """Segments as examples, on a device; the fields are those of `Segments`."""
+    """Segments as examples, on a device: the fields of `Segments`, and the units that their numbers are in.
+
+    `units` (segments, 2 D + 2 P + 2) has of each the time in the data at its time 0, and then what makes the numbers
+    those of the data: mean and standard deviation of the states and of the inputs, and the unit of time.
+    """
 
     times: Array
     states: Array
@@ -58,6 +62,7 @@ class Observed(NamedTuple):
     knots: Array
     inputs: Array
     counts: Array
+    units: Array
 
 
 class TableScaling(NamedTuple):

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -19,25 +19,26 @@ from mcgc.errors import InputError, McgcError, SolveError
 from mcgc.random import Key
 from mcgc.train._epoch import Result, advance, run_epoch
 from mcgc.train._hooks import Hook
-from mcgc.train._members import Member, MemberRecord
+from mcgc.train._members import Advanced, Member, MemberRecord
 from mcgc.train._task import Task, bind
 
 MOST_DEATHS = 10  # of worker processes in a run: then it is not chance
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 _tasks: list[Task] = []  # of a worker process: the one that it was started for
 
-Advance = Callable[[Sequence[Member], int], list[tuple[Member, MemberRecord]]]
+Advance = Callable[[Mapping[int, Member], int], Iterable[Advanced]]
 
 
 class Strategy(Protocol):
     """How the members of a run are advanced. On the host the numbers do not depend on it, to the last bit."""
 
     def start(self, task: Task, hook: Hook) -> AbstractContextManager[Advance]:
-        """Give a function that takes all members through an epoch: (members, epoch) → members and their records.
+        """Give a function that takes members through an epoch: (members by number, epoch) → what came of them.
 
-        `hook.before_step()` is called before each step, or at least now and then. An exception that it raises goes
-        through.
+        It yields each of them once it is there, perhaps after more epochs than this one, and perhaps others too that
+        are further. `hook.before_step()` is called before each step, or at least now and then. An exception that it
+        raises goes through.
         """
 
 
@@ -70,10 +71,14 @@ class Serial:
 
     @contextmanager
     def start(self, task: Task, hook: Hook) -> Iterator[Advance]:
-        """Give what takes all members through an epoch."""
-        yield lambda members, epoch: [
-            advance(task, member, index, epoch, hook.before_step) for index, member in enumerate(members)
-        ]
+        """Give what takes members through an epoch."""
+
+        def advance_all(members: Mapping[int, Member], epoch: int) -> Iterator[Advanced]:
+            for index, member in members.items():
+                after, row = advance(task, member, index, epoch, hook.before_step)
+                yield Advanced(index, after, [row])
+
+        yield advance_all
 
 
 @dataclass(frozen=True)
@@ -90,17 +95,16 @@ class Stacked:
 
     @contextmanager
     def start(self, task: Task, hook: Hook) -> Iterator[Advance]:
-        """Give what takes all members through an epoch."""
+        """Give what takes members through an epoch."""
 
-        def advance_all(members: Sequence[Member], epoch: int) -> list[tuple[Member, MemberRecord]]:
+        def advance_all(members: Mapping[int, Member], epoch: int) -> Iterator[Advanced]:
             stackable = task.problem.stacked and not (task.settings.bootstrap or task.folds)
             stacks: dict[Any, list[int]] = {}
-            for index, member in enumerate(members):
+            for index, member in members.items():
                 stacks.setdefault(_kind(member) if stackable else index, []).append(index)
-            found: dict[int, tuple[Member, MemberRecord]] = {}
             for stack in stacks.values():
-                found.update(zip(stack, _advance_stack(task, members, stack, epoch, hook.before_step), strict=True))
-            return [found[index] for index in range(len(members))]
+                found = _advance_stack(task, members, stack, epoch, hook.before_step)
+                yield from (Advanced(i, after, [row]) for i, (after, row) in zip(stack, found, strict=True))
 
         yield advance_all
 
@@ -112,7 +116,7 @@ def _kind(member: Member) -> tuple:
 
 
 def _advance_stack(
-    task: Task, members: Sequence[Member], stack: list[int], epoch: int, before_step: Callable[[], None]
+    task: Task, members: Mapping[int, Member], stack: list[int], epoch: int, before_step: Callable[[], None]
 ) -> list[tuple[Member, MemberRecord]]:
     began = time.perf_counter()
     results = _run(task, [members[index] for index in stack], epoch, before_step) if len(stack) > 1 else None
@@ -183,7 +187,7 @@ class Processes:
 
     @contextmanager
     def start(self, task: Task, hook: Hook) -> Iterator[Advance]:
-        """Give what takes all members through an epoch, and end the processes afterwards.
+        """Give what takes members through an epoch, and end the processes afterwards.
 
         Raises `InputError` if `count` is not positive, or the task is on a GPU.
         """
@@ -195,24 +199,23 @@ class Processes:
 
         def begin() -> Any:
             task_of = (task.settings, task.data, task.problem, dict(task.replaced))
-            env = dict.fromkeys(_THREADS, "1")
+            env = dict.fromkeys(THREADS, "1")
             return ProcessPoolExecutor(count, initializer=_begin, initargs=(os.getpid(), *task_of), env=env)
 
         pool, deaths = begin(), 0
 
-        def advance_all(members: Sequence[Member], epoch: int) -> list[tuple[Member, MemberRecord]]:
+        def advance_all(members: Mapping[int, Member], epoch: int) -> Iterator[Advanced]:
             nonlocal pool, deaths
-            found: dict[int, tuple[Member, MemberRecord]] = {}
-            while len(found) < len(members):
+            left = dict(members)
+            while left:
                 try:
-                    futures = {
-                        pool.submit(_advance, member, index, epoch): index
-                        for index, member in enumerate(members)
-                        if index not in found
-                    }
+                    futures = {pool.submit(_advance, left[index], index, epoch): index for index in left}
                     while futures:
                         for future in wait(futures, timeout=0.1, return_when=FIRST_COMPLETED).done:
-                            found[futures.pop(future)] = future.result()
+                            index = futures.pop(future)
+                            after, row = future.result()
+                            del left[index]
+                            yield Advanced(index, after, [row])
                         hook.before_step()
                 except BrokenExecutor:
                     deaths += 1
@@ -221,7 +224,6 @@ class Processes:
                     hook.message(f"a worker process died in epoch {epoch}: its members go on from the epoch before")
                     pool.shutdown(kill_workers=True)
                     pool = begin()
-            return [found[index] for index in range(len(members))]
 
         try:
             yield advance_all
@@ -230,10 +232,15 @@ class Processes:
 
 
 def _begin(parent: int, settings: Any, data: Any, problem: Any, replaced: dict[str, Any]) -> None:
+    begin_worker(parent)
+    _tasks[:] = [bind(settings, data, HOST, problem, **replaced)]
+
+
+def begin_worker(parent: int) -> None:
+    """Leave the signals of a terminal to the process `parent`, and end with it."""
     for name in {"SIGINT", "SIGHUP"} & {*dir(signal)}:  # Windows has no SIGHUP
         signal.signal(getattr(signal, name), signal.SIG_IGN)  # a terminal sends it to all; the parent decides
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _tasks[:] = [bind(settings, data, HOST, problem, **replaced)]
 
 
 def _end_with(parent: int) -> None:

@@ -146,7 +146,7 @@ def bind(
 
     @cache
     def method(restores: int = 0, since: int = 0) -> Continuation:
-        optimizer_theta = _optimizer(settings, steps(train, settings), restores, since)
+        optimizer_theta = _optimizer(settings, steps(train, settings), restores, since, problem.beside_net)
         return _method(objective, settings, steps(train, settings), optimizer or optimizer_theta, estimator)
 
     horizon = lambda epoch: 0
@@ -245,7 +245,7 @@ def _given_parts(examples: Any, parts: Any, device: Device) -> tuple[Any, Any, A
     return found[0], found[1], found[2]
 
 
-def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: int) -> Optimizer:
+def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: int, undecayed: int = 0) -> Optimizer:
     """Return the optimiser of θ of a member that was restored so often, last at step `since`."""
     start, total = settings.learning_rate, settings.epochs * steps_per_epoch
     end = start / 100 if settings.learning_rate_end is None else settings.learning_rate_end
@@ -260,7 +260,7 @@ def _optimizer(settings: Settings, steps_per_epoch: int, restores: int, since: i
         optimizer = OPTIMIZERS[name](rate_at)
     else:
         shrink: Rate = decay * rate if path is None else lambda n: decay * path(n + since) / 2**restores
-        optimizer = decay_weights(shrink, OPTIMIZERS["adam" if name == "adamw" else name](rate_at))
+        optimizer = decay_weights(shrink, OPTIMIZERS["adam" if name == "adamw" else name](rate_at), undecayed)
     return optimizer if settings.clip is None else chain(clip_by_global_norm(settings.clip), optimizer)
 
 

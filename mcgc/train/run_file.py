@@ -5,6 +5,10 @@ Root attributes `format`, `version`, `device`, `finished`, and as JSON `settings
 groups `states/last` and `states/previous`, the complete states after the last epoch and the one before it, one array a
 leaf; `theta` (members, m) and `log_lam` (members,), which are those of the best epoch (`states/last/best`); and
 `results`, JSON as bytes, what the problem's `assess` found at the end. Numbers and structure carry checksums.
+
+Where members on a cluster are further than others, `epochs` are those that all have done, `states/last` has the last
+state of each, and `states/previous` the one before the last epoch of those that are finished. The group `ahead` then
+has `done` (members,), the epochs of each, and the fields of the records beyond, member after member.
 """
 
 import contextlib
@@ -24,7 +28,7 @@ import numpy as np
 from mcgc import __version__, files, hdf5
 from mcgc.errors import DatasetError, InputError
 
-FORMAT, VERSION, READ = "mcgc-run", 6, (2, 3, 4, 5, 6)
+FORMAT, VERSION, READ = "mcgc-run", 7, (2, 3, 4, 5, 6, 7)
 _JSON = {"settings": dict, "versions": dict, "dataset": dict, "changes": list, "scaling": dict, "model": dict}
 _SINCE = {"scaling": 4, "model": 5}  # the version that an attribute came with
 _STATES = ("last", "previous")
@@ -73,6 +77,9 @@ class RunFile(NamedTuple):
     results : mapping
         What the problem's `assess` found when the run was done: scores, baselines, calibration. Empty before, for
         problems without one, and in files older than version 6.
+    ahead : mapping of str to array
+        Where members are further than others: `done` (members,), the epochs of each, and each field of
+        `mcgc.train.MemberRecord` for the epochs beyond `epoch`, member after member. Otherwise empty.
     """
 
     settings: Mapping[str, Any]
@@ -86,10 +93,11 @@ class RunFile(NamedTuple):
     scaling: Mapping[str, Sequence[float]] = MappingProxyType({})
     model: Mapping[str, Any] = MappingProxyType({})
     results: Mapping[str, Any] = MappingProxyType({})
+    ahead: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @property
     def epoch(self) -> int:
-        """The number of epochs done."""
+        """The number of epochs that all members have done."""
         return len(self.epochs["epoch"])
 
     @property
@@ -192,13 +200,15 @@ def save(path: str | os.PathLike, run: RunFile, overwrite: bool = False) -> None
     files.write(path, _image(run), overwrite)
 
 
-def load(path: str | os.PathLike) -> RunFile:
+def load(path: str | os.PathLike, begun: bool = False) -> RunFile:
     """Read a run file, in memory of about the size of the file.
 
     Parameters
     ----------
     path : str or path
         The file.
+    begun : bool
+        Whether a run is taken in which no epoch is done by all members.
 
     Returns
     -------
@@ -208,7 +218,7 @@ def load(path: str | os.PathLike) -> RunFile:
     Raises
     ------
     InputError
-        If the file is not there, not a run file, of another version, or damaged.
+        If the file is not there, not a run file, of another version, damaged, or no epoch is done by all members.
 
     Examples
     --------
@@ -222,9 +232,12 @@ def load(path: str | os.PathLike) -> RunFile:
     (2, True, (1, 8002))
     """
     try:
-        return hdf5.read(path, "run file", "give one that 'mcgc fit' wrote", _contents)[0]
+        found = hdf5.read(path, "run file", "give one that 'mcgc fit' wrote", _contents)[0]
     except DatasetError as error:
         raise InputError(str(error)) from None
+    if not (found.epoch or begun):
+        raise InputError(f"run file {os.fspath(path)!r} has no epoch yet that all members have done: wait for it")
+    return found
 
 
 def _contents(file: h5py.File, name: str) -> RunFile:
@@ -241,9 +254,9 @@ def _contents(file: h5py.File, name: str) -> RunFile:
             )
     remedy = "give one that 'mcgc fit' wrote, which holds all of its numbers"
     arrays = hdf5.datasets(file, name, list(_below(file, name)), "u1", remedy, file.id.get_filesize())
-    epochs, *states = (
+    epochs, ahead, *states = (
         {key.removeprefix(part): hdf5.array(it, it.dtype) for key, it in arrays.items() if key.startswith(part)}
-        for part in ("epochs/", *(f"states/{which}/" for which in _STATES))
+        for part in ("epochs/", "ahead/", *(f"states/{which}/" for which in _STATES))
     )
     if "epoch" not in epochs or epochs["epoch"].ndim != 1 or not {"state/theta", "state/log_lam"} <= states[0].keys():
         raise DatasetError(f"{name} lacks the epochs or the states: give one that 'mcgc fit' wrote")
@@ -256,6 +269,7 @@ def _contents(file: h5py.File, name: str) -> RunFile:
         "finished": finished,
         "epochs": epochs,
         "states": [state for state in states if state],
+        "ahead": ahead,
     }
     return RunFile(**values, **found)
 
@@ -285,15 +299,15 @@ def _complete(version: int, epochs: dict[str, np.ndarray], states: Sequence[dict
 
 
 def _below(file: h5py.File, name: str) -> Iterator[str]:
-    """Yield the paths of all that is in `epochs` and `states` and no group; links are left to be refused."""
-    ahead, seen = ["epochs", "states"], 0
-    while ahead:
-        path = ahead.pop()
+    """Yield the paths of all that is in `epochs`, `states` and `ahead` and no group; links are left to be refused."""
+    found, seen = ["epochs", "states", *(["ahead"] if "ahead" in file else [])], 0
+    while found:
+        path = found.pop()
         if isinstance(file.get(path, getlink=True), h5py.HardLink) and isinstance(file[path], h5py.Group):
             seen += len(file[path])
             if seen > _MANY or path.count("/") > _DEEP:  # which groups that hold themselves come to
                 raise DatasetError(f"{name} holds more arrays than a run has: give one that 'mcgc fit' wrote")
-            ahead += [f"{path}/{key}" for key in file[path]]
+            found += [f"{path}/{key}" for key in file[path]]
         else:
             yield path
 
@@ -308,12 +322,13 @@ def _image(run: RunFile) -> bytes:
         for key, text in texts.items():
             encoded = text.encode()
             file.attrs.create(key, encoded, dtype=h5py.string_dtype("utf-8", len(encoded)))
-        parts = {"epochs": run.epochs} | {
+        parts = {"epochs": run.epochs, "ahead": run.ahead} | {
             f"states/{which}": state for which, state in zip(_STATES, run.states, strict=False)
         }
         for part, arrays in parts.items():
             for key, array in arrays.items():
-                file.create_dataset(f"{part}/{key}", data=array, chunks=array.shape, fletcher32=True)
+                kept = {"chunks": array.shape, "fletcher32": True} if array.size else {}
+                file.create_dataset(f"{part}/{key}", data=array, **kept)
         encoded = json.dumps(run.results, default=dict).encode()
         file.create_dataset("results", data=np.frombuffer(encoded, "u1"), chunks=(len(encoded),), fletcher32=True)
         for key in ("theta", "log_lam"):

@@ -117,7 +117,7 @@ def fake_fit(monkeypatch, data):
         method = lambda: SimpleNamespace(init=lambda theta: member(0).state)
         return Task(problem, settings, device, None, method, train=None, test=None, data=series)
 
-    def epochs(task, members, done, strategy, hooks):
+    def epochs(task, members, done, strategy, hooks, ahead):
         settings = task.settings
         for epoch in range(done + 1, settings.epochs + 1):
             begin.after.get(epoch - 1, lambda: None)()

@@ -105,7 +105,7 @@ def test_columns_of_a_table_are_those_of_its_first_line(tmp_path):
 
 
 def test_every_option_except_numbers_and_every_argument_is_completed():
-    free = {"start", "constant", "units", "parameters", "sigma", "help", "version"}
+    free = {"start", "constant", "units", "parameters", "sigma", "until", "dask", "help", "version"}
 
     def params(command):
         yield from command.params

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 from equations import TRUE, solution
-from mcgc_cli.estimate import parameters_of
+from mcgc_cli.equations import parameters_of
 
 from mcgc import Parameter
 
@@ -111,3 +111,39 @@ def test_parameters_are_read_from_a_text():
         "d": Parameter(1.0, fixed=True),
         "e": Parameter(2.0, 0.0, log=True),
     }
+
+
+def test_an_estimate_predicts_from_its_file_and_has_a_page(mcgc, table, tmp_path):
+    assert mcgc(*FIT, *START, *PARAMETERS, "-o", "fit.h5").exit_code == 0
+    (tmp_path / "model.py").unlink()
+    rows = [line.split(",") for line in mcgc("predict", "fit.h5", "--until", 4, "--every", 2).stdout.splitlines()]
+    assert rows[0] == ["experiment", "time", "prey", "hunter"]
+    assert [row[:2] for row in rows[1:]] == [[name, time] for name in "xz" for time in ("0.0", "2.0", "4.0")]
+    model = {}
+    exec(MODEL, model)
+    estimated = json.loads(mcgc("info", "fit.h5", "--json").stdout)["parameters"]
+    p = {name: one["value"] for name, one in estimated.items()}
+    wanted = solution(model["lotka_volterra"], [1.0, 1.0], np.array([0.0, 2.0, 4.0]), p)
+    np.testing.assert_allclose(np.array([row[2:] for row in rows[1:4]], float), wanted, rtol=1e-5)
+    done = mcgc("predict", "fit.h5", "--start", "prey=1,hunter=1", "--until", 4, "--every", 2, "-o", "p.csv")
+    assert done.exit_code == 0, done.output
+    simulated = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
+    np.testing.assert_allclose(np.array([row[1:] for row in simulated[1:]], float), wanted, rtol=1e-5)
+    assert mcgc("report", "fit.h5", "-o", "fit.html").exit_code == 0
+    page = (tmp_path / "fit.html").read_text()
+    for words in ("Standard errors", "correlation", "experiment x", "Data against fit", "prey", "<pre>Fit"):
+        assert words in page
+
+
+@pytest.mark.parametrize(("command", "sentence"), [
+    (("predict", "fit.h5"), "give '--until'"),
+    (("predict", "fit.h5", "--until", 1, "--inputs", "mine.csv"), "leave out --inputs"),
+    (("predict", "fit.h5", "--until", "soon"), "until must be a number, as the times of an estimate are"),
+    (("predict", "fit.h5", "--until", 1, "--start", "prey=1"), "the estimate has the states prey, hunter"),
+    (("report", "fit.h5", "-o", "x.html", "--data", "mine.csv"), "leave out --data"),
+])  # fmt: skip
+def test_what_an_estimate_cannot_do_is_one_sentence(mcgc, table, command, sentence):
+    mcgc(*FIT, *START, *PARAMETERS, "-o", "fit.h5")
+    done = mcgc(*command)
+    assert done.exit_code == 2
+    assert sentence in done.stderr

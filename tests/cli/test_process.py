@@ -50,6 +50,9 @@ def quick(tmp_path):
         ["check", "--help"],
         ["check", "--steps", "0"],
         ["doctor", "--help"],
+        ["sweep", "--help"],
+        ["sweep", "run", "--help"],
+        ["sweep", "x.toml"],
     ],
 )
 def test_help_version_and_mistakes_import_nothing_heavy(args):
@@ -81,7 +84,7 @@ def test_the_help_of_fit_has_its_options_in_groups_on_80_columns(mcgc):
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     headings = [line for line in lines if line.endswith(":") and not line.startswith((" ", "Usage"))]
-    assert headings == ["Table:", "Data:", "Model:", "Continuation:", "Training:", "Solver:", "Output:"]
+    assert headings == ["Table:", "Data:", "Model:", "Continuation:", "Training:", "Solver:", "Cluster:", "Output:"]
     places = {flag: result.stdout.index(f"  {flag}") for flag in ("--loss", "--beta", "--lr ", "--rtol", "--json")}
     assert list(places) == sorted(places, key=places.get)
 

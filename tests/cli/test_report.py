@@ -5,9 +5,11 @@ import re
 from html import unescape
 
 import browser
+import equations
 import numpy as np
 import pytest
 from mcgc_cli import drawn
+from mcgc_cli.estimates import page_of
 from mcgc_cli.report._findings import Finding, findings
 from mcgc_cli.report._page import page
 from mcgc_datasets import read_table
@@ -50,6 +52,26 @@ def test_all_charts_are_drawn_and_nothing_overlaps_is_cut_or_asked_for(runs, kin
         assert chart["drawn"] > 0, chart
         assert chart["marks"] > 0, chart
         assert (chart["meeting"], chart["outside"], chart["covered"]) == ([], [], []), chart
+
+
+@chromium
+@pytest.mark.parametrize("width", [400, 1200])
+def test_the_page_of_an_estimate_is_drawn_whole(width, tmp_path):
+    times = np.linspace(0, 2, 9)
+    data = [library.estimation.Experiment(times, 0.3 + 1.5 * times + times**2, [0.3], name=name) for name in "ab"]
+    found = library.estimate(equations.line, data, {"a": 1.0, "b": 1.0}, method="lm", sigma=0.1)
+    found.save(tmp_path / "fit.h5")
+    saved = library.estimation.read_estimate(tmp_path / "fit.h5")
+    (tmp_path / "fit.html").write_text(page_of(saved, "fit.h5"))
+    shown = browser.show(tmp_path / "fit.html", width, tmp_path)
+    assert (shown.console, shown.asked) == ([], set())
+    assert shown.width <= width
+    (chart,) = shown.charts
+    assert chart["title"] == "Data against fit"
+    assert chart["marks"] > 0
+    assert (chart["meeting"], chart["outside"], chart["covered"]) == ([], [], [])
+    for words in ("standard deviation, given", "correlation", "1.5", "parameters fitted"):
+        assert words in shown.text
 
 
 @chromium

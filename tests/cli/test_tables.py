@@ -69,6 +69,73 @@ def test_from_a_csv_to_predictions_scores_and_a_picture(mcgc, table, tmp_path):
         assert "A" in shown.stdout
 
 
+def test_dates_are_told_predicted_as_dates_and_drawn(mcgc, table, tmp_path):
+    columns = reactor(runs=8, seed=1)
+    columns["time"] = [
+        str(np.datetime64("2024-05-01T06:00") + np.timedelta64(round(60 * t), "m")) for t in columns["time"]
+    ]
+    (tmp_path / "dated.csv").write_text(csv_of(columns))
+    done = mcgc("fit", "dated.csv", *FIT, "-o", "d.h5")
+    assert done.exit_code == 0, done.output
+    assert "times are minutes since 2024-05-01 06:00" in done.stderr
+    rows = rows_of(mcgc("predict", "d.h5", "--until", "2024-05-01T08:00", "--every", 60).stdout)
+    assert [row["time"] for row in rows[:3]] == [f"2024-05-01T0{hour}:00:00" for hour in (6, 7, 8)]
+    rows = rows_of(mcgc("predict", "d.h5", "--inputs", "dated.csv").stdout)
+    assert [row["time"][:16] for row in rows] == columns["time"]
+    assert "minutes since 2024-05-01 06:00" in mcgc("info", "d.h5").stdout
+    for command in (("plot", "d.h5", "-o", "d.svg"), ("report", "d.h5", "-o", "d.html")):
+        assert mcgc(*command).exit_code == 0
+        assert "minutes since 2024-05-01 06:00" in (tmp_path / command[-1]).read_text()
+    assert "or a date such as" in mcgc("predict", "d.h5", "--until", "soon").stderr
+
+
+KNOWN = "def chain(t, y, p, u):\n    return [u['feed'] - p['k'] * y[0], p['k'] * y[0] - p['m'] * y[1]]\n"
+EQUATIONS = ("--field", "chain.py:chain", "--parameters", "k=1,m=3:0:10", "--epochs", 30)
+
+
+def test_equations_of_a_file_are_fitted_alone_or_with_a_net_and_the_run_needs_no_file(mcgc, table, tmp_path):
+    (tmp_path / "chain.py").write_text(KNOWN)
+    options = [*FIT[: FIT.index("--hidden")], *EQUATIONS]
+    done = mcgc("fit", "mine.csv", *options, "-o", "e.h5")
+    assert done.exit_code == 0, done.output
+    assert "parameters of the equations: k " in done.stdout
+    done = mcgc("fit", "mine.csv", *options, "--hidden", "4", "--epochs", 2, "-o", "h.h5")
+    assert done.exit_code == 0, done.output
+    (tmp_path / "chain.py").unlink()
+    assert mcgc("fit", "--resume", "h.h5", "--epochs", 3, "--allow-changed").exit_code == 0
+    for run in ("e.h5", "h.h5"):
+        assert len(rows_of(mcgc("predict", run, "--until", 4, "--every", 2).stdout)) == 24
+        assert mcgc("plot", run, "-o", f"{run}.png").exit_code == 0
+        assert mcgc("report", run, "-o", f"{run}.html").exit_code == 0
+        page = (tmp_path / f"{run}.html").read_text()
+        assert "<h2>Equations</h2>" in page
+        assert "A net is not added" in page if run == "e.h5" else "A net is added" in page
+        assert "p[&#x27;k&#x27;] * y[0]" in page
+        described = mcgc("info", run).stdout
+        assert "equations chain" in described
+        assert "p['k'] * y[0]" in described
+        assert "operations" not in described
+        refused = mcgc("export", run, "-o", "x.npz")
+        assert refused.exit_code == 2
+        assert "only nets are exported" in refused.stderr
+    assert "a diagnosis is of nets alone" in mcgc("diagnose", "e.h5").stderr
+
+
+@pytest.mark.parametrize(("options", "sentence"), [
+    (("--field", "chain.py:chain"), "KeyError: 'k' with no parameters"),
+    (("--field", "chain.py:chian", "--parameters", "k=1"), "has no function 'chian'"),
+    (("--field", "chain.py"), "is given as FILE.py:NAME"),
+    (("--parameters", "k=1"), "parameters are those of equations"),
+    (("--field", "chain.py:chain", "--parameters", "k"), "give NAME=START"),
+])  # fmt: skip
+def test_equations_that_cannot_be_used_are_one_sentence(mcgc, table, tmp_path, options, sentence):
+    (tmp_path / "chain.py").write_text(KNOWN)
+    done = mcgc("fit", "mine.csv", *FIT[: FIT.index("--hidden")], *options)
+    assert done.exit_code == 2
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_result_as_text_has_baselines_and_coverage(mcgc, table):
     done = mcgc("fit", "mine.csv", *FIT)
     assert done.exit_code == 0, done.output

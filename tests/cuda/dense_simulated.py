@@ -8,6 +8,7 @@ from numba import config, cuda
 
 from mcgc import nets
 from mcgc.kernels import cpu_dense
+from mcgc.kernels import cuda as noise
 from mcgc.kernels import cuda_dense as kernels
 
 GUARD = 17.0
@@ -32,7 +33,7 @@ def small_blocks(monkeypatch):
 
     for name, number in (("COLUMNS", 3), ("GROUPS", 2), ("ROWS", 8), ("THREADS", 6)):
         monkeypatch.setattr(kernels, name, number)
-    monkeypatch.setattr(kernels, "_empty", guarded)
+    monkeypatch.setattr(noise, "empty", guarded)
     monkeypatch.setattr(kernels, "_launch", launch)
     yield
     assert owned

@@ -1,120 +1,34 @@
 """The LLVM code of the CUDA kernels, as numba-cuda hands it to libnvvm, run on the host: `test_cuda.py` runs this.
 
-The simulator runs Python, whose integers are not the compiler's; this is the compiler's code. The threads of a block
-are threads, which wait for each other where it says so, and the device's functions are those of the C library.
+The simulator runs Python, whose integers are not the compiler's; this is the compiler's code.
 """
 
-import ctypes
-import ctypes.util
-import itertools
-import random
-import threading
 from functools import partial
-from types import SimpleNamespace
-from typing import NamedTuple
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
-from hosted import for_the_host
-from numba.cuda import compiler, dispatcher, types
+from blocks import Far, Host
 
 from mcgc import nets
-from mcgc.kernels import cpu_dense, launching, reference
+from mcgc.kernels import cpu_dense, reference
 from mcgc.kernels import cuda as kernels
 from mcgc.kernels import cuda_dense as dense
 from mcgc.random import Key, normal, split
 
-llvm.initialize_native_target()
-llvm.initialize_native_asmprinter()
-
-here = threading.local()  # the block and the thread of a kernel that this thread is
-block = SimpleNamespace(barrier=None, blocks=None, size=None)
-integer, nothing = ctypes.CFUNCTYPE(ctypes.c_int32), ctypes.CFUNCTYPE(None)
-CALLS = {
-    "sreg.tid.x": integer(lambda: here.thread),
-    "sreg.ctaid.x": integer(lambda: here.block),
-    "sreg.nctaid.x": integer(lambda: block.blocks),
-    "sreg.ntid.x": integer(lambda: block.size),
-    "barrier0": nothing(lambda: block.barrier.wait()),
-}
-MATH = {"sqrtf", "fminf", "sqrt", "log", "sin", "cos", "fmin", "tanh", "tanhf"}
-
-
-def symbol(name, function):
-    llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-
-
-for name, function in CALLS.items():
-    symbol(f"host.{name}", function)
-for name in MATH:
-    symbol(f"__nv_{name}", getattr(ctypes.CDLL(ctypes.util.find_library("m")), name))
+HOST = Host()
 
 
 @pytest.fixture
-def engine():
-    """Give an engine for the host, which has the symbols of `CALLS` and `MATH`."""
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+def launch(monkeypatch):
+    """Give a stand-in for `_launch` that runs a kernel on the host."""
+    HOST.for_processor(monkeypatch)
 
+    def run(size, kernel, blocks, *arguments):
+        HOST.launch(kernel, blocks, size, *(np.int64(x) if type(x) is int else x for x in arguments))
 
-@pytest.fixture
-def launch(engine, monkeypatch):
-    """Give a stand-in for `_launch` that compiles for compute capability 9.0, and runs the result on the host."""
-    monkeypatch.setattr(dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=(9, 0)))
-    made = {}
-
-    def function(kernel, kinds):
-        if (kernel, kinds) not in made:
-            compiled = compiler.compile_cuda(kernel, types.void, launching.signature(kinds).args, cc=(9, 0))
-            for text in compiled.library.llvm_strs:
-                engine.add_module(llvm.parse_assembly(for_the_host(text)))
-            engine.finalize_object()
-            made[kernel, kinds] = engine.get_function_address(compiled.fndesc.llvm_func_name)
-        return made[kernel, kinds]
-
-    def run(kernel, blocks, *arguments, size=kernels.THREADS):
-        arguments = [np.int64(x) if type(x) is int else x for x in arguments]
-        address = function(kernel, tuple(launching.kind(x.array if isinstance(x, Far) else x) for x in arguments))
-        values = [ctypes.byref(ctypes.c_void_p()), *itertools.chain.from_iterable(map(flat, arguments))]
-        code = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, *map(type, values[1:]))(address)
-        found = []
-
-        def thread(number, index):
-            here.block, here.thread = number, index
-            found.append(code(*values))
-
-        block.blocks, block.barrier, block.size = blocks, threading.Barrier(size), size
-        for number in range(blocks):
-            threads = [threading.Thread(target=thread, args=(number, i)) for i in range(size)]
-            random.shuffle(threads)
-            for one in threads:
-                one.start()
-            for one in threads:
-                one.join()
-        assert found == [0] * (blocks * size)
-
-    monkeypatch.setattr(kernels, "_launch", run)
-    monkeypatch.setattr(dense, "_launch", partial(run, size=dense.THREADS))
-    return run
-
-
-class Far(NamedTuple):
-    """An array as a kernel would have it, if what it is about to read came after `before` other elements."""
-
-    array: np.ndarray
-    before: int
-
-
-def flat(x):
-    """Return an argument as Numba's functions take it."""
-    if isinstance(x, Far):
-        return [ctypes.c_void_p(x.array.ctypes.data - x.before * x.array.itemsize)]
-    if isinstance(x, tuple):
-        return [ctypes.c_uint64(word) for word in x]
-    if isinstance(x, np.ndarray):
-        return [ctypes.c_void_p(x.ctypes.data)]
-    return [np.ctypeslib.as_ctypes_type(x.dtype)(x)]
+    for module in (kernels, dense):
+        monkeypatch.setattr(module, "_launch", partial(run, module.THREADS))
+    return partial(run, kernels.THREADS)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -42,7 +42,7 @@ def guards(monkeypatch):
         owned.append(whole)
         return whole[64:-64].reshape(shape)
 
-    monkeypatch.setattr(kernels, "_empty", guarded)
+    monkeypatch.setattr(kernels, "empty", guarded)
     yield owned
     assert owned
     for whole in owned:

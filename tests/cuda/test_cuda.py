@@ -39,15 +39,20 @@ def passed(environment, *files):
 
 
 def test_simulated_kernels_agree_with_their_meaning():
-    assert passed(without_toolkit() | {"NUMBA_ENABLE_CUDASIM": "1"}, "simulated.py", "dense_simulated.py") > 60
+    files = "simulated.py", "dense_simulated.py", "losses_simulated.py"
+    assert passed(without_toolkit() | {"NUMBA_ENABLE_CUDASIM": "1"}, *files) > 90
 
 
 def test_kernels_compile_for_four_processors_from_the_wheels_alone():
-    assert passed(without_toolkit(), "compiled.py") > 20
+    assert passed(without_toolkit(), "compiled.py", "solved_compiled.py") > 30
 
 
 def test_the_compiler_s_code_gives_the_numbers_of_the_meaning():
     assert passed(without_toolkit(), "lowered.py") == 8
+
+
+def test_whole_solutions_of_nets_are_those_of_the_cpu():
+    assert passed(without_toolkit(), "solved.py") == 11
 
 
 def test_kernels_of_generated_programs_give_the_numbers_of_the_cpu():
@@ -60,6 +65,10 @@ def test_kernels_of_generated_programs_compile_for_four_processors():
 
 def test_what_solutions_and_training_steps_ask_of_a_gpu_and_of_which():
     assert passed(without_toolkit(), "counted.py", "placed.py") >= 15
+
+
+def test_cupy_takes_the_calls_of_every_operation_and_of_its_derivatives():
+    assert passed(without_toolkit(), "null_operations.py") > 250
 
 
 def driver():

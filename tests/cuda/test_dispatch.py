@@ -14,7 +14,8 @@ from mcgc.arrays import HOST, device_of, is_array, is_host, namespace_of, to_hos
 from mcgc.devices import select_device
 from mcgc.errors import DeviceError
 from mcgc.kernels import platform
-from mcgc.ode import TABLEAUX, DenseField
+from mcgc.ode import TABLEAUX, _driven_field
+from mcgc.ode._driven_field import DrivenField
 from mcgc.ode._integrate import Method
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed: pip install '.[test-cuda]'", exc_type=ImportError)
@@ -85,12 +86,25 @@ def test_a_net_gets_the_body_of_its_device_if_its_layers_are_not_wide(reads):
     assert reads == []
 
 
-def test_the_compiled_solution_is_for_the_host(reads):
-    m = nets.num_parameters(SIZES)
-    method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
-    params = phantom((m,)), phantom((4, 1))
-    found = DenseField(SIZES).solve_whole(method, phantom((4, 2)), phantom((4, 5), "float64"), params, True)
-    assert found is None
+@pytest.mark.skipif(find_spec("numba_cuda") is None, reason="numba-cuda is not installed")
+def test_a_solution_gets_the_body_of_its_device_if_all_of_it_lies_there_and_the_kernels_take_it(reads):
+    m, ours = nets.num_parameters(SIZES), _driven_field._solve_dense_on_gpu
+    method, field = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100), DrivenField(SIZES)
+
+    def body(theta, y0, inputs, field=field, method=method):
+        return _driven_field._march.body(y0, theta, inputs, field, method)
+
+    given = phantom((m,)), phantom((4, 2)), phantom((4, 1))
+    assert body(*given) is body(phantom((2, m)), *given[1:]) is ours
+    assert body(phantom((3, m)), *given[1:]) is None
+    for other in (DrivenField(SIZES, "sigmoid"), DrivenField(SIZES, skip=True)):
+        assert body(*given, field=other) is None
+    for other in (method._replace(tableau=TABLEAUX["dopri8"]), method._replace(step_size=0.1)):
+        assert body(*given, method=other) is None
+    for i, there in enumerate(given):
+        for elsewhere in (np.zeros(there.shape, "float32"), phantom(there.shape, "float64")):
+            assert body(*given[:i], elsewhere, *given[i + 1 :]) is None
+    assert body(*(np.zeros(x.shape, "float32") for x in given)) is _driven_field._solve_dense
     assert reads == []
 
 

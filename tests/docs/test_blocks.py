@@ -5,15 +5,17 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from contextlib import redirect_stdout
-from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if "```" in path.read_text(encoding="utf-8"))
-LANGUAGES = {"python", "sh", "text"}  # of which text is for formulas and for what a command prints
+PROJECT = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = {*PROJECT["optional-dependencies"]}
+LANGUAGES = {"python", "sh", "text", "toml"}  # of which text is for formulas and for what a command prints
 
 
 def blocks(page):
@@ -35,13 +37,20 @@ def call(line, where):
     if command[:2] == ["pip", "install"]:
         extras = re.fullmatch(r"(?:\.|mcgc)(?:\[([\w,]+)\])?", command[2])
         assert extras, f"{line} does not install mcgc"
-        assert set((extras[1] or "test").split(",")) <= set(metadata("mcgc").get_all("Provides-Extra")), line
+        assert set((extras[1] or "test").split(",")) <= EXTRAS, line
         return
     assert command[0] == "mcgc", f"{line} is not a command that is run here"
     done = subprocess.run(
         [sys.executable, "-m", "mcgc_cli", *command[1:]], cwd=where, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, f"{line}: {done.stderr}"
+
+
+def store(code, where):
+    """Write a block of TOML to the file that its first line names."""
+    name = re.fullmatch(r"# ([\w-]+\.toml)", code.splitlines()[0])
+    assert name, f"{code.splitlines()[0]!r} does not name a file"
+    (where / name[1]).write_text(code, encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
@@ -56,6 +65,8 @@ def test_the_blocks_of_a_page_run(page, tmp_path, monkeypatch):
         elif language == "sh":
             for command in code.splitlines():
                 call(command, tmp_path)
+        elif language == "toml":
+            store(code, tmp_path)
 
 
 def test_the_program_that_the_page_on_jit_shows_is_the_one_that_it_prints():

@@ -1,6 +1,7 @@
 """What mcgc has of its own in CuPy's namespace, on a stand-in that refuses what would wait for a device."""
 
 from contextlib import contextmanager
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -87,4 +88,23 @@ def test_arrays_are_created_on_the_device_that_is_named(namespace, selected):
 
 def test_everything_else_is_that_of_the_library(namespace):
     assert namespace.exp is np.exp
-    assert namespace.linalg is np.linalg
+    assert namespace.linalg.inv is np.linalg.inv
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((2, 2), (3, 2, 1)), ((4, 1, 2, 2), (3, 2, 5)), ((3, 2, 2), (2, 1)), ((3, 2, 2), (3, 2, 1)), ((2, 2), (2,))],
+)
+def test_stacks_of_equations_broadcast_for_a_library_that_takes_equal_ones_alone(selected, a, b):
+    def strict(x, y):
+        assert y.ndim == 1 or x.shape[:-2] == y.shape[:-2]
+        return np.linalg.solve(x, y)
+
+    standard = ModuleType("standard")
+    vars(standard).update(vars(np))
+    standard.linalg = ModuleType("linalg")
+    standard.linalg.solve = strict
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=a) + 4 * np.eye(2), rng.normal(size=b)
+    found = mended(standard, np, None).linalg.solve(x, y)
+    np.testing.assert_array_equal(found, np.linalg.solve(x, y))

@@ -159,7 +159,8 @@ def test_members_are_solved_with_one_read_a_step_of_them_all(away, reads):
     theta = ops.stack([nets.init(Key(i), sizes, "float64", away) * (1 + i) for i in range(3)])
     data = ODE.examples(SERIES, "float64", away)
     options = {"solver": "dopri5", "rtol": 1e-4, "atol": 1e-4}
-    found = solve_members(DenseField(sizes), data.states[:, 0, :], data.times, (theta, data.parameters), **options)
+    field = DenseField(sizes, "sigmoid")  # which no device solves in one call
+    found = solve_members(field, data.states[:, 0, :], data.times, (theta, data.parameters), **options)
     steps = len(reads)
     assert reads == [(5,)] * steps
     assert steps == to_host(found.stats.accepted + found.stats.rejected).max()
@@ -181,7 +182,7 @@ def test_an_epoch_of_a_direct_objective_reads_its_record_and_nothing_else(away, 
     assert reads == [(numbers,)]
     reads.clear()
     with Stacked().start(study, Hook()) as advance_all:
-        advance_all(members, 1)
+        list(advance_all(dict(enumerate(members)), 1))
     assert reads == [(numbers, 3)]  # one, however many members
 
 
@@ -196,7 +197,9 @@ def test_an_epoch_of_a_neural_ode_reads_once_a_solver_step_and_twice_for_its_rec
     study, members = begun(ODE, SERIES, away, members=2, estimator="antithetic", **QUICK)
     reads.clear()
     with strategy.start(study, Hook()) as advance_all:
-        advance_all(members, 1)
+        list(advance_all(dict(enumerate(members)), 1))
     counted = list(reads)
-    assert counted.count((5,)) == tries() > 0
-    assert [shape for shape in counted if shape != (5,)] == record
+    of_solutions = [(5,)] if tries() else [shape for shape in counted if shape[1:] == (4,)]  # a GPU solves it in one
+    assert len(of_solutions) > 0
+    assert counted.count((5,)) == tries()
+    assert [shape for shape in counted if shape not in of_solutions] == record

@@ -22,35 +22,36 @@ if TYPE_CHECKING:
 def report(run: str, output: str, data: str | None, force: bool) -> None:
     """Write a page on the run file RUN: what to do next, scores beside baselines, charts to zoom, data and settings.
 
+    Of an estimate it has the parameters, their errors and correlations, and the fit beside the data.
     The page is one file that needs no network. Any browser shows it.
     """
     from importlib.util import find_spec
 
-    from mcgc import files
+    from mcgc import estimation, files
     from mcgc.errors import InputError
-    from mcgc.train import Fitted, run_file
-    from mcgc_cli.tables import is_own, table_of
+    from mcgc.train import run_file
+    from mcgc_cli.tables import with_table
 
     if not output.endswith((".html", ".htm")):
         raise InputError(f"a report ends in .html, got {output!r}: give it this ending")
     if find_spec("plotly") is None:
         raise InputError("a report needs plotly, which is not installed: pip install 'mcgc[report]'")
     files.check_writable(output, force)
+    if estimation.is_estimate(run):
+        from mcgc_cli.estimates import page_of
+
+        if data is not None:
+            raise InputError("the file of an estimate has its data: leave out --data")
+        text = page_of(estimation.read_estimate(run), os.path.basename(run))
+        files.write(output, text.encode(), force)
+        return
     from mcgc_cli.report._page import page
 
     found = run_file.load(run)
-    fitted = table = None
-    note = ""
-    if is_own(found.model):
-        fitted = Fitted(found)
-        try:
-            table = table_of(found, data)
-        except InputError as error:
-            if data is not None:
-                raise
-            note = str(error)
-            tell(f"{note}; the page is without data (--data gives a table)")
-    elif data is not None:
+    fitted, table, note = with_table(found, data)
+    if note:
+        tell(f"{note}; the page is without data (--data gives a table)")
+    if fitted is None and data is not None:
         raise InputError("--data is for a run on a table: leave it out")
     more = [] if table is None else _diagnosed(found, table)
     text = page(found, os.path.basename(run), fitted, table, more, note)

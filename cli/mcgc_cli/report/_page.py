@@ -55,10 +55,6 @@ def page(
     str
         HTML.
     """
-    from plotly.offline import get_plotlyjs
-
-    own = files("mcgc_cli.report")
-    style, script = ((own / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     body = "\n".join(
         [
             f"<h1>{escape(name)}</h1>",
@@ -76,12 +72,22 @@ def page(
             ),
             _units_of_losses(run),
             sections.members(run),
+            sections.equations(run),
             "<h2>Data</h2>",
             sections.data(run),
             "<h2>Model and settings</h2>",
             f'<div class="columns">{sections.settings(run)}</div>',
         ]
     )
+    return document(name, body)
+
+
+def document(name: str, body: str) -> str:
+    """Return a page with its style, its script and plotly, from the HTML of its body."""
+    from plotly.offline import get_plotlyjs
+
+    own = files("mcgc_cli.report")
+    style, script = ((own / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return (
         "<!DOCTYPE html>\n"
         '<html lang="en"><head><meta charset="utf-8">\n'
@@ -148,10 +154,11 @@ def _tiles(run: "RunFile") -> str:
     tiles["epochs" if run.finished else "epochs so far"] = f"{run.epoch}"
     tiles["members"] = f"{len(run.theta)}"
     tiles["training"] = _time(float(np.sum(run.epochs.get("seconds", 0.0))))
-    return f'<div class="tiles">{"".join(_tile(name, value) for name, value in tiles.items())}</div>'
+    return f'<div class="tiles">{"".join(tile(name, value) for name, value in tiles.items())}</div>'
 
 
-def _tile(name: str, value: str) -> str:
+def tile(name: str, value: str) -> str:
+    """Return a number with what it is."""
     return f'<div class="tile"><b>{escape(value)}</b><span>{escape(name)}</span></div>'
 
 

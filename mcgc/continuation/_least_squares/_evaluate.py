@@ -9,6 +9,7 @@ import numpy as np
 
 from mcgc._integers import whole
 from mcgc._jit import Jitted
+from mcgc.continuation._least_squares._cluster import ClusterWorkers, of_client
 from mcgc.continuation._least_squares._parameters import Space
 from mcgc.continuation._least_squares._workers import Failed, Workers, attempt
 from mcgc.errors import InputError
@@ -47,7 +48,7 @@ class Residuals:
         What u stands for.
     batched : bool
         Whether `function` takes all points at once.
-    workers : Workers, optional
+    workers : Workers or ClusterWorkers, optional
         The processes that call `function`.
     limit : float
         The number of evaluations at which `Stop` is raised.
@@ -62,7 +63,7 @@ class Residuals:
         function: Callable[..., Any],
         space: Space,
         batched: bool,
-        workers: Workers | None,
+        workers: Workers | ClusterWorkers | None,
         limit: float,
         target: float,
         report: Callable[..., None],
@@ -101,11 +102,13 @@ class Residuals:
 
     def _called(self, x: np.ndarray) -> list:
         """Return what the user's function gives for the rows of x (k, m), or `Failed`, one each."""
-        if self._batched:  # one error is that of all points
-            found = attempt(self._function, self.space.build(x))
-            whole_batch = isinstance(found, Failed) or np.shape(found)[:1] != (len(x),)
-            return [found] * len(x) if whole_batch else list(found)
-        arguments = [self.space.build(row) for row in x]
+        if self._batched:  # one error is that of all points of a call
+            parts = [x] if self._workers is None else np.array_split(x, self._workers.parts(len(x)))
+            results = self._calls([self.space.build(part) for part in parts])
+            return [row for part, found in zip(parts, results, strict=True) for row in _rows_of(found, len(part))]
+        return self._calls([self.space.build(row) for row in x])
+
+    def _calls(self, arguments: list) -> list:
         if self._workers is not None:
             return self._workers.map(arguments)
         return [attempt(self._function, one) for one in arguments]
@@ -149,6 +152,12 @@ class Residuals:
         self.best_of_run = found if found.cost < self.best_of_run.cost else self.best_of_run
 
 
+def _rows_of(found: Any, count: int) -> list:
+    """Return the rows that a batched function gave for so many points, or for each what it gave instead."""
+    whole_batch = isinstance(found, Failed) or np.shape(found)[:1] != (count,)
+    return [found] * count if whole_batch else list(found)
+
+
 def callable_rows(function: Any, space: Space, batched: bool) -> tuple[Callable[..., Any], bool]:
     """Return the function that is called, and whether it takes all points. One of `mcgc.jit` always does."""
     if isinstance(function, Jitted) and not (batched or space.named):
@@ -158,14 +167,25 @@ def callable_rows(function: Any, space: Space, batched: bool) -> tuple[Callable[
     return function, batched
 
 
-def start_workers(function: Callable[..., Any], workers: Any, timeout: float | None, batched: bool) -> Workers | None:
-    """Return the processes that `workers` and `timeout` ask for, or None if they ask for none."""
+def start_workers(
+    function: Callable[..., Any],
+    workers: Any,
+    timeout: float | None,
+    batched: bool,
+    client: Any = None,
+    repeat: float | None = None,
+) -> Workers | ClusterWorkers | None:
+    """Return the processes that `workers` and `timeout` ask for, or those of a cluster, or None if none are."""
+    if timeout is not None and not timeout > 0:
+        raise InputError(f"timeout must be a positive number of seconds, got {timeout!r}")
+    if client is not None and workers is not None:
+        raise InputError("a client has workers of its own: leave out workers")
+    if (of_cluster := of_client(function, client, timeout, repeat)) is not None:
+        return of_cluster
     if workers is None and timeout is None:
         return None
     if batched:
         raise InputError("a batched function is called in this process: leave out workers and timeout")
-    if timeout is not None and not timeout > 0:
-        raise InputError(f"timeout must be a positive number of seconds, got {timeout!r}")
     return Workers(
         function, 1 if workers is None else whole(workers, "workers"), math.inf if timeout is None else timeout
     )

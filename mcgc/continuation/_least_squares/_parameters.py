@@ -42,6 +42,25 @@ class Parameter(NamedTuple):
     log: bool = False
 
 
+def named_parameter(name: Any, one: Any) -> Parameter:
+    """Return a parameter with a scale: that of its bounds, or the size of its start."""
+    if not isinstance(one, Parameter):
+        try:
+            one = Parameter(float(one))
+        except (TypeError, ValueError):
+            raise InputError(f"parameter {name!r} must be a number or mcgc.Parameter, got {one!r}") from None
+    return with_scale(one, abs(float(one.value)) or 1.0)
+
+
+def with_scale(one: Parameter, scale: float) -> Parameter:
+    """Return a parameter with this scale unless it has one, or bounds or a logarithm from which one follows."""
+    if one.log:
+        return one._replace(min=max(one.min, 0.0))
+    if one.scale is None and not math.isfinite(one.max - one.min):
+        return one._replace(scale=scale)
+    return one
+
+
 class Space(NamedTuple):
     """The vectors u (d,) that are searched, those of the free parameters or their logarithms, and what they stand for.
 

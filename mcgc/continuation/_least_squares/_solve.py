@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mcgc._integers import whole
+from mcgc.continuation._least_squares._cluster import ClusterWorkers
 from mcgc.continuation._least_squares._evaluate import (
     SPENT,
     Residuals,
@@ -61,6 +62,8 @@ def least_squares(
     batched: bool = False,
     workers: int | None = None,
     timeout: float | None = None,
+    client: Any = None,
+    repeat: float | None = None,
     seed: int = 0,
     callback: Callable[..., Any] | None = None,
 ) -> Any:
@@ -130,6 +133,13 @@ def least_squares(
         The number of processes that call `residuals`. It may be a closure.
     timeout : float, optional
         The seconds after which a call has failed. Its process is killed. It needs processes: one, without `workers`.
+    client : distributed.Client or str, optional
+        A Dask cluster whose workers call `residuals`, or its address, `tcp://HOST:PORT` or `local:N`. The points of a
+        step are then computed at once, each in a call, or with `batched` in a call for each thread. `timeout` counts
+        from the start of a call on its worker. Needs the extra `cluster`.
+    repeat : float, optional
+        With a client: how many times the median a call may take before another worker is given it too. The first
+        answer counts. By default none is.
     seed : int
         The seed of the noise.
     callback : function, optional
@@ -143,8 +153,9 @@ def least_squares(
         (m, m) = (JᵀJ)⁻¹ s² and standard_errors (m,), 0 for fixed parameters and infinite where the residuals do not
         determine them; names, parameters (a dict); nfev, njev (calls of `jac`), failures (their number by kind);
         runs (each with method, cost, nfev, converged, message, path); of the best run winner (its method), path
-        (lam, x, cost of each step) and weights (steps, n), relative to the largest; success, status and message. Its
-        method `report()` returns a table as text.
+        (lam, x, cost of each step) and weights (steps, n), relative to the largest; success, status and message; with
+        a client traffic (a dict of the numbers of workers and calls, and the sizes of messages). Its method `report()`
+        returns a table as text.
 
     Raises
     ------
@@ -185,7 +196,7 @@ def least_squares(
     plan = _plan(named, lam0, shrink, steps, floor, directions, polish, jac, diff_step, tol, members, sigma, seed)
     plan = plan._replace(restarts=again)
     function, batched = callable_rows(residuals, named, batched)
-    pool = start_workers(function, workers, timeout, batched)
+    pool = start_workers(function, workers, timeout, batched, client, repeat)
     endless = method == "auto" or again == math.inf  # what ends with the budget leaves some of it for the end
     rest = max(8 * d + 6, limit // 10) if endless and plan.polish and 40 * d <= limit < math.inf else 2 * d
     search = Residuals(function, named, batched, pool, limit - rest, target, _reporter(callback))
@@ -197,7 +208,10 @@ def least_squares(
         if pool is not None:
             pool.close()
     _warn_of_scale(search, done, method)
-    return result_of(search, done, method, jacobian, message, absolute_sigma)
+    found = result_of(search, done, method, jacobian, message, absolute_sigma)
+    if isinstance(pool, ClusterWorkers):
+        found.traffic = pool.traffic._asdict()
+    return found
 
 
 def _limit(max_nfev: int | None, method: str, again: float, d: int) -> float:

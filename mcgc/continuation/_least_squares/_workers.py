@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,6 +36,7 @@ def _serve(pipe: Any, function: bytes) -> None:
 
     if hasattr(os, "setsid"):
         os.setsid()  # a simulator that it starts ends together with it
+        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     call = pickle.loads(function)
     pipe.send(None)  # it is ready
     while True:
@@ -43,6 +45,13 @@ def _serve(pipe: Any, function: bytes) -> None:
         except EOFError:
             return
         pipe.send(attempt(call, argument))
+
+
+def _end_with(parent: int) -> None:
+    """End this process and what it started once its parent is gone, in whatever it hangs."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(os.getpid(), signal.SIGKILL)
 
 
 class _Worker:
@@ -151,6 +160,10 @@ class Workers:
         if worker.call < 0:
             return 0
         results[worker.call] = failed
+        return 1
+
+    def parts(self, count: int) -> int:
+        """Return into how many calls so many points of a batched function are divided: one."""
         return 1
 
     def close(self) -> None:

@@ -126,6 +126,7 @@ def test_without_a_compiler_a_solution_is_that_of_the_generic_code(tree):
     before = """
 import numpy as np
 from mcgc import nets, Key, vjp
+from mcgc.kernels.cpu_field import field_of
 from mcgc.ode import DenseField
 from mcgc.ode import _compiled
 from mcgc.ode import TABLEAUX, solve
@@ -136,7 +137,8 @@ y0, inputs, ts = np.ones((2, 2)), np.ones((2, 1)), np.linspace([0, 0], [1, 2], 4
 expected, pullback = vjp(lambda *x: solve(DenseField(sizes, "tanh"), x[1], ts, (x[0], x[2]), rtol=1e-3, atol=1e-3).ys,
     theta, y0, inputs)
 method = Method(TABLEAUX["dopri5"], 1e-3, 1e-3, None, 100)
-ys, *_, residuals = _compiled.march_dense(theta, sizes, "tanh", y0, inputs, ts, method, True)
+field = field_of(sizes, "tanh", False, 0, "linear", 2, 1, theta.dtype)
+ys, *_, residuals = _compiled.march_dense(field, theta, y0, inputs, ts, method, True)
 np.testing.assert_allclose(ys, expected, rtol=1e-13)
 for bar, other in zip(_compiled.vjp_dense(residuals, ys), pullback(ys)):
     np.testing.assert_allclose(bar, other, rtol=1e-10, atol=1e-12)

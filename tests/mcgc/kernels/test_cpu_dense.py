@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from mcgc.errors import InputError
 from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
@@ -16,7 +17,17 @@ NETS = [
     (5, *[50] * 19, 3),
 ]
 ROWS = [0, 1, 4, 5, 33]
-ACTIVATIONS = ["relu", "tanh"]
+ACTIVATIONS = ["relu", "tanh", "sigmoid", "softplus", "silu", "gelu"]
+sigmoid = lambda z: 1 / (1 + np.exp(-z))
+bell = lambda z: np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+FUNCTIONS = {  # the function and its derivative
+    "relu": (lambda z: np.maximum(z, 0), lambda z: z > 0),
+    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
+    "sigmoid": (sigmoid, lambda z: sigmoid(z) * sigmoid(-z)),
+    "softplus": (lambda z: np.logaddexp(0, z), sigmoid),
+    "silu": (lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1 + z * sigmoid(-z))),
+    "gelu": (lambda z: z * ndtr(z), lambda z: ndtr(z) + z * bell(z)),
+}
 
 
 def draw(sizes, rows, dtype=np.float64, seed=0):
@@ -35,24 +46,29 @@ def layers_of(theta, sizes):
         start += (k + 1) * n
 
 
-def plain(theta, x, sizes, activation, cotangent):
+def plain(theta, x, sizes, activation, cotangent, skip=False):
     """Return the net's output, theta_bar and x_bar, layer by layer in NumPy."""
+    function, slope = FUNCTIONS[activation]
     layers, pre, inputs = list(layers_of(theta, sizes)), [], [x]
-    for w, b in layers:
+    adds = [skip and w.shape[0] == w.shape[1] for w, _ in layers[:-1]]
+    for (w, b), add in zip(layers, [*adds, False], strict=True):
         pre.append(inputs[-1] @ w + b)
-        inputs.append(np.maximum(pre[-1], 0) if activation == "relu" else np.tanh(pre[-1]))
-    g, parts = cotangent, []
+        inputs.append(function(pre[-1]) + (inputs[-1] if add else 0))
+    g, above, parts = cotangent, 0, []
     for q in reversed(range(len(layers))):
         parts += [g.sum(axis=0), (inputs[q].T @ g).ravel()]
-        g = g @ layers[q][0].T
+        of_h = g @ layers[q][0].T
+        if q < len(adds) and adds[q]:
+            of_h = of_h + above
         if q > 0:
-            g = g * (pre[q - 1] > 0 if activation == "relu" else 1 / np.cosh(pre[q - 1]) ** 2)
+            above, of_h = of_h, of_h * slope(pre[q - 1])
+        g = of_h
     return pre[-1], np.concatenate(parts[::-1]), g
 
 
-def fused(theta, x, sizes, activation, cotangent):
-    y, hidden = dense_forward(theta, x, sizes, activation)
-    return y, *dense_vjp(theta, x, hidden, sizes, activation, cotangent)
+def fused(theta, x, sizes, activation, cotangent, skip=False):
+    y, hidden = dense_forward(theta, x, sizes, activation, skip)
+    return y, *dense_vjp(theta, x, hidden, sizes, activation, cotangent, skip=skip)
 
 
 def assert_close(actual, expected, rtol):
@@ -82,6 +98,29 @@ def test_float32_stays_float32_and_is_close_to_float64(sizes, rows, activation):
     for actual, reference in zip(fused(theta, x, sizes, activation, cotangent), expected, strict=True):
         assert actual.dtype == np.float32
         assert_close(actual, reference, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("sizes", [(4, 2), (6, 6, 2), (5, 7, 7, 9, 9, 9, 3), (4, 50, 50, 50, 50, 2)], ids=str)
+def test_layers_that_add_their_input_are_those_of_numpy(sizes, activation, dtype):
+    theta, x, cotangent = draw(sizes, 5, dtype)
+    wide = [array.astype(np.float64) for array in (theta, x, cotangent)]
+    expected = plain(wide[0], wide[1], sizes, activation, wide[2], skip=True)
+    for actual, reference in zip(fused(theta, x, sizes, activation, cotangent, True), expected, strict=True):
+        assert actual.dtype == dtype
+        assert_close(actual, reference, 1e-12 if dtype == np.float64 else 2e-5)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_values_and_slopes_far_out_are_finite(activation):
+    theta = np.array([1.0, 0.0, 1.0, 0.0])
+    for x in (-1e3, -40.0, 40.0, 1e3):
+        y, theta_bar, x_bar = fused(theta, np.array([[x]]), (1, 1, 1), activation, np.ones((1, 1)))
+        with np.errstate(over="ignore"):
+            function, slope = (of(np.array(x)) for of in FUNCTIONS[activation])
+        np.testing.assert_allclose([y[0, 0], x_bar[0, 0]], [function, slope], rtol=1e-12, atol=1e-15)
+        assert np.isfinite(theta_bar).all()
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

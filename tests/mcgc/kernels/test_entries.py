@@ -9,6 +9,7 @@ from mcgc.arrays import to_device
 from mcgc.errors import InputError
 from mcgc.kernels import cpu, reference
 from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
+from mcgc.kernels.cpu_field import field_of
 from mcgc.kernels.cpu_losses import cross_entropy
 from mcgc.ode import TABLEAUX
 from mcgc.ode._compiled import march_dense, vjp_dense
@@ -35,7 +36,8 @@ def hidden(theta, x):
 
 
 def solved(theta, y0, inputs):
-    ys, *_, residuals = march_dense(theta, SIZES, "tanh", y0, inputs, TS, METHOD, True)
+    field = field_of(SIZES, "tanh", False, 0, "linear", 3, 1, theta.dtype)
+    ys, *_, residuals = march_dense(field, theta, y0, inputs, TS, METHOD, True)
     return (ys, *vjp_dense(residuals, ys))
 
 
@@ -163,8 +165,10 @@ def test_one_scale_serves_all_members(device):
 
 
 def test_a_compiled_net_of_another_activation_is_refused():
-    with pytest.raises(InputError, match="relu and tanh, not 'silu'"):
-        dense_forward(vector(M), rows(5, 4), SIZES, "silu")
+    with pytest.raises(InputError, match="silu, gelu, not 'elu'"):
+        dense_forward(vector(M), rows(5, 4), SIZES, "elu")
+    with pytest.raises(InputError, match="silu, gelu, not 'elu'"):
+        field_of(SIZES, "elu", False, 0, "linear", 3, 1, np.dtype("float32"))
 
 
 def test_a_rate_for_each_member_is_left_to_the_meaning():

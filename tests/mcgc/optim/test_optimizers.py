@@ -391,3 +391,16 @@ def test_a_number_of_any_kind_is_a_rate():
     for rate in (0.5, np.float32(0.5), np.array(0.5)):
         assert sgd(rate).step([1.0], sgd(rate).init([0.0]), [0.0])[0] == -0.5
     assert sgd(1).step([1.0], sgd(1).init([0.0]), [0.0])[0] == -1
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5)])
+def test_the_first_numbers_that_are_named_do_not_decay(shape):
+    theta = np.random.default_rng(0).normal(size=shape)
+    gradient = np.random.default_rng(1).normal(size=shape)
+    plain, decayed = (sgd(0.1), decay_weights(0.01, sgd(0.1), undecayed=2))
+    without, _ = plain.step(gradient, plain.init(theta), theta)
+    found, _ = decayed.step(gradient, decayed.init(theta), theta)
+    np.testing.assert_array_equal(found[..., :2], without[..., :2])
+    np.testing.assert_allclose(found[..., 2:], without[..., 2:] - 0.01 * theta[..., 2:], rtol=1e-14)
+    updates, _ = decayed.update(gradient, decayed.init(theta), theta)
+    np.testing.assert_allclose(theta + updates, found, rtol=1e-14)

@@ -52,7 +52,7 @@ def test_equal_tables_have_one_hash_and_others_another():
         ({}, "has no rows"),
         ({"a": []}, "has no rows"),
         ({"a": [[1, 2]]}, r"column 'a' has the shape \(1, 2\)"),
-        ({"a": np.array(["2020-01-01"], "datetime64[D]")}, "column 'a' holds dates"),
+        ({"a": np.array([1], "timedelta64[D]")}, "column 'a' holds durations"),
         ({"a": [1j]}, "column 'a' is complex"),
         (np.ones((2, 2)), "names of its columns, got ndarray"),
         (7, "got int"),

@@ -101,7 +101,7 @@ def test_the_graph_and_the_arrays_of_a_regression_give_its_predictions(activatio
 def test_the_first_hidden_layer_may_skip_too(tmp_path):
     fitted = of_rows("regression", skip=True, hidden="7,7")
     found = run_onnx(fitted, tmp_path / "n.onnx", **feeds_of())
-    np.testing.assert_allclose(found["y"][:, 0], fitted.predict(ROWS)["price"], rtol=2e-5)
+    np.testing.assert_allclose(found["y"][:, 0], fitted.predict(ROWS)["price"], rtol=2e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("activation", sorted({*ACTIVATIONS} - {"gelu"}))  # of which onnxruntime has no erf

@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 import mcgc
 from mcgc import nets, train
-from mcgc.errors import InputError
+from mcgc.errors import InputError, SolveError
 from mcgc.train import Fitted, run_file
 
 DATA = reactor(runs=8, seed=1)
@@ -179,3 +179,44 @@ def test_a_run_of_another_problem_is_refused():
     file = run_file.RunFile(recipe._asdict(), {}, {}, "cpu", True, {}, [], model={"kind": "neural-ode"})
     with pytest.raises(InputError, match=r"not of a table: use mcgc\.train\.predict"):
         Fitted(file)
+
+
+class Diverges(train.Hook):
+    """Fails as training does, after an epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def after_epoch(self, record):
+        if record.epoch == self.epoch:
+            raise SolveError("it diverges")
+
+
+def test_a_fit_that_diverges_for_good_leaves_what_it_has_learned(tmp_path):
+    how = NAMES | SMALL | {"hooks": [Diverges(3)]}
+    with pytest.raises(SolveError, match=r"it diverges; the epochs so far are saved in .*run\.h5"):
+        mcgc.fit(DATA, "dynamics", **how, output=tmp_path / "run.h5")
+    saved = run_file.load(tmp_path / "run.h5")
+    assert (saved.epoch, saved.finished) == (3, False)
+    with pytest.raises(SolveError, match=r"it diverges$") as raised:
+        mcgc.fit(DATA, "dynamics", **how)
+    np.testing.assert_array_equal(raised.value.fitted.file.theta, saved.theta)
+    np.testing.assert_array_equal(
+        raised.value.fitted.predict(DATA)["A"], mcgc.load(tmp_path / "run.h5").predict(DATA)["A"]
+    )
+
+
+def test_a_fit_that_diverges_at_once_says_that_nothing_was_saved(tmp_path):
+    how = NAMES | SMALL | {"learning_rate": 1e30, "on_divergence": "stop", "members": 1}
+    with pytest.raises(SolveError, match=r"epoch 1: .*; nothing was saved$"):
+        mcgc.fit(DATA, "dynamics", **how, output=tmp_path / "run.h5")
+    assert [*tmp_path.iterdir()] == []
+    with pytest.raises(SolveError, match="epoch 1: ") as raised:
+        mcgc.fit(DATA, "dynamics", **how)
+    assert raised.value.fitted is None
+
+
+def test_a_fit_that_goes_on_after_divergence_is_scored_without_numbers():
+    found = mcgc.fit(DATA, "dynamics", **NAMES | SMALL | {"learning_rate": 1e30, "members": 1, "epochs": 5})
+    assert found.results["scores"]["test"]["rmse"]["all"] is None
+    assert not any(found.results["beats"].values())
