@@ -45,12 +45,12 @@ def interval(found, resamples=2000):
     return tuple(np.quantile(each, [0.05, 0.95], method="inverted_cdf").tolist())
 
 
-def best_of(record, methods):
+def best_of(record):
     """Return the lines of the table of the cheapest method of each class beside `auto`, each with its interval."""
     lines = ["| | cheapest | evaluations for each success | of auto | ratio |", "|---|---|---|---|---|"]
     for name in CLASSES:
-        spent = {method: _spent(list(record[name][method].values())) for method in methods}
-        best = min((method for method in methods if method != "auto"), key=spent.__getitem__)
+        spent = {method: _spent(list(found.values())) for method, found in record[name].items()}
+        best = min(spent.keys() - {"auto"}, key=spent.__getitem__)
         shown = [
             f"{spent[method]:,.0f} ({low:,.0f} to {high:,.0f})"
             for method in (best, "auto")
@@ -69,7 +69,7 @@ def table(record, methods):
     """Return the lines of the table of a record: for each class, the evaluation at success by method and seed."""
     lines = [f"| | {' | '.join(methods)} |", f"|{'---|' * (len(methods) + 1)}"]
     for name in CLASSES:
-        cells = [cell(list(record[name][method].values())) for method in methods]
+        cells = [cell(list(record[name][method].values())) if method in record[name] else "–" for method in methods]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return lines
 

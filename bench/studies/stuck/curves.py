@@ -23,6 +23,8 @@ def draw(record):
     axes = figure.subplots(3, 3, sharex=True, sharey=True).ravel()
     for ax, name in zip(axes, CLASSES, strict=True):
         for number, method in enumerate(SEARCHES):
+            if method not in record[name]:
+                continue
             found = list(record[name][method].values())
             at = np.sort([x for x in found if x is not None])
             x = np.concatenate([[10], np.repeat(at, 2), [BUDGETS[-1]]])
