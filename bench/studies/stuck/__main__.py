@@ -11,11 +11,14 @@ import json
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+
 import mcgc
 from bench.studies.stuck.competitors import SEARCHES, attempt
 
-CLASSES = ("bouncing_ball", "lorenz", "lotka_volterra", "fitzhugh_nagumo", "repressilator")
-ROUGH = ("bouncing_ball",)  # classes whose residuals are not smooth: a local search by derivatives is of no use
+# Classes whose residuals are not smooth: a local search by derivatives is of no use at the end of a path.
+ROUGH = "bouncing_ball", "dry_friction", "switched_circuit", "two_bodies", "spiking_neuron"
+CLASSES = (*ROUGH, "lorenz", "lotka_volterra", "fitzhugh_nagumo", "repressilator")
 BUDGETS = (300, 1000, 3000)
 
 
@@ -29,15 +32,44 @@ def solved(name, method, seeds):
 def cell(found):
     """Return the numbers solved within each budget, and the evaluations spent for each success."""
     counts = [sum(at is not None and at <= budget for at in found) for budget in BUDGETS]
-    spent = sum(BUDGETS[-1] if at is None else at for at in found)
-    return "/".join(map(str, counts)) + (f" ({spent / counts[-1]:,.0f})" if counts[-1] else "")
+    return "/".join(map(str, counts)) + (f" ({_spent(found):,.0f})" if counts[-1] else "")
+
+
+def interval(found, resamples=2000):
+    """Return the quantiles 0.05 and 0.95 of the evaluations for each success, by the bootstrap over instances."""
+    spent = np.asarray([BUDGETS[-1] if at is None else at for at in found], dtype="float64")
+    solved = np.asarray([at is not None for at in found])
+    drawn = np.random.default_rng(0).integers(len(found), size=(resamples, len(found)))
+    with np.errstate(divide="ignore"):
+        each = spent[drawn].sum(axis=1) / solved[drawn].sum(axis=1)
+    return tuple(np.quantile(each, [0.05, 0.95], method="inverted_cdf").tolist())
+
+
+def best_of(record):
+    """Return the lines of the table of the cheapest method of each class beside `auto`, each with its interval."""
+    lines = ["| | cheapest | evaluations for each success | of auto | ratio |", "|---|---|---|---|---|"]
+    for name in CLASSES:
+        spent = {method: _spent(list(found.values())) for method, found in record[name].items()}
+        best = min(spent.keys() - {"auto"}, key=spent.__getitem__)
+        shown = [
+            f"{spent[method]:,.0f} ({low:,.0f} to {high:,.0f})"
+            for method in (best, "auto")
+            for low, high in [interval(list(record[name][method].values()))]
+        ]
+        lines.append(f"| {name.replace('_', ' ')} | {best} | {' | '.join(shown)} | {spent['auto'] / spent[best]:.2f} |")
+    return lines
+
+
+def _spent(found):
+    counted = sum(at is not None for at in found)
+    return sum(BUDGETS[-1] if at is None else at for at in found) / counted if counted else np.inf
 
 
 def table(record, methods):
     """Return the lines of the table of a record: for each class, the evaluation at success by method and seed."""
     lines = [f"| | {' | '.join(methods)} |", f"|{'---|' * (len(methods) + 1)}"]
     for name in CLASSES:
-        cells = [cell(list(record[name][method].values())) for method in methods]
+        cells = [cell(list(record[name][method].values())) if method in record[name] else "–" for method in methods]
         lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
     return lines
 

@@ -1,6 +1,7 @@
 """What is compared: each takes an instance, a counter of evaluations and a seed, and searches until it is stopped."""
 
 import math
+import warnings
 from contextlib import suppress
 
 import numpy as np
@@ -8,6 +9,7 @@ from scipy import optimize
 
 import mcgc
 
+LARGE = 1e4  # a residual that is not finite, for methods that take no NaN
 FAILED = 1e12  # the cost of a failed simulation, for methods that take no NaN
 WIDE = 3.0  # methods that search a box get this many scales on either side of the start
 
@@ -96,6 +98,44 @@ def _annealing(instance, counter, seed, polish):
     )
 
 
+def _hopping(instance, counter, seed, polish):
+    rng = np.random.default_rng(seed)
+    optimize.basinhopping(
+        counter.cost, instance.x0, niter=10**6, minimizer_kwargs={"method": "L-BFGS-B"}, rng=rng,
+        take_step=lambda x: x + 0.5 * instance.x_scale * rng.standard_normal(x.size),
+    )  # fmt: skip
+
+
+def _starts(instance, rng):
+    """Yield the start, and normal draws around it."""
+    yield instance.x0
+    while True:
+        yield instance.x0 + instance.x_scale * rng.standard_normal(instance.x0.size)
+
+
+def _rows(instance, counter):
+    """Return the function from a point to its residuals, large numbers where they are not finite."""
+    return lambda x: np.nan_to_num(counter.rows(np.asarray(x)[None])[0], nan=LARGE, posinf=LARGE, neginf=-LARGE)
+
+
+def _trust_region(instance, counter, seed, polish):
+    for x0 in _starts(instance, np.random.default_rng(seed)):
+        with suppress(ValueError):  # of SVD, where the residuals are as large as that
+            optimize.least_squares(_rows(instance, counter), x0, x_scale=instance.x_scale, max_nfev=1000)
+
+
+def _dfols(instance, counter, seed, polish):
+    import dfols
+
+    rows = _rows(instance, counter)
+    for x0 in _starts(instance, np.random.default_rng(seed)):
+        scaled = lambda u, x0=x0: rows(x0 + instance.x_scale * u)
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            np.random.seed(seed)  # noqa: NPY002 - the package has no other way
+            dfols.solve(scaled, np.zeros(x0.size), rhobeg=0.5, maxfun=1000, do_logging=False)
+
+
 SEARCHES = {
     "continuation": ours(method="continuation"),
     "horizons": ours(method="horizons", horizons=7),
@@ -105,6 +145,9 @@ SEARCHES = {
     "CMA-ES": _cma,
     "differential evolution": _evolution,
     "dual annealing": _annealing,
+    "basinhopping": _hopping,
+    "TRF, multi-start": _trust_region,
+    "DFO-LS, multi-start": _dfols,
 }
 
 

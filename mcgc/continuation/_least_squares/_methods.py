@@ -15,12 +15,8 @@ from mcgc.random import Key, fold_in, normal
 LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this part of the squares of r̄
 MOST = 100  # steps of an ensemble
 LONGER = 1.25  # the steps of a run over those of the last
-SHARES = {
-    "lm": 0.05,
-    "horizons": 0.1,
-    "continuation": 0.55,
-    "eki": 0.3,
-}  # of "auto"; those without times go to the others
+LONGEST = 250  # evaluations of a run of horizons in the first round of "auto"
+MANY = 10  # parameters: with more, growing horizons cost more than they are worth at first
 
 
 class Plan(NamedTuple):
@@ -94,12 +90,17 @@ METHODS: dict[str, Once] = {"lm": _lm, "horizons": _horizons, "continuation": _c
 
 def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None:
     """Run a method from the start, and from as many drawn ones as `plan.restarts`. Each run is added to `done`."""
-    space, number = residuals.space, 0
+    number = 0
     while number <= plan.restarts:
-        noise = normal(fold_in(plan.key, 2 * number), space.start.shape, "float64")
-        start = space.clip(space.start + space.scale * noise) if number else space.start
-        run(residuals, method, start, plan, number, done)
+        run(residuals, method, _start(residuals, plan, number), plan, number, done)
         number += 1
+
+
+def _start(residuals: Residuals, plan: Plan, number: int) -> np.ndarray:
+    """Return where the run of this number begins: the start, and for the others normal draws around it."""
+    space = residuals.space
+    noise = normal(fold_in(plan.key, 2 * number), space.start.shape, "float64")
+    return space.clip(space.start + space.scale * noise) if number else space.start
 
 
 def run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number: int, done: list[Run]) -> None:
@@ -118,25 +119,45 @@ def run(residuals: Residuals, method: str, start: np.ndarray, plan: Plan, number
 
 
 def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
-    """Run each method in turn, with its share of the budget by `SHARES`; what one leaves goes to those after it.
+    """Run the methods in rounds, each run from a start of its own, until the budget is spent.
 
-    Levenberg–Marquardt and growing horizons run once, from the start. The others restart until their share is spent.
-    Without a budget each runs once.
+    A run that succeeds does so soon, but for continuation. So the others get few evaluations, by `_share`, and a
+    quarter more in each round after. Without a budget there is one round, and each run goes to its end.
     """
-    names = [name for name in SHARES if name != "horizons" or plan.horizons]
-    limit = residuals.limit
-    for i, name in enumerate(names):
-        once = limit == math.inf or name in ("lm", "horizons")
-        if limit < math.inf:
-            share = SHARES[name] / sum(SHARES[other] for other in names[i:])
-            residuals.limit = residuals.nfev + math.ceil((limit - residuals.nfev) * share)
-        try:
-            runs(residuals, name, plan._replace(restarts=0 if once else math.inf), done)
-        except Spent:
-            if residuals.nfev >= limit:
-                raise
-        finally:
-            residuals.limit = limit
+    limit, size, number = residuals.limit, residuals.space.start.size, 0
+    counts = dict.fromkeys(METHODS, 0)
+    while number == 0 or limit < math.inf:
+        for name in METHODS:
+            end = residuals.nfev + _share(name, number, size, plan)
+            longest = LONGEST * LONGER**number if name == "horizons" else math.inf
+            while residuals.nfev < min(end, limit):
+                if limit < math.inf:
+                    residuals.limit = math.ceil(min(end, limit, residuals.nfev + longest))
+                try:
+                    run(residuals, name, _start(residuals, plan, counts[name]), plan, counts[name], done)
+                except Spent:
+                    if residuals.nfev >= limit:
+                        raise
+                finally:
+                    residuals.limit = limit
+                counts[name] += 1
+                if name != "horizons" or limit == math.inf:
+                    break
+        number += 1
+
+
+def _share(name: str, number: int, size: int, plan: Plan) -> float:
+    """Return the evaluations that a method gets in a round, with `size` parameters.
+
+    Levenberg–Marquardt alone runs in the first round, if the residuals are smooth.
+    """
+    smooth = plan.polish
+    first = {
+        "lm": 10 * (size + 1) if smooth and not number else 0,
+        "horizons": 0 if plan.horizons is None or (size > MANY and not number) else 400 if smooth else 15 * (size + 1),
+        "eki": (10 if smooth else 4) * plan.members,
+    }
+    return first[name] * LONGER**number if name in first else math.inf
 
 
 def first_point(residuals: Residuals, key: Key, tries: int = 20) -> None:

@@ -90,9 +90,9 @@ def least_squares(
         The lowest and the highest x. r is called within them alone. The start may lie on one.
     method : {"continuation", "horizons", "lm", "eki", "auto"}, optional
         The path of λ; Levenberg–Marquardt on growing horizons, the default with `horizons`; Levenberg–Marquardt alone;
-        ensemble Kalman inversion [2]_ with adaptive steps [3]_; or each of these with a share of `max_nfev`: lm 0.05,
-        horizons 0.1 (where there are `times`), continuation 0.55 and eki 0.3, in this order, and what one leaves goes
-        to those after it. Without `max_nfev`, "auto" runs each once.
+        ensemble Kalman inversion [2]_ with adaptive steps [3]_; or all of these in rounds until `max_nfev` is spent:
+        lm (in the first round, with `polish`), horizons (where there are `times`), continuation, eki. In a round lm and
+        horizons get few evaluations, 10 and 30 times the parameters and one. Without `max_nfev`, "auto" runs each once.
     lam0 : float or sequence of float
         λ₀, or one for each run in turn. √λ₀ is the smoothing length in units of `x_scale`.
     shrink : float
