@@ -107,6 +107,10 @@ def test_equations_of_a_file_are_fitted_alone_or_with_a_net_and_the_run_needs_no
         assert len(rows_of(mcgc("predict", run, "--until", 4, "--every", 2).stdout)) == 24
         assert mcgc("plot", run, "-o", f"{run}.png").exit_code == 0
         assert mcgc("report", run, "-o", f"{run}.html").exit_code == 0
+        page = (tmp_path / f"{run}.html").read_text()
+        assert "<h2>Equations</h2>" in page
+        assert "A net is not added" in page if run == "e.h5" else "A net is added" in page
+        assert "p[&#x27;k&#x27;] * y[0]" in page
         described = mcgc("info", run).stdout
         assert "equations chain" in described
         assert "p['k'] * y[0]" in described

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from mcgc_cli.watch import _line, _look
 from timed import DATA, SETTINGS, problem
 
 from mcgc import train
@@ -67,6 +68,13 @@ def test_a_file_in_which_no_epoch_is_complete_holds_what_members_did(stopped):
     assert sorted(found.ahead["done"])[-5:] == [SETTINGS.epochs] * 5
     assert {len(rows) for rows in unpack_ahead(found).values()} == {SETTINGS.epochs}
     assert found.theta.shape == (SETTINGS.members, 1)  # those that have not begun are as they are drawn
+
+
+def test_a_run_is_watched_before_an_epoch_is_complete(stopped, alone):
+    done = run_file.load(stopped, begun=True).ahead["done"].sum()
+    assert _line(_look(stopped)) == f"epoch 0 of 6: members have done {done} of 72 epochs"
+    assert _look(stopped).head("run.h5").startswith("run.h5: epoch 0 of 6, saved ")
+    assert _line(_look(alone)).endswith(", finished")
 
 
 @pytest.mark.parametrize("strategy", [Serial(), Processes(2), "cluster"], ids=["serial", "processes", "cluster"])

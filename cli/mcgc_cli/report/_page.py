@@ -72,6 +72,7 @@ def page(
             ),
             _units_of_losses(run),
             sections.members(run),
+            sections.equations(run),
             "<h2>Data</h2>",
             sections.data(run),
             "<h2>Model and settings</h2>",

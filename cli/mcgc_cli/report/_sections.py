@@ -125,11 +125,34 @@ def _parts_of(run: RunFile) -> str:
     return "Each member has a validation set of its own, which trains the others" if rotated else "Parts of the data"
 
 
+def equations(run: RunFile) -> str:
+    """Return the equations of a run with their parameters, one value or the range of the members. "" without any."""
+    known, found = run.model.get("known"), run.results.get("parameters", {})
+    if known is None:
+        return ""
+    rows = []
+    for name, one in known["parameters"].items():
+        values = found.get(name, [])
+        spread = [shown(min(values)), shown(max(values))] if values else ["–", "–"]
+        mean = shown(sum(values) / len(values)) if values else "–"
+        held = "fixed" if one["fixed"] else ""
+        rows.append([name, mean, *spread, *(shown(one[key]) for key in ("value", "min", "max")), held])
+    head = ["parameter", "mean", "smallest", "largest", "start", "lower bound", "upper bound", ""]
+    source = f'<div class="scroll"><pre>{escape(known["source"])}</pre></div>' if known["source"] else ""
+    added = "added to" if run.model["sizes"] else "not added to"
+    said = f"Parameters of {known['name']}, over the members. A net is {added} the equations."
+    return f"<h2>Equations</h2>{table(head, rows, said) if rows else ''}{source}"
+
+
 def settings(run: RunFile) -> str:
     """Return the model, the settings, and the versions."""
     model = {
-        "net": _net(run.model.get("sizes", [])),
-        **{key: run.model[key] for key in ("activation", "skip", "loss", "interpolation") if key in run.model},
+        "net": _net(run.model.get("sizes", [])) or "none",
+        **{
+            key: run.model[key]
+            for key in ("activation", "skip", "loss", "interpolation")
+            if run.model.get(key) is not None
+        },
         "parameters": run.theta.shape[-1],
         "members": len(run.theta),
         "device": run.device,

@@ -62,7 +62,7 @@ def both(field, theta, y0, inputs, ts, **options):
         stats = []
 
         def run(theta, y0, inputs, f=f, stats=stats):
-            solution = solve(f, y0, ts, (theta, inputs), **{"rtol": 1e-7, "atol": 1e-8} | options)
+            solution = solve(f, y0, ts, (theta, inputs), **{"rtol": 1e-5, "atol": 1e-6} | options)
             stats.append(solution.stats)
             return solution.ys
 

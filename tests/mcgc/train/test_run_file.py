@@ -1,6 +1,7 @@
 """Run files: what is saved is loaded, whole or not at all."""
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import h5py
@@ -131,3 +132,10 @@ def test_a_truncated_missing_or_foreign_file_is_refused(tmp_path, keep):
 def test_versions_name_python_the_library_and_its_dependencies():
     assert {"python", "mcgc", "numpy", "h5py"} <= run_file.versions().keys()
     assert run_file.versions()["numpy"] == np.__version__
+
+
+def test_a_file_of_version_6_is_read_and_none_of_its_members_is_ahead():
+    found = run_file.load(Path(__file__).parents[2] / "data/run-version-6.h5")
+    assert (found.epoch, found.finished, found.ahead, found.results) == (2, True, {}, {})
+    assert found.epochs["train_loss"][1].tolist() == [0.22297732532024384, 0.1037314236164093]
+    assert [state["state/steps"].tolist() for state in found.states] == [[4, 4], [2, 2]]
