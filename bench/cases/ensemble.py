@@ -29,9 +29,9 @@ def rows(plan: Plan) -> list[Row]:
         for turn in range(1 + rounds):  # the first starts the workers, and compiles
             for count, advance in ((1, one), (every, all_)):
                 began = time.perf_counter()
-                after = train.draw(task)
+                after = dict(enumerate(train.draw(task)))
                 for epoch in range(1, epochs + 1):
-                    after = [member for member, _ in advance(after, epoch)]
+                    after = {found.number: found.member for found in advance(after, epoch)}
                 if turn:
                     taken[count].append(time.perf_counter() - began)
     note = f"{members} members; ratio to all cores"

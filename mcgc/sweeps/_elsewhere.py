@@ -3,7 +3,6 @@
 A worker has no file of the caller's, so a trial on a cluster has no run file: one that is lost begins again.
 """
 
-import hashlib
 import json
 from threading import Lock
 from typing import Any
@@ -67,22 +66,21 @@ class OnCluster:
         self.calls.close()
 
 
-def train(shared: bytes, message: bytes) -> bytes:
+def train(key: str, shared: bytes, message: bytes) -> bytes:
     """Train a trial on a worker, and return what it came to."""
     with _lock:
-        source, metric = _source_of(shared)
+        source, metric = _source_of(key, shared)
         return json.dumps(train_trial(source, _job(message), HOST, metric, Hook(), Serial())._asdict()).encode()
 
 
-def _source_of(shared: bytes) -> tuple[Source, str]:
+def _source_of(key: str, shared: bytes) -> tuple[Source, str]:
     """Return source and metric, made once in each process."""
     from distributed.protocol.pickle import loads
 
-    digest = hashlib.sha256(shared).hexdigest()
-    if digest not in _sources:
+    if key not in _sources:
         _sources.clear()  # of a sweep that has ended
-        _sources[digest] = loads(shared)
-    return _sources[digest]
+        _sources[key] = loads(shared)
+    return _sources[key]
 
 
 def _written(job: Job) -> bytes:
