@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.studies.stuck.instances import instance_of
+from bench.studies.stuck.instances import drawn
 
 TIMES = np.linspace(0.0, 10.0, 201)
 SCALE = np.asarray([0.5, 1.0, 2.0, 0.08, 0.2])
@@ -28,9 +28,4 @@ def simulate(points):
 
 def instance(seed):
     """Return an instance: the start is off by a normal number of scales in each parameter."""
-    rng = np.random.default_rng(seed)
-    true = rng.uniform([1.0, -1.0, 8.0, 0.85, -0.2], [3.0, 1.0, 12.0, 0.95, 0.2])
-    while True:
-        x0 = true + SCALE * rng.standard_normal(5)
-        if np.isfinite(simulate(x0[None])).all():
-            return instance_of(simulate, true, x0, SCALE, TIMES, rng)
+    return drawn(simulate, [1.0, -1.0, 8.0, 0.85, -0.2], [3.0, 1.0, 12.0, 0.95, 0.2], SCALE, TIMES, seed)

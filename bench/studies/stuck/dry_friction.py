@@ -7,7 +7,7 @@ Steps are those of Moreau: the friction takes what it can of the relative speed 
 import numpy as np
 from numba import njit
 
-from bench.studies.stuck.instances import instance_of
+from bench.studies.stuck.instances import drawn, filled
 
 TIMES = np.linspace(0.15, 30.0, 200)
 STEP, STEPS = 0.01, 15  # the step in time, and the steps between two times
@@ -31,17 +31,9 @@ def _march(points, out):
 
 def simulate(points):
     """Return the positions (k, times, 1), NaN where a parameter has the wrong sign."""
-    found = np.empty((len(points), TIMES.size, 1))
-    _march(points, found)
-    found[(points[:, :3] <= 0).any(axis=1)] = np.nan
-    return found
+    return filled(_march, points, (points[:, :3] > 0).all(axis=1), 1.0, (TIMES.size, 1))
 
 
 def instance(seed):
     """Return an instance: each parameter is off by a normal number of scales."""
-    rng = np.random.default_rng(seed)
-    true = rng.uniform([2.0, 0.02, 0.6, 0.3, -1.0], [6.0, 0.1, 1.5, 0.8, 1.0])
-    while True:
-        x0 = true + SCALE * rng.standard_normal(5)
-        if np.isfinite(simulate(x0[None])).all():
-            return instance_of(simulate, true, x0, SCALE, TIMES, rng)
+    return drawn(simulate, [2.0, 0.02, 0.6, 0.3, -1.0], [6.0, 0.1, 1.5, 0.8, 1.0], SCALE, TIMES, seed)

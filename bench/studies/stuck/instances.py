@@ -40,6 +40,24 @@ def instance_of(simulate, true, x0, x_scale, times, rng):
     return Instance(residuals, x0, x_scale, np.repeat(times, clean.shape[1]), NEAR * cost, true)
 
 
+def drawn(simulate, lowest, highest, x_scale, times, seed):
+    """Return the instance of a seed: true parameters uniform in a box, and a start off by normal numbers of scales."""
+    rng = np.random.default_rng(seed)
+    true = rng.uniform(lowest, highest)
+    while True:
+        x0 = true + x_scale * rng.standard_normal(true.size)
+        if np.isfinite(simulate(x0[None])).all():
+            return instance_of(simulate, true, x0, x_scale, times, rng)
+
+
+def filled(march, points, valid, stand_in, shape):
+    """Return the series (k, *shape) that `march(points, out)` computes, NaN where a point is not valid."""
+    found = np.empty((len(points), *shape))
+    march(np.where(valid[:, None], points, stand_in), found)
+    found[~valid] = np.nan
+    return found
+
+
 def simulator(field, y0, times, observed, decode, rtol=1e-6, atol=1e-8, max_steps=5000):
     """Return the function from points (k, m) to the observed states (k, times, observed) of a field's solution.
 

@@ -7,7 +7,7 @@ a known sum of sines on a constant to be found.
 import numpy as np
 from numba import njit
 
-from bench.studies.stuck.instances import instance_of
+from bench.studies.stuck.instances import drawn, filled
 
 TIMES = np.linspace(0.1, 20.0, 200)
 STEP, STEPS = 0.01, 10
@@ -34,17 +34,9 @@ def _march(points, out):
 def simulate(points):
     """Return the voltages (k, times, 1), NaN where the time constant or the threshold is too small."""
     valid = (points[:, :2] > 0.1).all(axis=1)
-    found = np.empty((len(points), TIMES.size, 1))
-    _march(np.where(valid[:, None], points, 1.0), found)
-    found[~valid] = np.nan
-    return found
+    return filled(_march, points, valid, 1.0, (TIMES.size, 1))
 
 
 def instance(seed):
     """Return an instance: each parameter is off by a normal number of scales."""
-    rng = np.random.default_rng(seed)
-    true = rng.uniform([0.7, 0.8, 1.5, 0.3, 0.2], [1.5, 1.2, 2.5, 0.8, 0.8])
-    while True:
-        x0 = true + SCALE * rng.standard_normal(5)
-        if np.isfinite(simulate(x0[None])).all():
-            return instance_of(simulate, true, x0, SCALE, TIMES, rng)
+    return drawn(simulate, [0.7, 0.8, 1.5, 0.3, 0.2], [1.5, 1.2, 2.5, 0.8, 0.8], SCALE, TIMES, seed)

@@ -6,7 +6,7 @@ L i' = s U − v − R i with i ≥ 0 (a diode), and C v' = i − v/load. The sw
 import numpy as np
 from numba import njit
 
-from bench.studies.stuck.instances import instance_of
+from bench.studies.stuck.instances import drawn, filled
 
 TIMES = np.linspace(0.1, 20.0, 200)
 STEP, STEPS = 0.01, 10
@@ -32,17 +32,9 @@ def _march(points, out):
 def simulate(points):
     """Return the voltages (k, times, 1), NaN where a part is too small or the thresholds are in the wrong order."""
     valid = (points[:, :3] > 0.1).all(axis=1) & (points[:, 3] < points[:, 4])
-    found = np.empty((len(points), TIMES.size, 1))
-    _march(np.where(valid[:, None], points, 1.0), found)
-    found[~valid] = np.nan
-    return found
+    return filled(_march, points, valid, 1.0, (TIMES.size, 1))
 
 
 def instance(seed):
     """Return an instance: each parameter is off by a normal number of scales."""
-    rng = np.random.default_rng(seed)
-    true = rng.uniform([0.6, 0.6, 2.0, 3.5, 5.0], [1.5, 1.5, 5.0, 4.5, 6.5])
-    while True:
-        x0 = true + SCALE * rng.standard_normal(5)
-        if np.isfinite(simulate(x0[None])).all():
-            return instance_of(simulate, true, x0, SCALE, TIMES, rng)
+    return drawn(simulate, [0.6, 0.6, 2.0, 3.5, 5.0], [1.5, 1.5, 5.0, 4.5, 6.5], SCALE, TIMES, seed)

@@ -5,37 +5,16 @@ import signal
 import threading
 import time
 
-import numpy as np
 import pytest
+import timed
+from timed import DATA, problem
 
 from mcgc import train
-from mcgc.arrays import HOST, to_device
-from mcgc.autodiff import ops
+from mcgc.arrays import HOST
 from mcgc.errors import InputError
-from mcgc.train import Hook, Problem, Processes, Settings, WorkerError
+from mcgc.train import Hook, Processes, WorkerError
 
-SETTINGS = Settings("slow", 0.1, -2.0, 0.05, 0.1, epochs=3, batch_size=5, members=3, continuation=False)
-DATA = np.linspace(0, 1, 11)
-
-
-def problem(sleep=0.0, log=None):
-    """Give a problem of closures, whose loss takes `sleep` seconds and notes its process in the file `log`."""
-
-    def loss(theta, rows):
-        time.sleep(sleep)
-        if log is not None:
-            with open(log, "a") as file:
-                file.write(f"{os.getpid()}\n")
-        return ops.mean(ops.square(theta - rows)), None
-
-    return Problem(
-        "slow",
-        "a mean, not quickly",
-        SETTINGS,
-        examples=lambda data, dtype, device: to_device(data, device, dtype),
-        init=lambda key, dtype, device: to_device([key.bits % 7], device, dtype),
-        objective=lambda settings: loss,
-    )
+SETTINGS = timed.SETTINGS._replace(epochs=3, members=3, continuation=False)
 
 
 def result(found):
