@@ -1,4 +1,4 @@
-"""Help with the options of a command in groups. A group comes where its first option comes."""
+"""Help with the options of a command in groups, in the order of a fit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 OTHERS = "Output"  # the group of options without a group
+ORDER = "Table", "Data", "Model", "Continuation", "Search", "Training", "Solver", "Cluster", OTHERS
 WIDTH = 22  # of the column of flags; the text has the rest of 80
 
 
@@ -27,11 +28,13 @@ class Grouped(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, group by group."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        groups: dict[str, list[tuple[str, str]]] = {group: [] for group in ORDER}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None and isinstance(param, click.Option):
-                groups.setdefault(getattr(param, "group", OTHERS), []).append(record)
+                groups[getattr(param, "group", OTHERS)].append(record)
         for group, records in groups.items():
+            if not records:
+                continue
             with formatter.section(group):
                 formatter.write_dl(records, col_max=WIDTH)

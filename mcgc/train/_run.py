@@ -349,7 +349,7 @@ def header_of(task: Task) -> RunFile:
     model = {**task.problem.model, **({"replaced": replaced} if replaced else {})}
     settings, versions = task.settings._asdict(), run_file.versions()
     return RunFile(
-        settings, versions, dataset_of(task.data), task.device.name, False, {}, (), scaling=scaling, model=model
+        settings, versions, dataset_of(task.data), task.device.name, False, {}, (), (), scaling, model, {}, {}
     )
 
 

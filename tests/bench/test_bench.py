@@ -6,32 +6,14 @@ import sys
 
 import numpy as np
 import pytest
+import sides
 
 from bench import __main__ as command
 from bench import report
 from bench.cases import adam, cold, kernels, mnist_step, noise
 from bench.comparison import Plan, Row, check, compare
-from bench.timing import Side, Spread, Timing, environment, measure, ratio, spread, variables
+from bench.timing import Spread, Timing, environment, measure, ratio, spread, variables
 from mcgc import arrays, devices
-
-
-def worker_of(**options):
-    """Give a side that takes no time and tells what its process was given."""
-    values = {"value": options["value"], "threads": os.environ["OMP_NUM_THREADS"], "device": options.get("device")}
-    return Side(lambda: sum(range(10_000)), 1, values)
-
-
-def half_of(**options):
-    """Give a side that does twice the work of the first, and half the number."""
-    return Side(lambda: sum(range(20_000)), 1, {"value": options["value"] / 2})
-
-
-def absent(**options):
-    """Give a side whose library is not installed."""
-    raise ModuleNotFoundError("No module named 'peer'", name="peer")
-
-
-SIDES = {"mcgc": worker_of, "half": half_of, "absent": absent}
 
 
 @pytest.fixture
@@ -60,7 +42,7 @@ def test_environment_is_set_for_the_time_of_the_block():
 
 
 def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_absent():
-    found = measure(__name__, list(SIDES), {"value": 4.0}, 1, rounds=5, seconds=2e-3)
+    found = measure("sides", list(sides.SIDES), {"value": 4.0}, 1, rounds=5, seconds=2e-3)
     assert found["absent"] is None
     assert found["mcgc"].values == {"value": 4.0, "threads": "1", "device": None}
     assert [len(found["mcgc"].wall), len(found["half"].processor)] == [5, 5]
@@ -69,7 +51,7 @@ def test_sides_are_timed_in_turn_in_processes_with_their_threads_and_one_may_be_
 
 
 def test_a_comparison_has_a_row_for_each_library_with_its_ratio_and_target(plan):
-    ours, half, missing = compare(plan, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+    ours, half, missing = compare(plan, "case", "sides", list(sides.SIDES), {}, {"half": 1.2}, {"value": 4.0})
     assert half.wall.low <= half.wall.median <= half.wall.high
     assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
     assert (half.target, half.met, half.ratio.low <= half.ratio.median <= half.ratio.high) == (1.2, True, True)
@@ -78,11 +60,11 @@ def test_a_comparison_has_a_row_for_each_library_with_its_ratio_and_target(plan)
 
 def test_a_comparison_on_another_device_runs_mcgc_alone_by_wall_clock_without_targets(plan):
     elsewhere = plan._replace(device="elsewhere")
-    ours, half, _ = compare(elsewhere, "case", __name__, list(SIDES), {}, {"half": 1.2}, {"value": 4.0})
+    ours, half, _ = compare(elsewhere, "case", "sides", list(sides.SIDES), {}, {"half": 1.2}, {"value": 4.0})
     assert (ours.note, half.note, half.target) == ("on elsewhere", "", None)
     assert half.ratio == half.wall
     own = {"mcgc": {"device": "elsewhere"}}
-    found = measure(__name__, ["mcgc", "half"], {"value": 4.0}, 1, 1, 1e-3, own)
+    found = measure("sides", ["mcgc", "half"], {"value": 4.0}, 1, 1, 1e-3, own)
     assert found["mcgc"].values["device"] == "elsewhere"
     assert set(found["half"].values) == {"value"}
 
@@ -125,7 +107,7 @@ def test_a_missing_device_or_one_that_the_case_cannot_use_is_refused(capsys, mon
 
 def test_a_comparison_of_different_numbers_is_refused(plan):
     with pytest.raises(ValueError, match=r"case: value of half differs by 5\.0e-01"):
-        compare(plan, "case", __name__, ["mcgc", "half"], {"value": 0.4}, {}, {"value": 4.0})
+        compare(plan, "case", "sides", ["mcgc", "half"], {"value": 0.4}, {}, {"value": 4.0})
 
 
 def test_values_are_compared_with_a_reference_if_there_is_one():

@@ -75,7 +75,7 @@ def test_help_shows_the_default_of_every_recipe():
     assert "Absolute tolerance of the solver. [default: 1e-06]" in text
     assert "[one of: softmax-cross-entropy, cross-entropy, mse, mae, huber; default: softmax-cross-entropy]" in text
     assert "Smooth the objective with noise, or not. [default: on]" in text
-    assert "The tolerances are then ignored. Output:" in text  # a default of None is not shown
+    assert "The tolerances are then ignored. Cluster:" in text  # a default of None is not shown
     assert "Weight decay, in units of the learning rate. [lotka-volterra, lorenz: 0.1]" in text
 
 

@@ -175,5 +175,6 @@ def test_nothing_else_writes_a_file():
     packages = [Path(package.__file__).parent for package in (mcgc, mcgc_cli, mcgc_datasets)]
     sources = {path: path.read_text(encoding="utf-8") for package in packages for path in package.rglob("*.py")}
     code = {path: re.sub(r"^ *(>>>|\.\.\.) .*$", "", text, flags=re.M) for path, text in sources.items()}
-    appends = {"_tensorboard.py"}  # TensorBoard reads its event files while they grow
-    assert {path.name for path, text in code.items() if writing.search(text)} == {"files.py", *appends}
+    appends = {"_tensorboard.py", "fit.py"}  # event files, which TensorBoard reads while they grow, and a log
+    apart = {"_go.py"}  # a directory for the time of a sweep
+    assert {path.name for path, text in code.items() if writing.search(text)} == {"files.py", *appends, *apart}
