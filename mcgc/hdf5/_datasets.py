@@ -86,7 +86,8 @@ def array(dataset: h5py.Dataset, dtype: Any) -> np.ndarray:
     array([1., 2.], dtype=float32)
     """
     numbers = np.empty(dataset.shape, dtype)
-    dataset.read_direct(numbers)
+    if numbers.size:  # else some versions of h5py divide by zero
+        dataset.read_direct(numbers)
     return numbers
 
 
