@@ -133,3 +133,10 @@ def test_what_the_system_refuses_is_not_called_damage(words, monkeypatch, number
     monkeypatch.setattr(h5py, "File", refuse)
     with pytest.raises(DatasetError, match=sentence):
         read(words)
+
+
+def test_an_array_without_elements_keeps_its_shape(tmp_path):
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["x"] = np.zeros((3, 0))
+        found = hdf5.array(file["x"], "float32")
+    assert (found.shape, found.dtype) == ((3, 0), np.float32)
