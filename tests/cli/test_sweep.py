@@ -243,7 +243,7 @@ def test_a_sweep_that_is_killed_at_random_times_ends_with_the_bits_of_the_whole_
     done = read("line-sweep.h5").trials
     last = mcgc("sweep", file)
     assert last.exit_code == 0, last.stderr
-    assert 0 < counts[0] < counts[1] < 9
+    assert 0 < counts[0] <= counts[1] <= 9  # a fast machine may be done before it is killed
     assert last.stderr.count(" of 9: trial") == 9 - counts[1]
     found = read("line-sweep.h5")
     assert [trial._replace(seconds=0) for trial in found.trials] == [
