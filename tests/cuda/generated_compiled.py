@@ -17,7 +17,7 @@ from mcgc.errors import OutputError
 from mcgc.kernels import launching
 from mcgc.ode import _jitted, solve
 
-MOST = {"float32": 200, "float64": 255}  # registers of a thread
+MOST = {"float32": 192, "float64": 255}  # registers of a thread
 REDUCTION = "0d3BF921FB54442D19"  # of an angle, by the device's own sinf, cosf and tanf, past 105,615
 
 

@@ -101,8 +101,10 @@ for l in range({count}):
 
     def given(self, array: str, index: int | str = 0) -> str:
         """Return the array and the position, as the functions of a program take them."""
-        if self.lanes == 1 and array in ("p", "p_bar"):
-            return f"{array}, at_{array}"
+        if self.lanes == 1 and array == "p":
+            return "p, at_p"
+        if self.lanes == 1 and array == "p_bar":  # the position, if kept, costs 25 registers on a GPU
+            return f"p_bar, r * {self.m}"
         return f"{array if self.lanes == 1 else 'work'}, {self.position(array, index)}"
 
     @property
