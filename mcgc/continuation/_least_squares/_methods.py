@@ -128,7 +128,7 @@ def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
     counts = dict.fromkeys(METHODS, 0)
     while number == 0 or limit < math.inf:
         for name in METHODS:
-            end = residuals.nfev + _share(name, number, size, plan)
+            end = residuals.nfev + _share(name, number, size, plan, limit == math.inf)
             longest = LONGEST * LONGER**number if name == "horizons" else math.inf
             while residuals.nfev < min(end, limit):
                 if limit < math.inf:
@@ -146,15 +146,16 @@ def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
         number += 1
 
 
-def _share(name: str, number: int, size: int, plan: Plan) -> float:
+def _share(name: str, number: int, size: int, plan: Plan, endless: bool) -> float:
     """Return the evaluations that a method gets in a round, with `size` parameters.
 
-    Levenberg–Marquardt alone runs in the first round, if the residuals are smooth.
+    Levenberg–Marquardt alone runs in the first round, if the residuals are smooth. With many
+    parameters growing horizons wait for the second round, unless the budget is `endless`, and there is but one.
     """
-    smooth = plan.polish
+    smooth, late = plan.polish, size > MANY and not number and not endless
     first = {
         "lm": 10 * (size + 1) if smooth and not number else 0,
-        "horizons": 0 if plan.horizons is None or (size > MANY and not number) else 400 if smooth else 15 * (size + 1),
+        "horizons": 0 if plan.horizons is None or late else 400 if smooth else 15 * (size + 1),
         "eki": (10 if smooth else 4) * plan.members,
     }
     return first[name] * LONGER**number if name in first else math.inf

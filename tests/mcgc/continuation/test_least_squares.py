@@ -154,6 +154,13 @@ def test_auto_runs_the_methods_in_rounds_each_with_its_share():
     assert {run.method for run in runs} == {"horizons", "continuation", "eki"}  # no search by derivatives alone
 
 
+@pytest.mark.parametrize("size", [3, 12])
+def test_auto_without_a_budget_runs_each_method_once(size):
+    slopes = np.cos(np.outer(np.arange(30), np.arange(1, size + 1)))
+    found = least_squares(lambda x: slopes @ x - 1, np.zeros(size), 1.0, method="auto", times=np.arange(30.0))
+    assert [run.method for run in found.runs][:4] == ["lm", "horizons", "continuation", "eki"]
+
+
 def test_the_search_ends_at_the_target():
     found = least_squares(wave, **WAVE, target=1.0, restarts=None, max_nfev=4000)
     assert (found.success, found.message) == (True, "the cost has reached the target")
