@@ -49,7 +49,7 @@ def product(side: str, rows: int, width: int) -> Side:
     def ours(h: Any, w: Any, b: Any, rows: int, n: int) -> None:
         for i in range(LAYERS):
             at, none = i * rows * n, h.dtype.type(0)
-            matmul(h, at + rows * n, n, b, i * n, 0, none, h, at, n, 1, w, i * n * n, n, rows, n, n)
+            matmul(h, at + rows * n, n, b, i * n, 0, 1, none, h, at, n, 1, w, i * n * n, n, rows, n, n, h, -1)
 
     @njit(**LOOPS)
     def by_blas(h: Any, w: Any, b: Any) -> None:
@@ -102,7 +102,7 @@ def gradient(side: str, rows: int, width: int) -> Side:
     def ours(bars: Any, h: Any, zeros: Any, rows: int, n: int) -> None:
         for i in range(LAYERS):
             at, none = i * rows * n, h.dtype.type(-np.inf)
-            matmul(bars, i * n * n, n, zeros, 0, 0, none, h, at, 1, n, h, at + rows * n, n, n, n, rows)
+            matmul(bars, i * n * n, n, zeros, 0, 0, 1, none, h, at, 1, n, h, at + rows * n, n, n, n, rows, h, -1)
 
     @njit(**LOOPS)
     def by_blas(bars: Any, h: Any) -> None:

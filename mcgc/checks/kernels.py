@@ -165,7 +165,7 @@ def _matmul(dtype: str, device: Device) -> Case:
         from mcgc.kernels.cpu_matmul import matmul
 
         c = xp.zeros_like(normal(Key(2), (ROWS * n,), dtype))
-        matmul(c, 0, n, c, 0, n, c.dtype.type(-xp.inf), a.ravel(), 0, k, 1, b.ravel(), 0, n, ROWS, n, k)
+        matmul(c, 0, n, c, 0, n, 1, c.dtype.type(-xp.inf), a.ravel(), 0, k, 1, b.ravel(), 0, n, ROWS, n, k, c, -1)
         return (c.reshape(ROWS, n),)
 
     return body, lambda: (a @ b,)

@@ -7,7 +7,8 @@ way. So a solver can fill the rows step by step, and sum the gradient of the wei
 """
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,9 +17,15 @@ from mcgc.kernels import buffers
 from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_activations import ACTIVATIONS, activate, keeps_z, times_slope
+from mcgc.kernels.cpu_lanes import WORTH, forward_in_lanes, room_for, vjp_in_lanes
+from mcgc.kernels.cpu_layers import adds, as_array, keeps, lengths, stored
 from mcgc.kernels.cpu_matmul import matmul
+from mcgc.kernels.cpu_vectors import REGISTER
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
+FEWEST = 3200  # values of a layer from which its rows lie in the lanes, where that is of use: where units fill less of
+FULL = 0.97  # the lanes than this, or where a net has
+MANY = 10**5  # weights
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
 
@@ -48,7 +55,8 @@ def dense_forward(
     y : array of shape (rows, n_L)
         The output.
     hidden : array of shape (rows (n₁ + … + n_L),) or twice that
-        h_1 … h_{L−1}, z_L, each row-major, and where they are needed what slopes are computed from, for `dense_vjp`.
+        h_1 … h_{L−1}, z_L, and where they are needed what slopes are computed from, for `dense_vjp`. Each is row-major,
+        or with many rows features-major as in `cpu_lanes`, with room for some more.
 
     Raises
     ------
@@ -56,15 +64,27 @@ def dense_forward(
         If theta or x does not have the shape that `sizes` asks for, or they differ in dtype.
     """
     check(theta, x.dtype, x.shape, sizes, activation)
-    code = ACTIVATIONS.index(activation)
+    theta, x = laid_out(theta), laid_out(x)
+    if in_lanes(x.shape[0], sizes, x.itemsize):
+        return forward_in_lanes(theta, x, sizes, activation, skip)
     hidden = buffers.empty(stored(sizes, activation, skip) * x.shape[0], theta.dtype)
-    return _dense_forward(laid_out(theta), laid_out(x), hidden, as_array(sizes), code, skip), hidden
+    return _dense_forward(theta, x, hidden, as_array(sizes), ACTIVATIONS.index(activation), skip), hidden
 
 
-@cache
-def stored(sizes: tuple[int, ...], activation: str, skip: bool) -> int:
-    """Return how many values of a row are stored for the way back."""
-    return sum(sizes[1:]) * (2 if keeps(ACTIVATIONS.index(activation), skip) else 1)
+@lru_cache(maxsize=256)
+def in_lanes(rows: int, sizes: tuple[int, ...], itemsize: int) -> bool:
+    """Tell whether the rows lie in the lanes of vectors, and not the units of a layer.
+
+    They do if there are enough of them, and if units would leave lanes empty, the weights are too many to be turned,
+    or threads may share the work. `python -m bench --case kernels` measures both. The choice depends on the shapes
+    alone, and so do the bits.
+    """
+    lanes = REGISTER // itemsize
+    if rows * max(sizes[1:]) < FEWEST:
+        return False
+    weights = sum(k * n for k, n in pairwise(sizes))
+    filled = weights / sum(k * -(-n // lanes) * lanes for k, n in pairwise(sizes))
+    return filled < FULL or weights >= MANY or rows * weights >= WORTH
 
 
 def check(theta: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], sizes: tuple[int, ...], activation: str) -> None:
@@ -117,26 +137,21 @@ def dense_vjp(
     """
     check(theta, x.dtype, x.shape, sizes, activation)
     rows, out = x.shape[0], (x.shape[0], sizes[-1])
-    if hidden.shape != (rows * stored(sizes, activation, skip),) or hidden.dtype != x.dtype or cotangent.shape != out:
+    across = in_lanes(rows, sizes, x.itemsize)
+    size = stored(sizes, activation, skip) * (room_for(rows, x.itemsize) if across else rows)
+    if hidden.shape != (size,) or hidden.dtype != x.dtype or cotangent.shape != out:
         raise InputError(
             f"for x of shape {x.shape} and {x.dtype} dense_vjp takes what dense_forward returned, and a cotangent of "
             f"shape {out}, got {hidden.dtype} of shape {hidden.shape}, and one of shape {cotangent.shape}"
         )
+    theta, x, hidden = laid_out(theta), laid_out(x), laid_out(hidden)
+    cotangent = laid_out(cotangent.astype(theta.dtype, copy=False))
+    if across:
+        return vjp_in_lanes(theta, x, hidden, sizes, activation, skip, cotangent, with_x)
     theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * rows * max(sizes[1:])))
     carry = np.empty(rows * max(sizes) if skip else 0, theta.dtype)
-    x_bar = _dense_vjp(
-        theta_bar,
-        bars,
-        laid_out(theta),
-        laid_out(x),
-        laid_out(hidden),
-        as_array(sizes),
-        ACTIVATIONS.index(activation),
-        skip,
-        laid_out(cotangent.astype(theta.dtype, copy=False)),
-        with_x,
-        carry,
-    )
+    code = ACTIVATIONS.index(activation)
+    x_bar = _dense_vjp(theta_bar, bars, theta, x, hidden, as_array(sizes), code, skip, cotangent, with_x, carry)
     return theta_bar, x_bar if with_x else None
 
 
@@ -156,30 +171,8 @@ BODY = Body(_forward, _vjp)
 
 
 @cache
-def as_array(sizes: tuple[int, ...]) -> np.ndarray:
-    """Return `sizes` as an array: one type for every net, so that none is compiled anew."""
-    return np.asarray(sizes, dtype=np.int64)
-
-
-@cache
 def _parameters(sizes: tuple[int, ...]) -> int:
     return lengths(as_array(sizes))[0]
-
-
-@compiled
-def lengths(sizes):
-    """Return how many parameters a net has, and how many values its layers give a row."""
-    parameters = values = 0
-    for layer in range(1, sizes.size):
-        parameters += (sizes[layer - 1] + 1) * sizes[layer]
-        values += sizes[layer]
-    return parameters, values
-
-
-@compiled
-def keeps(activation, skip):
-    """Tell whether slopes are computed from values of their own, and not from those of h."""
-    return skip or keeps_z(activation)
 
 
 @compiled
@@ -193,7 +186,7 @@ def forward_rows(theta, x, hidden, room, first, rows, sizes, activation, skip):
         at = start + first * n
         z_at = at if layer == last else at + shift
         floor = none if activation > 0 or layer == last or shift > 0 else theta.dtype.type(0)
-        matmul(hidden, z_at, n, theta, w_at + k * n, 0, floor, a, a_at, k, 1, theta, w_at, n, rows, n, k)
+        matmul(hidden, z_at, n, theta, w_at + k * n, 0, 1, floor, a, a_at, k, 1, theta, w_at, n, rows, n, k, theta, -1)
         if layer < last and (activation > 0 or shift > 0):
             h, z = hidden[at : at + rows * n], hidden[z_at : z_at + rows * n]
             activate(activation, z, h)
@@ -233,18 +226,12 @@ def _backward_layer(
     kind = turned.dtype.type
     c, c_at = (bars, at) if kept_at >= 0 else (x_bar, 0)
     d, d_row = (carry, k) if carried else (np.zeros(k, kind), 0)
-    matmul(c, c_at, k, d, 0, d_row, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n)
+    matmul(c, c_at, k, d, 0, d_row, 1, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n, turned, -1)
     if kept_at >= 0:
         g = bars[at : at + rows * k]
         if carries:
             carry[: g.size] = g
         times_slope(activation, kept[kept_at : kept_at + rows * k], g)
-
-
-@compiled
-def _adds(sizes, layer, skip):
-    """Tell whether the hidden layer `layer`, from 1, adds its input."""
-    return skip and 0 < layer < sizes.size - 1 and sizes[layer] == sizes[layer - 1]
 
 
 @compiled
@@ -261,7 +248,7 @@ def backward_rows(turned, hidden, bars, room, first, rows, sizes, activation, sk
         w_at -= (k + 1) * n
         start -= room * n
         at = start - room * k + first * k if layer > 0 else -1
-        kept_at, both = (at + shift if layer > 0 else -1), (_adds(sizes, layer + 1, skip), _adds(sizes, layer, skip))
+        kept_at, both = (at + shift if layer > 0 else -1), (adds(sizes, layer + 1, skip), adds(sizes, layer, skip))
         _backward_layer(
             turned, w_at, hidden, kept_at, bars, at, start + first * n, rows, k, n, activation, carry, *both, x_bar
         )
@@ -278,8 +265,8 @@ def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, fresh):
     for p in range(0, max(rows, 1), BLOCK):
         m = min(BLOCK, rows - p)
         d, d_w, d_b, d_row = (zeros, 0, 0, 0) if fresh and p == 0 else (c, w_at, b_at, n)
-        matmul(c, w_at, n, d, d_w, d_row, none, a, a_at + p * k, 1, k, bars, g_at + p * n, n, k, n, m)
-        matmul(c, b_at, n, d, d_b, d_row, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m)
+        matmul(c, w_at, n, d, d_w, d_row, 1, none, a, a_at + p * k, 1, k, bars, g_at + p * n, n, k, n, m, c, -1)
+        matmul(c, b_at, n, d, d_b, d_row, 1, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m, c, -1)
 
 
 @compiled
@@ -320,7 +307,7 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotan
         if layer > 0 or with_x:
             kept_at, both = (
                 (h_at + shift if layer > 0 else -1),
-                (_adds(sizes, layer + 1, skip), _adds(sizes, layer, skip)),
+                (adds(sizes, layer + 1, skip), adds(sizes, layer, skip)),
             )
             _backward_layer(turned, w_at, hidden, kept_at, bars, at, g_at, rows, k, n, activation, carry, *both, x_bar)
         at, g_at = g_at, at

@@ -15,168 +15,196 @@ rows it is 6.39 [6.35, 6.40] and 5.75 [5.72, 5.79] times, for 512 units and 250 
 # mypy: disable-error-code="call-arg"
 # (an intrinsic is called without its first parameter, the typing context)
 
-from typing import Any
-
-import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic
 
 from mcgc.kernels.compiled import compiled
+from mcgc.kernels.cpu_vectors import REGISTER, in_every_lane, mask_of, masked_load, masked_store
 
-_WIDE = bool(llvm.get_host_cpu_features().get("avx512f"))
-REGISTER = 64 if _WIDE else 32  # bytes of a vector
-VECTORS = 4 if _WIDE else 2  # vectors of a tile: with 5 rows, what 32 or 16 registers hold
+VECTORS = 4 if REGISTER == 64 else 2  # vectors of a tile: with 5 rows, what 32 or 16 registers hold
 FEW, MANY = 4, 5  # rows of a tile
+DEEP = 128  # terms of a sum, for which the columns of b stay in the first cache while all rows of a pass
 
-_i1, _i32, _i64 = ir.IntType(1), ir.IntType(32), ir.IntType(64)
-
-
-def _in_every_lane(builder: Any, number: Any, vector: Any) -> Any:
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, _i32(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_i32, vector.count), [0] * vector.count))
-
-
-def _literal(value: Any) -> int:
-    if not isinstance(value, types.IntegerLiteral):
-        raise TypeError("the number of rows and of vectors of a tile is written out where it is called")
-    return value.literal_value
+_i64 = ir.IntType(64)
 
 
 @intrinsic(prefer_literal=True)
 def _tile(
-    typing, rows, vectors, c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k
-):
-    """Write the tile c = max(floor, d + a b) of `rows` × `vectors`, or less of it: m rows from 1, n columns.
+    typing, rows, c, c_at, c_row, d, d_at, d_row, d_step, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k,
+    gate, gate_at,
+):  # fmt: skip
+    """Write the tile c = max(floor, d + a b) of `rows` rows, or the first m of them, and of n columns.
 
-    Element (i, j) of c is at c_at + i c_row + j, and likewise in d; (i, p) of a is at a_at + i a_row + p a_step, and
-    (p, j) of b at b_at + p b_step + j, for 0 ≤ p < k. Rows from m on repeat the last one, and write the same bits.
+    Element (i, j) of c is at c_at + i c_row + j, and of d at d_at + i d_row + j d_step, where d_step is 1 or 0; (i, p)
+    of a is at a_at + i a_row + p a_step, and (p, j) of b at b_at + p b_step + j, for 0 ≤ p < k. n is at most what
+    `VECTORS` hold. Rows from m on repeat the last one, and write the same bits. If gate_at is not < 0, c is zero unless
+    the gate is positive, whose element (i, j) is at gate_at + i c_row + j.
     """
-    num_rows, num_vectors = _literal(rows), _literal(vectors)
-    lanes = REGISTER * 8 // c.dtype.bitwidth
-    at = types.intp
-    signature = types.void(rows, vectors, c, at, at, d, at, at, c.dtype, a, at, at, at, b, at, at, at, at, at)
+    if not isinstance(rows, types.IntegerLiteral):
+        raise TypeError("the number of rows of a tile is written out where it is called")
+    num_rows, lanes, at = rows.literal_value, REGISTER * 8 // c.dtype.bitwidth, types.intp
+    signature = types.void(rows, c, at, at, d, at, at, at, c.dtype, a, at, at, at, b, at, at, at, at, at, gate, at)
 
     def generate(context, builder, signature, args):
-        arrays = {
-            number: context.make_array(signature.args[number])(context, builder, args[number]).data
-            for number in (2, 5, 9, 13)
-        }
-        c_at, c_row, d_at, d_row, floor, a_at, a_row, a_step, b_at, b_step, m, n, k = (
-            args[i] for i in (3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17, 18)
-        )
-        vector = ir.VectorType(context.get_value_type(c.dtype), lanes)
-        bytes_ = c.dtype.bitwidth // 8
-        kind, mask_type = f"v{lanes}f{c.dtype.bitwidth}", ir.VectorType(_i1, lanes)
-        pointer, zero = vector.as_pointer(), ir.Constant(vector, [0.0] * lanes)
-        module = builder.module
-        masked_load = get_or_insert_function(
-            module, ir.FunctionType(vector, [pointer, _i32, mask_type, vector]), f"llvm.masked.load.{kind}.p0"
-        )
-        masked_store = get_or_insert_function(
-            module, ir.FunctionType(ir.VoidType(), [vector, pointer, _i32, mask_type]), f"llvm.masked.store.{kind}.p0"
-        )
-        numbers = ir.VectorType(_i64, lanes)
-        left = _in_every_lane(builder, builder.sub(n, _i64((num_vectors - 1) * lanes)), numbers)
-        mask = builder.icmp_signed("<", ir.Constant(numbers, list(range(lanes))), left)
-
-        def place_of(array, offset, v):
-            return builder.bitcast(builder.gep(arrays[array], [builder.add(offset, _i64(v * lanes))]), pointer)
-
-        def load(array, offset, v):
-            where = place_of(array, offset, v)
-            if v == num_vectors - 1:
-                return builder.call(masked_load, [where, _i32(bytes_), mask, zero])
-            return builder.load(where, align=bytes_)
-
-        final = builder.sub(m, _i64(1))
-        lines = [builder.select(builder.icmp_signed("<", _i64(r), m), _i64(r), final) for r in range(num_rows)]
-        positions = [(line, v) for line in lines for v in range(num_vectors)]
-        starts = [load(5, builder.add(d_at, builder.mul(line, d_row)), v) for line, v in positions]
-        a_lines = [builder.gep(arrays[9], [builder.add(a_at, builder.mul(line, a_row))]) for line in lines]
-        floors = _in_every_lane(builder, floor, vector)
-
-        entry = builder.block
-        loop, done = builder.append_basic_block("product"), builder.append_basic_block("done")
-        builder.cbranch(builder.icmp_signed(">", k, _i64(0)), loop, done)
-        builder.position_at_end(loop)
-        counters = [builder.phi(_i64) for _ in range(3)]
-        sums = [builder.phi(vector) for _ in starts]
-        _, a_p, b_p = counters
-        columns = [load(13, b_p, v) for v in range(num_vectors)]
-        totals = []
-        for r, line in enumerate(a_lines):
-            factor = _in_every_lane(builder, builder.load(builder.gep(line, [a_p])), vector)
-            for v, column in enumerate(columns):
-                product = builder.fmul(factor, column, flags=("contract",))
-                totals.append(builder.fadd(sums[r * num_vectors + v], product, flags=("contract",)))
-        following = [builder.add(x, step) for x, step in zip(counters, (_i64(1), a_step, b_step), strict=True)]
-        firsts = (_i64(0), _i64(0), b_at, *starts)
-        for phi, first, next_ in zip((*counters, *sums), firsts, (*following, *totals), strict=True):
-            phi.add_incoming(first, entry)
-            phi.add_incoming(next_, loop)
-        builder.cbranch(builder.icmp_signed("<", following[0], k), loop, done)
-
-        builder.position_at_end(done)
-        results = [builder.phi(vector) for _ in starts]
-        for phi, first, total in zip(results, starts, totals, strict=True):
-            phi.add_incoming(first, entry)
-            phi.add_incoming(total, loop)
-        for (line, v), result in zip(positions, results, strict=True):
-            result = builder.select(builder.fcmp_ordered("<", result, floors), floors, result)  # so a NaN stays one
-            where = place_of(2, builder.add(c_at, builder.mul(line, c_row)), v)
-            if v == num_vectors - 1:
-                builder.call(masked_store, [result, where, _i32(bytes_), mask])
-            else:
-                builder.store(result, where, align=bytes_)
+        pointers = [
+            context.make_array(signature.args[number])(context, builder, args[number]).data
+            for number in (1, 4, 9, 13, 19)
+        ]
+        numbers = [args[i] for i in (2, 3, 5, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17, 18, 20)]
+        needed = builder.sdiv(builder.add(args[17], _i64(lanes - 1)), _i64(lanes))
+        end, unknown = builder.append_basic_block("end"), builder.append_basic_block("wider")
+        choice = builder.switch(needed, unknown)
+        for num_vectors in range(1, VECTORS + 1):
+            choice.add_case(_i64(num_vectors), builder.append_basic_block(f"vectors{num_vectors}"))
+            builder.position_at_end(choice.cases[-1][1])
+            vector = ir.VectorType(context.get_value_type(c.dtype), lanes)
+            _write(builder, vector, num_rows, num_vectors, *pointers, *numbers)
+            builder.branch(end)
+        builder.position_at_end(unknown)
+        builder.unreachable()
+        builder.position_at_end(end)
         return context.get_dummy_value()
 
     return signature, generate
 
 
-def _by_rows(c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k):
+def _write(
+    builder, vector, num_rows, num_vectors, c, d, a, b, gate, c_at, c_row, d_at, d_row, d_step, floor, a_at, a_row,
+    a_step, b_at, b_step, m, n, k, gate_at,
+):  # fmt: skip
+    """Write the instructions of a tile of `num_rows` × `num_vectors`."""
+    lanes, bytes_ = vector.count, REGISTER // vector.count
+    left = builder.sub(n, _i64((num_vectors - 1) * lanes))
+    first = mask_of(builder, left, lanes)
+
+    def load(array, offset, v):
+        where = builder.gep(array, [builder.add(offset, _i64(v * lanes))])
+        if v == num_vectors - 1:
+            return masked_load(builder, vector, where, first)
+        return builder.load(builder.bitcast(where, vector.as_pointer()), align=bytes_)
+
+    final = builder.sub(m, _i64(1))
+    lines = [builder.select(builder.icmp_signed("<", _i64(r), m), _i64(r), final) for r in range(num_rows)]
+    positions = [(line, v) for line in lines for v in range(num_vectors)]
+    d_lines = [builder.add(d_at, builder.mul(line, d_row)) for line in lines]
+    across, along, begin = (builder.append_basic_block(name) for name in ("across", "along", "begin"))
+    builder.cbranch(builder.icmp_signed("==", d_step, _i64(0)), across, along)
+    builder.position_at_end(across)
+    same = [in_every_lane(builder, builder.load(builder.gep(d, [line])), vector) for line in d_lines]
+    builder.branch(begin)
+    builder.position_at_end(along)
+    different = [load(d, line, v) for line in d_lines for v in range(num_vectors)]
+    builder.branch(begin)
+    builder.position_at_end(begin)
+    starts = [builder.phi(vector) for _ in positions]
+    for number, phi in enumerate(starts):
+        phi.add_incoming(same[number // num_vectors], across)
+        phi.add_incoming(different[number], along)
+    a_lines = [builder.gep(a, [builder.add(a_at, builder.mul(line, a_row))]) for line in lines]
+    floors = in_every_lane(builder, floor, vector)
+
+    entry = builder.block
+    loop, done = builder.append_basic_block("product"), builder.append_basic_block("done")
+    builder.cbranch(builder.icmp_signed(">", k, _i64(0)), loop, done)
+    builder.position_at_end(loop)
+    counters = [builder.phi(_i64) for _ in range(3)]
+    sums = [builder.phi(vector) for _ in starts]
+    _, a_p, b_p = counters
+    columns = [load(b, b_p, v) for v in range(num_vectors)]
+    totals = []
+    for r, line in enumerate(a_lines):
+        factor = in_every_lane(builder, builder.load(builder.gep(line, [a_p])), vector)
+        for v, column in enumerate(columns):
+            product = builder.fmul(factor, column, flags=("contract",))
+            totals.append(builder.fadd(sums[r * num_vectors + v], product, flags=("contract",)))
+    following = [builder.add(x, step) for x, step in zip(counters, (_i64(1), a_step, b_step), strict=True)]
+    firsts = (_i64(0), _i64(0), b_at, *starts)
+    for phi, start, next_ in zip((*counters, *sums), firsts, (*following, *totals), strict=True):
+        phi.add_incoming(start, entry)
+        phi.add_incoming(next_, loop)
+    builder.cbranch(builder.icmp_signed("<", following[0], k), loop, done)
+
+    builder.position_at_end(done)
+    results = [builder.phi(vector) for _ in starts]
+    for phi, start, total in zip(results, starts, totals, strict=True):
+        phi.add_incoming(start, entry)
+        phi.add_incoming(total, loop)
+    # so a NaN stays one
+    results = [builder.select(builder.fcmp_ordered("<", x, floors), floors, x) for x in results]
+
+    gated, store = builder.append_basic_block("gated"), builder.append_basic_block("store")
+    builder.cbranch(builder.icmp_signed("<", gate_at, _i64(0)), store, gated)
+    builder.position_at_end(gated)
+    zero, passed = ir.Constant(vector, [0.0] * lanes), []
+    for (line, v), result in zip(positions, results, strict=True):
+        slope = load(gate, builder.add(gate_at, builder.mul(line, c_row)), v)
+        passed.append(builder.select(builder.fcmp_ordered(">", slope, zero), result, zero))
+    builder.branch(store)
+    builder.position_at_end(store)
+    ends = [builder.phi(vector) for _ in results]
+    for phi, result, through in zip(ends, results, passed, strict=True):
+        phi.add_incoming(result, done)
+        phi.add_incoming(through, gated)
+    for (line, v), result in zip(positions, ends, strict=True):
+        where = builder.gep(c, [builder.add(builder.add(c_at, builder.mul(line, c_row)), _i64(v * lanes))])
+        if v == num_vectors - 1:
+            masked_store(builder, result, where, first)
+        else:
+            builder.store(result, builder.bitcast(where, vector.as_pointer()), align=bytes_)
+
+
+def _by_rows(
+    c, c_at, c_row, d, d_at, d_row, d_step, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k, gate, gate_at
+):
     """Compute `matmul` in NumPy."""
     for i in range(m):
-        total = d[d_at + i * d_row :][:n].copy()
+        start = d[d_at + i * d_row :]
+        total = start[:n].copy() if d_step else np.full(n, start[0])
         for p in range(k):
             total += a[a_at + i * a_row + p * a_step] * b[b_at + p * b_step :][:n]
-        c[c_at + i * c_row :][:n] = np.where(total < floor, floor, total)
+        total = np.where(total < floor, floor, total)
+        if gate_at >= 0:
+            total = np.where(gate[gate_at + i * c_row :][:n] > 0, total, 0)
+        c[c_at + i * c_row :][:n] = total
 
 
 @compiled(interpreted=_by_rows)
-def matmul(c, c_at, c_row, d, d_at, d_row, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k):
+def matmul(
+    c, c_at, c_row, d, d_at, d_row, d_step, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k, gate, gate_at
+):
     """Write c = max(floor, d + a b), c and d (m, n), a (m, k), b (k, n), d = c allowed.
 
     c, d, a and b are vectors that hold the matrices: element (i, j) of c is at c_at + i c_row + j, of d at
-    d_at + i d_row + j (so a bias has d_row = 0), of a at a_at + i a_row + j a_step, of b at b_at + i b_step + j.
-    `floor`, of their dtype, is 0 for a rectifier, −∞ for none; NaN stays NaN.
+    d_at + i d_row + j d_step, of a at a_at + i a_row + j a_step, of b at b_at + i b_step + j. d_step is 1, or 0 for one
+    number a row. So a bias has d_row = 0 where rows are examples, and d_step = 0 where columns are. `floor`, of their
+    dtype, is 0 for a rectifier, −∞ for none; NaN stays NaN. c is zero where `gate` is not positive, as the slope of a
+    rectifier; its element (i, j) is at gate_at + i c_row + j, and gate_at is < 0 for none.
     """
-    lanes = REGISTER // c.itemsize
-    for j in range(0, n, VECTORS * lanes):
-        width = min(n - j, VECTORS * lanes)
-        i = 0
-        while i < m:
-            r, ci, di, ai = m - i, c_at + i * c_row + j, d_at + i * d_row + j, a_at + i * a_row
-            bj = b_at + j
-            if r > FEW:
-                if width > 3 * lanes:
-                    _tile(MANY, 4, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                elif width > 2 * lanes:
-                    _tile(MANY, 3, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                elif width > lanes:
-                    _tile(MANY, 2, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
+    most = VECTORS * (REGISTER // c.itemsize)
+    for p in range(0, max(k, 1), DEEP):
+        if p > 0:  # go on with the sums so far
+            d, d_at, d_row, d_step = c, c_at, c_row, 1
+        deep, ends = min(DEEP, k - p), p + DEEP >= k
+        low, gated = floor if ends else c.dtype.type(-np.inf), ends and gate_at >= 0
+        for j in range(0, n, most):
+            w, bj = min(n - j, most), b_at + p * b_step + j
+            for i in range(0, m, MANY):
+                r, ci, di, ai = (
+                    m - i,
+                    c_at + i * c_row + j,
+                    d_at + i * d_row + j * d_step,
+                    a_at + i * a_row + p * a_step,
+                )
+                gate_i = gate_at + i * c_row + j if gated else -1
+                if r > FEW:
+                    _tile(
+                        MANY, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step, r, w, deep,
+                        gate, gate_i,
+                    )  # fmt: skip
                 else:
-                    _tile(MANY, 1, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                i += MANY
-            else:
-                if width > 3 * lanes:
-                    _tile(FEW, 4, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                elif width > 2 * lanes:
-                    _tile(FEW, 3, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                elif width > lanes:
-                    _tile(FEW, 2, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                else:
-                    _tile(FEW, 1, c, ci, c_row, d, di, d_row, floor, a, ai, a_row, a_step, b, bj, b_step, r, width, k)
-                i += FEW
+                    _tile(
+                        FEW, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step, r, w, deep,
+                        gate, gate_i,
+                    )  # fmt: skip

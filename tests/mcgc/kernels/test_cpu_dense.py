@@ -5,7 +5,8 @@ import pytest
 from scipy.special import ndtr
 
 from mcgc.errors import InputError
-from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
+from mcgc.kernels import cpu_vectors
+from mcgc.kernels.cpu_dense import dense_forward, dense_vjp, in_lanes
 
 NETS = [
     (4, 2),  # no hidden layer
@@ -231,3 +232,13 @@ def test_vjp_refuses_arrays_that_do_not_fit_the_sizes(short):
     theta, x, hidden, cotangent = arguments
     with pytest.raises(InputError, match=r"theta|x of shape|dense_vjp"):
         dense_vjp(theta, x, hidden, sizes, "relu", cotangent)
+
+
+def test_rows_lie_in_the_lanes_where_units_would_leave_them_empty_or_the_work_is_large():
+    lanes = cpu_vectors.REGISTER // 4
+    uneven, even = lanes * 3 + 2, lanes * 4
+    assert in_lanes(250, (784, *[uneven] * 29, 10), 4)
+    assert not in_lanes(16, (784, *[uneven] * 29, 10), 4)
+    assert not in_lanes(100, (even, even, even), 4)
+    assert in_lanes(10_000, (even, even, even), 4)
+    assert in_lanes(16, (even * 8, even * 8, even * 8), 4)
