@@ -14,13 +14,13 @@ from mcgc import random
 from mcgc.arrays import check_alike
 from mcgc.kernels import buffers, reference, scalar
 from mcgc.kernels.compiled import compiled, laid_out
+from mcgc.kernels.cpu_philox import philox_tile
 from mcgc.kernels.cpu_subnormal import flush, restore
-from mcgc.random import LANES, ROUNDS, TILE, Key, Keys
+from mcgc.kernels.cpu_vectors import wide
+from mcgc.random import LANES, TILE, Key, Keys
 
 _NUMBERS = (int, float, np.number)
 
-_round = register_jitable(scalar.philox_round)
-_next_key = register_jitable(scalar.next_key)
 _turns = register_jitable(scalar.quarter_turns)
 _pair32 = register_jitable(scalar.normal_pair32)
 _pair64 = register_jitable(scalar.normal_pair64)
@@ -40,19 +40,11 @@ def _choose_pair(b, c, like):
 
 @compiled(error_model="numpy")
 def _fill(noise, words, tile, k0, k1):
-    """Make the tile's 256 normal numbers, in the order of the stream, in `noise`; both buffers have shape (4, 64).
-
-    Rounds are the outer loop and blocks the inner, which is the one that becomes vector instructions.
-    """
-    c0, c1, c2, c3 = words[0], words[1], words[2], words[3]
+    """Make the tile's 256 normal numbers, in the order of the stream, in `noise`; both buffers have shape (4, 64)."""
+    wide()
     first = np.uint64(tile) * np.uint64(LANES)
     low, high = np.uint32(first), np.uint32(first >> np.uint64(32))  # 64 divides 2³²: `low` cannot overflow
-    for w in range(LANES):
-        c0[w], c1[w], c2[w], c3[w] = np.uint32(low + np.uint32(w)), high, np.uint32(0), np.uint32(0)
-    for _ in range(ROUNDS):
-        for w in range(LANES):
-            c0[w], c1[w], c2[w], c3[w] = _round(c0[w], c1[w], c2[w], c3[w], k0, k1)
-        k0, k1 = _next_key(k0, k1)
+    philox_tile(words, low, high, k0, k1)
     for pair in range(2):
         b, c, x, y = words[2 * pair], words[2 * pair + 1], noise[2 * pair], noise[2 * pair + 1]
         for w in range(LANES):
@@ -61,6 +53,7 @@ def _fill(noise, words, tile, k0, k1):
 
 @compiled(error_model="numpy")
 def _perturb(out, theta, scale, k0, k1):
+    wide()
     n = theta.size
     noise, words = np.empty((4, LANES), theta.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
@@ -80,6 +73,7 @@ def _perturb(out, theta, scale, k0, k1):
 
 @compiled(error_model="numpy")
 def _noise_dot(gradient, k0, k1):
+    wide()
     n = gradient.size
     noise, words = np.empty((4, LANES), gradient.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
@@ -101,6 +95,7 @@ def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
 ):  # fmt: skip
+    wide()
     mode = flush()
     for i in range(theta.size):
         g = gradient[i]

@@ -4,7 +4,9 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import config, types
 from numba.core.cgutils import get_or_insert_function
+from numba.extending import intrinsic
 
 REGISTER = 64 if llvm.get_host_cpu_features().get("avx512f") else 32  # bytes of a vector
 
@@ -47,3 +49,20 @@ def _name(vector: Any) -> str:
 def shuffle(builder: Any, one: Any, other: Any, lanes: list[int]) -> Any:
     """Return the vector of these lanes of `one`, and, counted on from its last, of `other`."""
     return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_i32, len(lanes)), lanes))
+
+
+@intrinsic
+def _wide(typing):
+    """Let the loops of the function that calls this use the widest vectors: LLVM may prefer half of them.
+
+    It is for long loops of arithmetic, where the lower frequency that some processors have for wide vectors pays.
+    """
+
+    def generate(context, builder, signature, args):
+        set.add(builder.function.attributes, f'"prefer-vector-width"="{8 * REGISTER}"')  # llvmlite knows but a few
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+wide = (lambda: None) if config.DISABLE_JIT else _wide
