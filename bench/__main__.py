@@ -18,6 +18,7 @@ from mcgc.errors import DeviceError
 CASES = (
     "mnist-step",
     "lorenz-step",
+    "windows",
     "generic-step",
     "generic-rows",
     "repressilator",

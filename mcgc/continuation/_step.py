@@ -8,11 +8,14 @@ Both θ and φ = log λ descend along stochastic estimates of the gradients of g
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from mcgc._integers import whole
 from mcgc._shapes import Array, Float
-from mcgc.arrays import as_floats, device_of, is_array, namespace_of
+from mcgc.arrays import as_floats, device_of, is_array, is_host, namespace_of
+from mcgc.autodiff import flatten
 from mcgc.continuation.estimators import ESTIMATORS, Estimate, Estimator, Objective, estimate, evaluator
 from mcgc.errors import InputError
 from mcgc.optim import Optimizer, apply_updates
@@ -104,6 +107,12 @@ class Info(NamedTuple):
         return xp.abs(mean) / xp.sqrt(variance)
 
 
+class Step(Protocol):
+    """Maps a state, a batch and a key to the next state and what the step estimated."""
+
+    def __call__(self, state: State, batch: Any, key: Keys, donate: bool = False) -> tuple[State, Info]: ...
+
+
 class Continuation(NamedTuple):
     """A method for one objective: two pure functions.
 
@@ -111,13 +120,15 @@ class Continuation(NamedTuple):
     ----------
     init : function (theta) → State
         θ, (m,) or (members, m), may be a sequence of numbers, or of integers. `InputError` refuses anything else.
-    step : function (state, batch, key) → (State, Info)
+    step : function (state, batch, key, donate=False) → (State, Info)
         One step. `key` must be a different one each step, such as fold_in(run_key, state.steps). Members have a tuple
-        of keys.
+        of keys. With `donate` the arrays θ and those of its optimiser's state may be overwritten, as
+        `Optimizer.step` says: `state` must not be used any more. A step that raises an error before it has the
+        gradient leaves them as they are.
     """
 
     init: Callable[[Array], State]
-    step: Callable[[State, Any, Keys], tuple[State, Info]]
+    step: Step
 
 
 def continuation(
@@ -214,7 +225,7 @@ def continuation(
         capped = xp.zeros(members, dtype=xp.int32, device=device)
         return State(theta, log_lam, optimizer.init(theta), optimizer_lam.init(log_lam), 0, moments, capped)
 
-    def step(state: State, batch: Any, key: Keys) -> tuple[State, Info]:
+    def step(state: State, batch: Any, key: Keys, donate: bool = False) -> tuple[State, Info]:
         theta, log_lam, optimizer_state, lam_state, steps, moments, capped = state
         xp = namespace_of(theta)
         baseline = moments[..., 0] / (1 - DECAY**steps) if steps else 0.0
@@ -226,7 +237,8 @@ def continuation(
             updates, optimizer_state = optimizer.update(found.grad_theta, optimizer_state, theta)
             theta = apply_updates(theta, xp.exp((log_lam - log_lam0) / 2)[..., None] * updates)
         else:
-            theta, optimizer_state = optimizer.step(found.grad_theta, optimizer_state, theta)
+            donate = donate and not _shares((found.smoothed, difference, found.aux), theta)
+            theta, optimizer_state = optimizer.step(found.grad_theta, optimizer_state, theta, donate)
         if steps >= warmup:
             log_lam, lam_state = optimizer_lam.step(grad_log_lam_total, lam_state, log_lam)
             capped = capped + xp.astype(log_lam > log_lam0 + cap, capped.dtype)
@@ -245,6 +257,12 @@ def _vector(theta: Any) -> Array:
     if theta.ndim == 0:
         raise InputError("theta must be a vector (m,), or with members (members, m), got one number")
     return theta
+
+
+def _shares(found: Any, theta: Array) -> bool:
+    """Return whether an array of the pytree `found` is a view of θ, as the loss of an objective may be."""
+    arrays = [x for x in flatten(found)[0] if is_array(x) and is_host(x)]
+    return is_host(theta) and any(np.may_share_memory(x, theta) for x in arrays)
 
 
 def at_step(state: State, steps: int) -> State:
@@ -340,9 +358,10 @@ def descent(
         log_lam = namespace_of(theta).full(theta.shape[:-1], -math.inf, dtype=theta.dtype, device=device_of(theta))
         return State(theta, log_lam, optimizer.init(theta), (), 0)
 
-    def step(state: State, batch: Any, key: Keys) -> tuple[State, Info]:
+    def step(state: State, batch: Any, key: Keys, donate: bool = False) -> tuple[State, Info]:
         ((loss, slope, aux),) = evaluate([state.theta], batch)
-        theta, optimizer_state = optimizer.step(slope, state.optimizer, state.theta)
+        donate = donate and not _shares((loss, aux), state.theta)
+        theta, optimizer_state = optimizer.step(slope, state.optimizer, state.theta, donate)
         zero = namespace_of(state.log_lam).zeros_like(state.log_lam)
         info = Info(loss, zero, zero, [aux])
         return state._replace(theta=theta, optimizer=optimizer_state, steps=state.steps + 1), info

@@ -4,6 +4,8 @@ Sums are formed in a fixed order, 64 partial sums in float64 that the compiler m
 call repeats its bits.
 """
 
+from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from numba.extending import overload, register_jitable
 from mcgc import random
 from mcgc.arrays import check_alike
 from mcgc.kernels import buffers, reference, scalar
-from mcgc.kernels.compiled import compiled, laid_out
+from mcgc.kernels.compiled import compiled, is_laid_out, laid_out
 from mcgc.kernels.cpu_philox import philox_tile
 from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.kernels.cpu_vectors import wide
@@ -90,6 +92,14 @@ def _noise_dot(gradient, k0, k1):
     return sums.sum()
 
 
+@register_jitable
+def _adam_of(theta, g, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon):
+    """Return θ, μ and ν of one parameter: both loops below have this body, so they have the same bits."""
+    m = keep_mean * mean + new_mean * g
+    v = keep_square * square + new_square * (g * g)
+    return theta - step * m / (np.sqrt(v / correction) + epsilon), m, v
+
+
 @compiled(error_model="numpy")
 def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
@@ -98,11 +108,24 @@ def _adam(
     wide()
     mode = flush()
     for i in range(theta.size):
-        g = gradient[i]
-        m = keep_mean * mean[i] + new_mean * g
-        v = keep_square * square[i] + new_square * (g * g)
-        mean_out[i], square_out[i] = m, v
-        theta_out[i] = theta[i] - step * m / (np.sqrt(v / correction) + epsilon)
+        theta_out[i], mean_out[i], square_out[i] = _adam_of(
+            theta[i], gradient[i], mean[i], square[i],
+            keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
+        )  # fmt: skip
+    restore(mode)
+
+
+@compiled(error_model="numpy")
+def _adam_in_place(
+    theta, gradient, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon
+):
+    """Overwrite θ, μ and ν: `_adam` on arrays that are its results too would not be compiled to vectors."""
+    mode = flush()
+    for i in range(theta.size):
+        theta[i], mean[i], square[i] = _adam_of(
+            theta[i], gradient[i], mean[i], square[i],
+            keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
+        )  # fmt: skip
     restore(mode)
 
 
@@ -132,6 +155,11 @@ def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     return gradient.dtype.type(_noise_dot(laid_out(gradient), *_key_words(key)))
 
 
+def _are_apart(arrays: Sequence[np.ndarray]) -> bool:
+    """Return whether no array shares memory with another; arrays that lie one within the other count as sharing it."""
+    return not any(np.may_share_memory(a, b) for a, b in combinations(arrays, 2))
+
+
 def adam(
     theta: np.ndarray,
     gradient: np.ndarray,
@@ -142,18 +170,24 @@ def adam(
     decay_mean: float,
     decay_square: float,
     epsilon: float,
+    donate: bool = False,
 ) -> tuple[Any, Any, Any]:
     """Compute `reference.adam` in one pass, with zero for subnormal numbers.
 
-    `reference.adam` computes a 0-dimensional θ, and a learning rate that is an array.
+    `reference.adam` computes a 0-dimensional θ, and a learning rate that is an array. Arrays that are donated are
+    overwritten, unless they cannot be written or share memory with another of the arrays.
     """
     if theta.ndim == 0 or not isinstance(learning_rate, _NUMBERS):
         return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = reference.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
+    numbers = [theta.dtype.type(constant) for constant in constants]
     arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
-    new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
     flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
-    _adam(*new, *flat, *map(theta.dtype.type, constants))
+    if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
+        _adam_in_place(*flat, *numbers)
+        return theta, mean, square
+    new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
+    _adam(*new, *flat, *numbers)
     theta, mean, square = (x.reshape(theta.shape) for x in new)
     return theta, mean, square

@@ -243,8 +243,9 @@ def adam(
     decay_mean: float,
     decay_square: float,
     epsilon: float,
+    donate: bool = False,
 ) -> tuple[Array, Array, Array]:
-    """Compute `reference.adam` in one pass; a learning rate that is an array is left to that."""
+    """Compute `reference.adam` in one pass, into new arrays; a learning rate that is an array is left to that."""
     if not isinstance(learning_rate, int | float | np.number):
         return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)

@@ -95,6 +95,7 @@ def adam(
     decay_mean: float,
     decay_square: float,
     epsilon: float,
+    donate: bool = False,
 ) -> tuple[Array, Array, Array]:
     """Return θ, μ and ν after one update of Adam with bias correction [1]_. `mcgc.optim.adam` has the formula.
 
@@ -106,11 +107,13 @@ def adam(
         The number of this update, from 1 on.
     learning_rate, decay_mean, decay_square, epsilon : float
         The constants η, β₁, β₂ and ε.
+    donate : bool
+        Whether `theta`, `mean` and `square` may be overwritten. This body never does it.
 
     Returns
     -------
     theta, mean, square : arrays like θ
-        Their values after the update.
+        Their values after the update. With `donate` they may be the arrays that were given.
 
     Raises
     ------

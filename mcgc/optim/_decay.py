@@ -1,5 +1,6 @@
 """Decoupled weight decay, around any optimiser."""
 
+from functools import partial
 from typing import Any
 
 from mcgc.arrays import Array, namespace_of
@@ -60,7 +61,7 @@ def decay_weights(factor: Rate, optimizer: Optimizer, undecayed: int = 0) -> Opt
         updates, state = optimizer.update(gradient, state, theta - lost)
         return updates - lost, state
 
-    def fused(gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
-        return optimizer.step(gradient, state, theta - decay(state, theta))
+    def fused(gradient: Array, state: Any, theta: Array, donate: bool = False) -> tuple[Array, Any]:
+        return optimizer.step(gradient, state, theta - decay(state, theta), donate)
 
-    return checked(optimizer.init, update, fused)
+    return checked(optimizer.init, update, fused, partial(fused, donate=True))

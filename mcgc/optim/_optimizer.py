@@ -35,6 +35,8 @@ class Optimizer(NamedTuple):
         update(gradient, state, theta) → (updates, state). Gradient and updates have the shape and dtype of θ.
     fused : Update, optional
         fused(gradient, state, theta) → (new theta, state): θ + updates up to rounding.
+    donated : Update, optional
+        As `fused`, to the bit, for arrays of `state` and `theta` that nothing else will read: it may overwrite them.
 
     Examples
     --------
@@ -50,9 +52,40 @@ class Optimizer(NamedTuple):
     init: Init
     update: Update
     fused: Update | None = None
+    donated: Update | None = None
 
-    def step(self, gradient: Array, state: Any, theta: Array) -> tuple[Array, Any]:
-        """Return θ + updates and the new state. Arguments and errors are those of `update`."""
+    def step(self, gradient: Array, state: Any, theta: Array, donate: bool = False) -> tuple[Array, Any]:
+        """Return θ + updates and the new state. Errors are those of `update`.
+
+        Parameters
+        ----------
+        gradient, state, theta
+            As for `update`.
+        donate : bool
+            Whether the caller gives `state` and `theta` away. Their arrays may then be overwritten, and must not be
+            used any more: the results may be the same arrays. The numbers are the same, to the bit, and come sooner
+            where the arrays are large. The gradient is never changed. A rule without `donated` returns new arrays, as
+            `adam` does for arrays on a GPU, for those that cannot be written or are not contiguous, and for those that
+            share memory.
+
+        Returns
+        -------
+        theta, state
+            The new ones.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from mcgc.optim import adam
+        >>> rule, theta = adam(0.1), np.asarray([1.0, -2.0])
+        >>> state = rule.init(theta)
+        >>> for _ in range(3):  # theta and state are of no use but for the next step
+        ...     theta, state = rule.step(2 * theta, state, theta, donate=True)
+        >>> theta.round(3)
+        array([ 0.702, -1.701])
+        """
+        if donate and self.donated is not None:
+            return self.donated(gradient, state, theta)
         if self.fused is not None:
             return self.fused(gradient, state, theta)
         updates, state = self.update(gradient, state, theta)
@@ -161,8 +194,9 @@ def from_step(init: Init, step: Update) -> Optimizer:
 def chain(*rules: Optimizer) -> Optimizer:
     """Return the rule that applies rules in order: the updates of each are the gradient of the next.
 
-    The step of the last one is the step of the chain, so a fused optimiser at its end stays fused. The state is that of
-    the one rule that has a state, else the tuple of the states that there are.
+    The step of the last one is the step of the chain, so a fused optimiser at its end stays fused. What is donated to
+    the chain is donated to it if no other rule has a state, in which θ could be kept. The state is that of the one rule
+    that has a state, else the tuple of the states that there are.
 
     Parameters
     ----------
@@ -206,14 +240,23 @@ def chain(*rules: Optimizer) -> Optimizer:
 
         return run
 
-    updates = [rule.update for rule in rules]
-    return Optimizer(init if owners else no_state, through(updates), through([*updates[:-1], rules[-1].step]))
+    *others, last = [rule.update for rule in rules]
+    donated = rules[-1].donated if owners == [rules[-1]] else None
+    return Optimizer(
+        init if owners else no_state,
+        through([*others, last]),
+        through([*others, rules[-1].step]),
+        donated and through([*others, donated]),
+    )
 
 
-def checked(init: Init, update: Update, fused: Update | None = None) -> Optimizer:
+def checked(init: Init, update: Update, fused: Update | None = None, donated: Update | None = None) -> Optimizer:
     """Return the optimiser of these functions, which are given θ and its gradient as arrays of floats."""
     return Optimizer(
-        lambda theta: init(as_floats(theta, "theta")), _on_floats(update), None if fused is None else _on_floats(fused)
+        lambda theta: init(as_floats(theta, "theta")),
+        _on_floats(update),
+        fused and _on_floats(fused),
+        donated and _on_floats(donated),
     )
 
 

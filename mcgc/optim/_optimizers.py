@@ -6,6 +6,7 @@ function of the number n − 1 of updates before this one, such as those of `mcg
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 from mcgc import kernels
@@ -221,7 +222,8 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
 
     μ ← b₁ μ + (1 − b₁) g, ν ← b₂ ν + (1 − b₂) g², θ ← θ − a (μ / (1 − b₁ⁿ)) / (√(ν / (1 − b₂ⁿ)) + ε).
 
-    Its step is fused: one kernel computes θ, μ and ν in one pass.
+    Its step is fused: one kernel computes θ, μ and ν in one pass. It does so in place where they are donated
+    (`Optimizer.step`).
 
     Parameters
     ----------
@@ -262,18 +264,16 @@ def adam(learning_rate: Rate, decays: tuple[float, float] = (0.9, 0.999), epsilo
     def init(theta: Array) -> AdamState:
         return AdamState(0, ops.zeros_like(theta), ops.zeros_like(theta))
 
-    def fused(gradient: Array, state: AdamState, theta: Array) -> tuple[Array, AdamState]:
-        count = state.steps + 1
-        theta, mean, square = kernels.adam(
-            theta, gradient, state.mean, state.square, count, rate(state.steps), decay_mean, decay_square, epsilon
-        )
-        return theta, AdamState(count, mean, square)
+    def fused(gradient: Array, state: AdamState, theta: Array, donate: bool = False) -> tuple[Array, AdamState]:
+        count, arrays = state.steps + 1, (theta, gradient, state.mean, state.square)
+        new = kernels.adam(*arrays, count, rate(state.steps), decay_mean, decay_square, epsilon, donate)
+        return new[0], AdamState(count, *new[1:])
 
     def update(gradient: Array, state: AdamState, theta: Array) -> tuple[Array, AdamState]:
         check_alike("theta", theta, gradient=gradient)
         return fused(gradient, state, ops.zeros_like(gradient))  # θ is only added to, so from 0 it is the update
 
-    return checked(init, update, fused)
+    return checked(init, update, fused, partial(fused, donate=True))
 
 
 def adamw(

@@ -137,17 +137,20 @@ def run_epoch(task: Task, member: Member, epoch: int, before_step: Callable[[], 
     """Take one member, or several that are stacked, through all minibatches; return its state and its record.
 
     A step that fails leaves the state as it was, but for the number of steps: at most `most_skips` of them in a row
-    within the epoch, and not all of them. Raises `SolveError` otherwise.
+    within the epoch, and not all of them. Raises `SolveError` otherwise. Where no step may be left out, the states
+    within the epoch are donated to the steps after them: nothing goes back to them.
     """
     state, infos, skipped, in_row = _at_horizon(task, member, epoch), [], 0, 0
+    own = False  # the state before the first step is that of the member, which others may keep
     failure: SolveError | None = None
     for batch in minibatches(task, member, epoch):
         before_step()
         try:
             with quietly():
-                after, info = task.method(*member.past).step(state, batch, fold_in(member.noise, state.steps))
+                method, key = task.method(*member.past), fold_in(member.noise, state.steps)
+                after, info = method.step(state, batch, key, donate=own and most_skips == 0)
             _require_sound(task, after, info)
-            state = after
+            state, own = after, True
             infos.append(info)
             in_row = 0
         except SolveError as error:
