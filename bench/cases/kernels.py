@@ -182,7 +182,7 @@ def adam(side: str, state: str) -> Side:
             v = keep_square * square[i] + new_square * (g * g)
             m, v = m if abs(m) >= tiny else none, v if v >= tiny else none
             mean_out[i], square_out[i] = m, v
-            theta_out[i] = theta[i] - step * m / (np.sqrt(v / correction) + epsilon)
+            theta_out[i] = theta[i] - step * m / (np.sqrt(v) * correction + epsilon)
 
     loop = cpu._adam.py_func
     names = {**loop.__globals__, "flush": nothing, "restore": ignored}

@@ -97,7 +97,7 @@ def _adam_of(theta, g, mean, square, keep_mean, new_mean, keep_square, new_squar
     """Return θ, μ and ν of one parameter: both loops below have this body, so they have the same bits."""
     m = keep_mean * mean + new_mean * g
     v = keep_square * square + new_square * (g * g)
-    return theta - step * m / (np.sqrt(v / correction) + epsilon), m, v
+    return theta - step * m / (np.sqrt(v) * correction + epsilon), m, v
 
 
 @compiled(error_model="numpy")
@@ -105,7 +105,6 @@ def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
 ):  # fmt: skip
-    wide()
     mode = flush()
     for i in range(theta.size):
         theta_out[i], mean_out[i], square_out[i] = _adam_of(

@@ -182,7 +182,7 @@ def _adam(
         u = keep_mean * mean[i] + new_mean * g
         v = keep_square * square[i] + new_square * (g * g)
         mean_out[i], square_out[i] = u, v
-        theta_out[i] = theta[i] - step * u / (math.sqrt(v / correction) + epsilon)
+        theta_out[i] = theta[i] - step * u / (math.sqrt(v) * correction + epsilon)
         i += np.int64(cuda.gridDim.x) * np.int64(THREADS)
 
 

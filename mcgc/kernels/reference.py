@@ -135,7 +135,7 @@ def adam(
 def adam_constants(
     count: int, learning_rate: float, decay_mean: float, decay_square: float, epsilon: float
 ) -> tuple[float, ...]:
-    """Return the constants of a compiled body of `adam`: β₁, 1 − β₁, β₂, 1 − β₂, η / (1 − β₁ᵗ), 1 − β₂ᵗ, ε.
+    """Return the constants of a compiled body of `adam`: β₁, 1 − β₁, β₂, 1 − β₂, η / (1 − β₁ᵗ), 1 / √(1 − β₂ᵗ), ε.
 
     The meaning does not use this function, so that the comparison of a body with it checks these numbers too.
     """
@@ -145,6 +145,6 @@ def adam_constants(
         decay_square,
         1 - decay_square,
         learning_rate / (1 - decay_mean**count),
-        1 - decay_square**count,
+        1 / math.sqrt(1 - decay_square**count),
         epsilon,
     )

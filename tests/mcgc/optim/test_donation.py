@@ -91,9 +91,9 @@ def test_arrays_that_cannot_be_overwritten_are_not(layout, place):
     rule, gradient = adam(0.1), normal(Key(9), (SIZE,))
     arrays = [normal(Key(0), (SIZE,)), normal(Key(1), (SIZE,)), normal(Key(2), (SIZE,)) ** 2]
     state = rule.init(arrays[0])
-    expected = rule.step(gradient, state._replace(mean=arrays[1], square=arrays[2]), arrays[0])
     theta, mean, square = (layout(x) if i == place else x.copy() for i, x in enumerate(arrays))
-    found = rule.step(gradient, state._replace(mean=mean, square=square), theta, donate=True)
+    state = state._replace(mean=mean, square=square)
+    expected, found = (rule.step(gradient, state, theta, donate=donate) for donate in (False, True))
     assert_equal(found, expected)
     assert_equal((theta, mean, square), tuple(arrays))  # all or none is overwritten
 
