@@ -56,7 +56,7 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
     def run() -> None:
         nonlocal state
         for batch in batches:
-            state, _ = method.step(state, batch, fold_in(Key(0), state.steps))
+            state, _ = method.step(state, batch, fold_in(Key(0), state.steps), donate=True)
         transfers.wait(state.log_lam)
 
     loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))

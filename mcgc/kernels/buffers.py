@@ -14,9 +14,10 @@ import threading
 
 import numpy as np
 
+from mcgc.arrays._memory import LINE
+
 PER_SIZE = 16  # arrays of one size and dtype, and sizes, that are stored; more of them are ordinary memory
 MAX_BYTES = 2**29  # that are stored in all
-LINE = 64  # bytes of a line of the cache, and of the widest vector
 
 _mine = threading.local()  # each thread has its own, so no array is given out twice
 

@@ -15,7 +15,6 @@ from mcgc.kernels.compiled import compiled
 from mcgc.kernels.cpu_vectors import REGISTER, mask_of, masked_load, masked_store, shuffle
 
 MANY, COLUMNS = (5, 5) if REGISTER == 64 else (3, 3)  # of a tile: what 32 or 16 registers hold, with the factors
-NEAR = 2**15  # bytes of b that stay in the first cache while a passes by
 
 _i64 = ir.IntType(64)
 
@@ -140,13 +139,11 @@ def inner_products(c, c_at, c_row, d, d_at, d_row, a, a_at, a_row, b, b_at, b_ro
     c, d, a and b are vectors that hold the matrices: element (i, j) of c is at c_at + i c_row + j, and likewise in the
     others. d_row may be 0, for one row that is added to all.
     """
-    width = max(NEAR // (c.itemsize * max(k, 1)) // COLUMNS, 1) * COLUMNS
-    for first in range(0, n, width):
-        for i in range(0, m, MANY):
-            for j in range(first, min(first + width, n), COLUMNS):
-                r, w = min(MANY, m - i), min(COLUMNS, n - j)
-                ci, di, ai, bj = c_at + i * c_row + j, d_at + i * d_row + j, a_at + i * a_row, b_at + j * b_row
-                if r > 1:
-                    _tile(MANY, c, ci, c_row, d, di, d_row, a, ai, a_row, b, bj, b_row, r, w, k)
-                else:
-                    _tile(1, c, ci, c_row, d, di, d_row, a, ai, a_row, b, bj, b_row, r, w, k)
+    for i in range(0, m, MANY):
+        for j in range(0, n, COLUMNS):
+            r, w = min(MANY, m - i), min(COLUMNS, n - j)
+            ci, di, ai, bj = c_at + i * c_row + j, d_at + i * d_row + j, a_at + i * a_row, b_at + j * b_row
+            if r > 1:
+                _tile(MANY, c, ci, c_row, d, di, d_row, a, ai, a_row, b, bj, b_row, r, w, k)
+            else:
+                _tile(1, c, ci, c_row, d, di, d_row, a, ai, a_row, b, bj, b_row, r, w, k)
