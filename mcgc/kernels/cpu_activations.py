@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from mcgc.kernels.compiled import inner
+from mcgc.kernels.cpu_exp import exp, tanh
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid", "softplus", "silu", "gelu")  # from silu on the slope is one of z
 _RELU, _TANH, _SIGMOID, _SOFTPLUS, _SILU, _GELU = range(6)
@@ -22,7 +23,7 @@ def keeps_z(activation):
 
 @inner(error_model="numpy")
 def _logistic(x):
-    tail = np.exp(-abs(x))
+    tail = exp(-abs(x))
     return (tail if x < 0 else type(x)(1)) / (type(x)(1) + tail)
 
 
@@ -35,13 +36,13 @@ def activate(activation, z, a):
             a[q] = z[q] if z[q] > kind(0) or z[q] != z[q] else kind(0)
     elif activation == _TANH:
         for q in range(a.size):
-            a[q] = np.tanh(z[q])
+            a[q] = tanh(z[q])
     elif activation == _SIGMOID:
         for q in range(a.size):
             a[q] = _logistic(z[q])
     elif activation == _SOFTPLUS:
         for q in range(a.size):
-            a[q] = max(z[q], kind(0)) + np.log1p(np.exp(-abs(z[q])))
+            a[q] = max(z[q], kind(0)) + np.log1p(exp(-abs(z[q])))
     elif activation == _SILU:
         for q in range(a.size):
             gate = _logistic(z[q])
@@ -79,5 +80,5 @@ def times_slope(activation, kept, g):
         for q in range(g.size):
             z = kept[q]
             near = min(max(z, kind(-_FAR)), kind(_FAR))
-            bell = np.exp(-near * near * kind(0.5)) * kind(_BELL)
+            bell = exp(-near * near * kind(0.5)) * kind(_BELL)
             g[q] *= kind(0.5) * (one + kind(math.erf(z * kind(_ROOT)))) + near * bell
