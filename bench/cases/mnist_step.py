@@ -56,10 +56,10 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
     def run() -> None:
         nonlocal state
         for batch in batches:
-            state, _ = method.step(state, batch, fold_in(Key(0), state.steps))
+            state, _ = method.step(state, batch, fold_in(Key(0), state.steps), donate=True)
         transfers.wait(state.log_lam)
 
-    loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))
+    loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))  # a run overwrites θ
     return Side(run, STEPS, {"loss": loss, "gradient": gradient})
 
 
@@ -240,7 +240,7 @@ def by_autograd(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> S
 
 SIDES = {"mcgc": ours, "jax": by_jax, "torch": by_torch, "torch flat": by_torch_flat, "autograd": by_autograd}
 TOLERANCES = {"loss": 1e-4, "gradient": 1e-4}
-TARGETS = {"jax": 2.0, "torch": 3.0, "autograd": 5.0}
+TARGETS = {"jax": {1: 2.5, 2: 4.0}, "torch": 3.0, "autograd": 5.0}
 
 
 def rows(plan: Plan) -> list[Row]:
