@@ -23,10 +23,15 @@ def start(depth: int, width: int, batch: int) -> tuple:
     from mcgc import nets
     from mcgc.random import Key
 
-    sizes = (PIXELS, *(width,) * (depth - 1), CLASSES)
+    sizes = layer_sizes(depth, width)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (STEPS, batch, PIXELS), np.uint8).astype(np.float32) / 255
     return sizes, nets.init(Key(0), sizes), images, rng.integers(0, CLASSES, (STEPS, batch))
+
+
+def layer_sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:
+    """Return the sizes of the net."""
+    return (PIXELS, *(width,) * (depth - 1), CLASSES)
 
 
 def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples: int = 1, device: str = "cpu") -> Side:

@@ -33,9 +33,14 @@ def start() -> tuple:
     except ModuleNotFoundError:
         rng = np.random.default_rng(0)
         rows, labels = rng.integers(0, 17, (ROWS, FEATURES)), rng.integers(0, CLASSES, ROWS)
-    sizes = (FEATURES, *(WIDTH,) * LAYERS, CLASSES)
+    sizes = layer_sizes()
     bounds = [*range(0, len(rows), BATCH), len(rows)]
     return sizes, nets.init(Key(0), sizes), (rows / 16).astype(np.float32), labels, bounds
+
+
+def layer_sizes() -> tuple[int, ...]:
+    """Return the sizes of the net."""
+    return (FEATURES, *(WIDTH,) * LAYERS, CLASSES)
 
 
 def ours() -> Side:
