@@ -19,6 +19,7 @@ CASES = (
     "mnist-step",
     "lorenz-step",
     "windows",
+    "tabular",
     "generic-step",
     "generic-rows",
     "repressilator",

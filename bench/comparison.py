@@ -70,10 +70,12 @@ def compare(
     module: str,
     sides: Sequence[str],
     tolerances: Mapping[str, float],
-    targets: Mapping[str, float],
+    targets: Mapping[str, float | Mapping[int, float]],
     options: Mapping | None = None,
 ) -> list[Row]:
-    """Time the job on every number of threads; targets are those of one thread, all on the CPU.
+    """Time the job on every number of threads.
+
+    Targets are for the CPU. A number is that of one thread, and a mapping has one for each of some numbers of threads.
 
     With mcgc's side on another device, the clock of the processor tells little: then it is that of the wall.
     """
@@ -83,7 +85,8 @@ def compare(
         timings = measure(module, sides, options or {}, threads, plan.rounds, plan.seconds, own)
         check(case, timings, tolerances)
         for side, timing in timings.items():
-            target = targets.get(side) if threads == 1 and here else None
+            given = targets.get(side, {}) if here else {}
+            target = given.get(threads) if isinstance(given, Mapping) else given if threads == 1 else None
             if timing is None:
                 rows.append(Row(case, threads, side, target=target, note="not installed"))
                 continue

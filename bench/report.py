@@ -16,7 +16,20 @@ from rich.table import Table
 from bench.comparison import Plan, Row
 from bench.timing import Spread, cores
 
-PACKAGES = ["mcgc", "numpy", "scipy", "numba", "autograd", "jax", "diffrax", "optax", "torch", "torchdiffeq", "joblib"]
+PACKAGES = [
+    "mcgc",
+    "numpy",
+    "scipy",
+    "numba",
+    "autograd",
+    "jax",
+    "diffrax",
+    "optax",
+    "torch",
+    "torchdiffeq",
+    "scikit-learn",
+    "joblib",
+]
 COLUMNS = ("case", "threads", "side", "time", "ratio", "by wall", "target", "met", "note")
 
 

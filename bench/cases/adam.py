@@ -1,4 +1,7 @@
-"""One update by Adam, for the MNIST net's 111,160 parameters and for ten million, in one array."""
+"""One update by Adam, for the MNIST net's 111,160 parameters and for ten million, in one array.
+
+All sides update in place, or are given their state away. `mcgc pure` returns new arrays.
+"""
 
 from typing import Any
 
@@ -11,7 +14,7 @@ from bench.transfers import transfers_to
 SIZES = (111_160, 10**7)
 RATE = 1e-4
 TOLERANCES = {"update": 1e-4}
-TARGETS = {"torch foreach": 1.5}
+TARGETS = {SIZES[0]: {"torch foreach": 1.5, "torch fused": 1.0}, SIZES[1]: {"torch fused": 1.0}}
 
 
 def _start(m: int) -> tuple[np.ndarray, np.ndarray]:
@@ -19,22 +22,28 @@ def _start(m: int) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros(m, np.float32), rng.standard_normal(m, np.float32)
 
 
-def ours(m: int, device: str = "cpu") -> Side:
-    """Update with mcgc."""
+def ours(m: int, device: str = "cpu", donate: bool = True) -> Side:
+    """Update with mcgc, the old parameters and state given up for the new."""
     from mcgc.arrays import to_host
     from mcgc.optim import adam
 
     transfers = transfers_to(device)
     theta, gradient = map(transfers.put, _start(m))
     optimizer = adam(RATE)
-    state = optimizer.init(theta)
+    theta, state = optimizer.step(gradient, optimizer.init(theta), theta, donate)
+    updated = np.array(to_host(theta))
 
     def run() -> None:
         nonlocal theta, state
-        theta, state = optimizer.step(gradient, state, theta)
+        theta, state = optimizer.step(gradient, state, theta, donate)
         transfers.wait(theta[:1])
 
-    return Side(run, 1, {"update": to_host(optimizer.step(gradient, state, theta)[0])})
+    return Side(run, 1, {"update": updated})
+
+
+def ours_pure(m: int) -> Side:
+    """Update with mcgc, into new arrays."""
+    return ours(m, donate=False)
 
 
 def _torch(m: int, **options: bool) -> Side:
@@ -80,13 +89,18 @@ def by_optax(m: int) -> Side:
     return Side(run, 1, {"update": updated})
 
 
-SIDES = {"mcgc": ours, "torch foreach": by_foreach, "torch fused": by_fused, "optax": by_optax}
+SIDES = {
+    "mcgc": ours,
+    "mcgc pure": ours_pure,
+    "torch foreach": by_foreach,
+    "torch fused": by_fused,
+    "optax": by_optax,
+}
 
 
 def rows(plan: Plan) -> list[Row]:
     """Time both sizes."""
     found = []
     for m in SIZES[:1] if plan.quick else SIZES:
-        targets = TARGETS if m == SIZES[0] else {}
-        found += compare(plan, f"adam {m:,}", __name__, list(SIDES), TOLERANCES, targets, {"m": m})
+        found += compare(plan, f"adam {m:,}", __name__, list(SIDES), TOLERANCES, TARGETS[m], {"m": m})
     return found

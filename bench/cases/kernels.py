@@ -242,5 +242,6 @@ def rows(plan: Plan) -> list[Row]:
         add("arrays mnist-step", ARRAYS, {"loss": 0, "gradient": 0}, kind="arrays", job="mnist-step")
     for m in noise.SIZES[:1] if plan.quick else noise.SIZES:
         for job, tolerances in (("noise", noise.TOLERANCES), ("adam", adam_case.TOLERANCES)):
-            add(f"arrays {job} {m:,}", ARRAYS, tolerances, kind="arrays", job=job, m=m)
+            options = {"donate": False} if job == "adam" else {}
+            add(f"arrays {job} {m:,}", ARRAYS, tolerances, kind="arrays", job=job, m=m, **options)
     return found

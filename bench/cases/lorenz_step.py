@@ -106,7 +106,12 @@ def our_step(begun: Start) -> Side:
 
     def run() -> None:
         infos = [method.step(state, batch, Key(draw))[1] for draw in range(DRAWS)]
-        values["evaluations"] = sum(info.aux[0].evaluations for info in infos) / DRAWS
+        found = [info.aux[0] for info in infos]
+        values["evaluations"] = sum(stats.evaluations for stats in found) / DRAWS
+        values["accepted"], values["rejected"] = (
+            sum(int(counts.sum()) for counts in column) / DRAWS
+            for column in ([stats.accepted for stats in found], [stats.rejected for stats in found])
+        )
 
     return Side(run, DRAWS, values)
 

@@ -23,10 +23,15 @@ def start(depth: int, width: int, batch: int) -> tuple:
     from mcgc import nets
     from mcgc.random import Key
 
-    sizes = (PIXELS, *(width,) * (depth - 1), CLASSES)
+    sizes = layer_sizes(depth, width)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (STEPS, batch, PIXELS), np.uint8).astype(np.float32) / 255
     return sizes, nets.init(Key(0), sizes), images, rng.integers(0, CLASSES, (STEPS, batch))
+
+
+def layer_sizes(depth: int = DEPTH, width: int = WIDTH) -> tuple[int, ...]:
+    """Return the sizes of the net."""
+    return (PIXELS, *(width,) * (depth - 1), CLASSES)
 
 
 def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples: int = 1, device: str = "cpu") -> Side:
@@ -59,7 +64,7 @@ def ours(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH, num_samples
             state, _ = method.step(state, batch, fold_in(Key(0), state.steps), donate=True)
         transfers.wait(state.log_lam)
 
-    loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))
+    loss, gradient = map(to_host, value_and_grad(objective)(theta, batches[0]))  # a run overwrites θ
     return Side(run, STEPS, {"loss": loss, "gradient": gradient})
 
 
@@ -240,7 +245,7 @@ def by_autograd(depth: int = DEPTH, width: int = WIDTH, batch: int = BATCH) -> S
 
 SIDES = {"mcgc": ours, "jax": by_jax, "torch": by_torch, "torch flat": by_torch_flat, "autograd": by_autograd}
 TOLERANCES = {"loss": 1e-4, "gradient": 1e-4}
-TARGETS = {"jax": 2.0, "torch": 3.0, "autograd": 5.0}
+TARGETS = {"jax": {1: 2.5, 2: 4.0}, "torch": 3.0, "autograd": 5.0}
 
 
 def rows(plan: Plan) -> list[Row]:

@@ -1,19 +1,22 @@
 """The benchmark's statistics, its checks, its rows, and a quick run of it."""
 
 import json
+import math
 import os
+import re
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import sides
 
 from bench import __main__ as command
-from bench import report
-from bench.cases import adam, cold, kernels, mnist_step, noise
+from bench import limits, report
+from bench.cases import adam, cold, kernels, limit, mnist_step, noise, tabular
 from bench.comparison import Plan, Row, check, compare
 from bench.timing import Spread, Timing, environment, measure, ratio, spread, variables
-from mcgc import arrays, devices
+from mcgc import arrays, devices, nets
 
 
 @pytest.fixture
@@ -56,6 +59,58 @@ def test_a_comparison_has_a_row_for_each_library_with_its_ratio_and_target(plan)
     assert (ours.side, ours.ratio, ours.met, ours.seconds.median > 0) == ("mcgc", None, None, True)
     assert (half.target, half.met, half.ratio.low <= half.ratio.median <= half.ratio.high) == (1.2, True, True)
     assert (missing.seconds, missing.met, missing.note) == (None, None, "not installed")
+
+
+def test_a_target_may_be_one_for_each_number_of_threads(plan):
+    found = {}
+    for targets in ({"half": 1.2}, {"half": {1: 1.2, 2: 9.0}}, {"half": {2: 1.2}}):
+        rows = compare(
+            plan._replace(threads=[1, 2], rounds=1), "case", "sides", ["mcgc", "half"], {}, targets, {"value": 4.0}
+        )
+        found[str(targets)] = [row.target for row in rows if row.side == "half"]
+    assert list(found.values()) == [[1.2, None], [1.2, 9.0], [None, 1.2]]
+
+
+def test_the_table_of_digits_is_random_without_scikit_learn_and_has_the_same_shape(monkeypatch):
+    pytest.importorskip("sklearn")
+    found = tabular.start()
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    drawn = tabular.start()
+    for a, b in zip(found[1:4], drawn[1:4], strict=True):
+        assert (a.shape, a.dtype.kind) == (b.shape, b.dtype.kind)
+        assert (a.min() >= 0, a.max() <= 9) == (b.min() >= 0, b.max() <= 9)
+    assert found[4] == drawn[4] == [*range(0, 1800, 200), 1797]
+    loss, gradient = tabular.ours().values.values()
+    assert gradient.shape == found[1].shape
+    assert 2 < loss < 3
+
+
+def test_scikit_learn_has_the_loss_and_the_gradient_of_mcgc():
+    pytest.importorskip("sklearn")
+    timings = {name: Timing([1.0], [1.0], tabular.SIDES[name]().values) for name in ("mcgc", "sklearn")}
+    check("tabular", timings, tabular.TOLERANCES)
+
+
+def test_the_work_of_a_step_is_that_of_its_products_and_its_arrays():
+    sizes, rows = (3, 5, 2), 7
+    products = [(rows, a, b) for a, b in pairwise(sizes)]  # forward, of the weights, and of the inputs but the first
+    operations = sum(2 * m * k * n for m, k, n in products) * 2 + 2 * math.prod(products[1])
+    assert limits.net_step(sizes, rows).operations == operations
+    assert limits.parameters(sizes) == nets.num_parameters(sizes)
+    assert limits.net_step(sizes, rows).bytes == nets.num_parameters(sizes) * (3 + 1 + 3 + 1 + 1) * 4
+    assert limits.net_step(sizes, rows, noise=False).bytes == nets.num_parameters(sizes) * 7 * 4
+    assert limits.solved_step(sizes, 10, 6) == (2 * 25 * (10 + 2 * 6), limits.net_step(sizes, 1).bytes)
+    assert limits.Work(6.0, 8.0).seconds(2.0, 1.0) == 8.0
+
+
+def test_a_quick_run_gives_shares_of_the_limits(plan):
+    found = {row.side: row for row in limit.rows(plan._replace(rounds=2))}
+    shares = {side: row.ratio.median for side, row in found.items() if side.startswith("floor")}
+    names = ("mnist-step", "lorenz-step", "windows", "tabular", "noise 111,160", "adam 111,160", "ode_steps 16")
+    assert set(shares) == {f"floor of {name}" for name in names}
+    assert 0 < min(shares.values()) < max(shares.values()) < 1.3
+    assert re.fullmatch(r"\d+ GFlop/s, in registers", found["multiply-adds"].note)
+    assert {"cache", "memory", "BLAS of mnist-step", "BLAS rate of lorenz-step"} < set(found)
 
 
 def test_a_comparison_on_another_device_runs_mcgc_alone_by_wall_clock_without_targets(plan):
@@ -168,7 +223,7 @@ def test_a_quick_run_compares_each_kernel_with_what_is_simpler(plan):
 
 
 def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
-    cases = "noise", "adam", "jit", "generic-rows", "repressilator", "least-squares", "windows"
+    cases = "noise", "adam", "jit", "generic-rows", "repressilator", "least-squares", "windows", "tabular"
     named = [word for case in cases for word in ("--case", case)]
     command.main(["--quick", *named, "--json", str(tmp_path / "bench.json")])
     found = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
