@@ -3,7 +3,7 @@
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LARGE = {"mcgc/ode/_compiled.py": 460}  # these may only shrink
+LARGE: dict[str, int] = {}  # these may only shrink
 
 
 def lines(path):

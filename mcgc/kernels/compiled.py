@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import config, njit, types
 from numba.core import event
 
 from mcgc._version import __version__
@@ -31,12 +31,27 @@ def compiled(function: Callable | None = None, interpreted: Callable | None = No
         return partial(compiled, interpreted=interpreted, **options)
     if config.DISABLE_JIT:  # as in compiled code, integers wrap around without a warning
         return np.errstate(all="ignore")(interpreted or function)
-    return cached(njit(**options)(function), config)
+    return cached(_for_all_numbers(njit(**options)(function)), config)
 
 
 def inner(**options: Any) -> Callable:
     """Return a decorator for functions that only compiled ones call: Numba makes no wrappers of them, and no files."""
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    make = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
+    return make if config.DISABLE_JIT else lambda function: _for_all_numbers(make(function))
+
+
+def _for_all_numbers(dispatcher: Any) -> Any:
+    """Return `dispatcher`, which now has one version for a number written out in a call and for any other.
+
+    Numba compiles one for each kind of argument, and a literal is a kind of its own: of a solution, half the versions.
+    """
+    resolve = dispatcher.get_call_template
+
+    def resolved(args: Any, kws: Any) -> Any:
+        return resolve([types.unliteral(x) for x in args], {name: types.unliteral(x) for name, x in kws.items()})
+
+    dispatcher.get_call_template = resolved
+    return dispatcher
 
 
 def cached(dispatcher: Any, settings: Any) -> Any:
@@ -77,8 +92,9 @@ def _enable(dispatcher: Any) -> None:
 
 @cache
 def _sources() -> bytes:
-    """Return a hash of the sources of all kernels and of the version, which stands for the rest of the code."""
-    texts = (path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    """Return a hash of the sources of kernels and solvers and of the version, which stands for the rest of the code."""
+    here = Path(__file__).parent
+    texts = (path.read_bytes() for part in (here, here.parent / "ode") for path in sorted(part.glob("*.py")))
     return sha256(b"".join([__version__.encode(), *texts])).digest()
 
 

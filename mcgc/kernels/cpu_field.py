@@ -1,8 +1,8 @@
 """Fields dy/dt = g(t, y, p, u(t)) + net(y, u(t)) on the CPU: rows of them, and their cotangents, in compiled loops.
 
-A row of `x` holds the state and the inputs of a point, as the net takes them. A row of `inputs` holds, where there is a
-formula g, the time in the data at the time 0; and then the inputs u, or where they change with time what
-`mcgc.ode._driven_field.pack` makes of them: knots, and at each the values and the second derivatives.
+A row of values (`cpu_rows`) begins with the state and the inputs of a point, as the net takes them. A row of `inputs`
+holds, where there is a formula g, the time in the data at the time 0; and then the inputs u, or where they change with
+time what `mcgc.ode._driven_field.pack` makes of them: knots, and at each the values and the second derivatives.
 """
 
 from functools import lru_cache
@@ -14,8 +14,9 @@ import numpy as np
 from mcgc.errors import InputError
 from mcgc.kernels.compiled import inner
 from mcgc.kernels.cpu_activations import ACTIVATIONS
-from mcgc.kernels.cpu_dense import backward_rows, forward_rows, lengths, stored
+from mcgc.kernels.cpu_dense import keeps
 from mcgc.kernels.cpu_formula import compute, pull
+from mcgc.kernels.cpu_rows import backward, forward, outputs_at, row_length
 
 
 class Field(NamedTuple):
@@ -29,8 +30,8 @@ class Field(NamedTuple):
         The number of its activation (`cpu_activations`).
     skip : bool
         Whether hidden layers add their input.
-    parameters, values : int
-        How many numbers θ has, and how many values of a row are stored for the way back.
+    parameters, row : int
+        How many numbers θ has, and a row of values.
     states, inputs, knots : int
         How many there are; no knots where the inputs are constant.
     previous : bool
@@ -48,7 +49,7 @@ class Field(NamedTuple):
     activation: int
     skip: bool
     parameters: int
-    values: int
+    row: int
     states: int
     inputs: int
     knots: int
@@ -79,17 +80,12 @@ def field_of(
     """Return a field without a formula. Raises `InputError` for an activation that is not compiled."""
     if sizes and activation not in ACTIVATIONS:
         raise InputError(f"the compiled nets know {', '.join(ACTIVATIONS)}, not {activation!r}")
-    code, values = (ACTIVATIONS.index(activation), stored(tuple(sizes), activation, skip)) if sizes else (0, 0)
+    code = ACTIVATIONS.index(activation) if sizes else 0
+    row = row_length(states + inputs, sizes, bool(sizes) and keeps(code, bool(skip)), np.dtype(dtype))
     parameters = sum((n_in + 1) * n_out for n_in, n_out in pairwise(sizes))
-    net = np.asarray(sizes, np.int64), code, bool(skip), parameters, values
+    net = np.asarray(sizes, np.int64), code, bool(skip), parameters, row
     none = np.zeros((0, 4), np.int64), np.zeros(0, dtype), np.zeros(0, np.int64), np.zeros(0, dtype)
     return Field(*net, states, inputs, knots, interpolation == "previous", *none)
-
-
-@inner(error_model="numpy")
-def num_values(field):
-    """Return how many values the net gives a row."""
-    return lengths(field.sizes)[1] if field.sizes.size > 0 else 0
 
 
 @inner(error_model="numpy")
@@ -161,40 +157,45 @@ def _pull_inputs(field, row, at, t, bar, bar_at, row_bar):
 
 
 @inner(error_model="numpy")
-def _fill(field, given, x, row, t, begun):
-    """Put the inputs of the formula at a row of `x` into `given`, after what is shared."""
-    at = field.shared.size
-    given[at], given[at + 1] = t, begun
+def _fill(field, given, values, at, t, begun):
+    """Put the inputs of the formula at a row of values into `given`, after what is shared."""
+    to = field.shared.size
+    given[to], given[to + 1] = t, begun
     for d in range(field.states + field.inputs):
-        given[at + 2 + d] = x[row + d]
+        given[to + 2 + d] = values[at + d]
 
 
 @inner(error_model="numpy")
-def _add_formula(field, x, first, m, when, inputs, index, fields):
-    """Add the formula at rows of `x` to `fields`."""
+def _add_formula(field, values, at, m, when, inputs, index, fields):
+    """Add the formula at rows of values to `fields`."""
     width, shared = field.states + field.inputs, field.shared.size
-    given, v = np.empty(shared + 2 + width, x.dtype), np.empty(field.tape.shape[0], x.dtype)
-    given[:shared] = field.shared
+    given, v = np.empty(shared + 2 + width, values.dtype), np.empty(field.tape.shape[0], values.dtype)
+    for d in range(shared):
+        given[d] = field.shared[d]
     for i in range(m):
-        _fill(field, given, x, (first + i) * width, when[i], inputs[index[i], 0])
+        _fill(field, given, values, at + i * field.row, when[i], inputs[index[i], 0])
         compute(field.tape, field.constants, given, v)
         for d in range(field.states):
             fields[i, d] += v[field.results[d]]
 
 
 @inner(error_model="numpy")
-def _pull_formula(field, x, first, m, when, inputs, index, moves, g, x_bar, inputs_bar, shared_bar):
-    """Add the cotangents that come through the formula to those of rows, inputs, and of what is shared."""
+def _pull_formula(field, values, at, bars, bars_at, m, when, inputs, index, moves, g, inputs_bar, shared_bar):
+    """Add the cotangents that come through the formula to those of x, of inputs, and of what is shared."""
     width, shared = field.states + field.inputs, field.shared.size
-    given, given_bar = np.empty(shared + 2 + width, x.dtype), np.empty(shared + 2 + width, x.dtype)
-    v, v_bar = np.empty(field.tape.shape[0], x.dtype), np.empty(field.tape.shape[0], x.dtype)
-    given[:shared] = field.shared
+    given, given_bar = np.empty(shared + 2 + width, values.dtype), np.empty(shared + 2 + width, values.dtype)
+    v, v_bar = np.empty(field.tape.shape[0], values.dtype), np.empty(field.tape.shape[0], values.dtype)
+    for d in range(shared):
+        given[d] = field.shared[d]
     for i in range(m):
         if moves[i] == 0:
             continue
-        _fill(field, given, x, (first + i) * width, when[i], inputs[index[i], 0])
+        _fill(field, given, values, at + i * field.row, when[i], inputs[index[i], 0])
         compute(field.tape, field.constants, given, v)
-        v_bar[:], given_bar[:] = 0, 0
+        for d in range(v_bar.size):
+            v_bar[d] = 0
+        for d in range(given_bar.size):
+            given_bar[d] = 0
         for d in range(field.states):
             v_bar[field.results[d]] += g[i, d]
         pull(field.tape, given_bar, v, v_bar)
@@ -202,65 +203,88 @@ def _pull_formula(field, x, first, m, when, inputs, index, moves, g, x_bar, inpu
             shared_bar[d] += given_bar[d]
         inputs_bar[index[i], 0] += given_bar[shared + 1]
         for d in range(width):
-            x_bar[i * width + d] += given_bar[shared + 2 + d]
+            bars[bars_at + i * field.row + d] += given_bar[shared + 2 + d]
 
 
 @inner(error_model="numpy")
-def evaluate(theta, field, x, hidden, room, first, m, when, points, inputs, index, fields):
+def evaluate(weights, field, values, at, m, when, points, inputs, index, fields):
     """Put the field at `points` (m, states) and times `when`, for the trajectories `index`, into `fields`.
 
-    The values of the net fill rows from `first` on.
+    `weights` are those of `cpu_rows.pad`. The rows of values begin at `at`.
     """
     states, width, begun = field.states, field.states + field.inputs, 1 if field.tape.size > 0 else 0
     for i in range(m):
-        row, r = (first + i) * width, index[i]
+        row, r = at + i * field.row, index[i]
         for d in range(states):
-            x[row + d] = points[i, d]
+            values[row + d] = points[i, d]
         if field.knots == 0:
             for d in range(width - states):
-                x[row + states + d] = inputs[r, begun + d]
+                values[row + states + d] = inputs[r, begun + d]
         else:
-            _inputs_at(field, inputs[r], begun, when[i], x, row + states)
+            _inputs_at(field, inputs[r], begun, when[i], values, row + states)
     if field.sizes.size > 0:
-        forward_rows(theta, x, hidden, room, first, m, field.sizes, field.activation, field.skip)
-        out = room * (num_values(field) - states) + first * states
+        forward(weights, values, at, field.row, m, field.sizes, field.activation, field.skip)
+        out = at + outputs_at(field.sizes, values.itemsize)[0]
         for i in range(m):
             for d in range(states):
-                fields[i, d] = hidden[out + i * states + d]
+                fields[i, d] = values[out + i * field.row + d]
     else:
-        fields[:m] = 0
+        for i in range(m):
+            for d in range(states):
+                fields[i, d] = 0
     if field.tape.size > 0:
-        _add_formula(field, x, first, m, when, inputs, index, fields)
+        _add_formula(field, values, at, m, when, inputs, index, fields)
+
+
+@inner(error_model="numpy")
+def stages(weights, field, values, at, by_stage, m, t, y, h, inputs, index, a, c, k, points, when):
+    """Compute the stages `k` (stages, m, states) of a step from `y` at `t` of signed sizes `h`; k[0] is given.
+
+    `points` becomes the new state. The rows of values of stage s begin at `at`, or if they are kept (`by_stage`) m rows
+    after those of stage s − 1.
+    """
+    for s in range(1, a.shape[0]):
+        for i in range(m):
+            when[i] = t[i] + np.float64(c[s] * h[i])
+            for d in range(points.shape[1]):
+                total = k[0, i, d] * a[s, 0]
+                for j in range(1, s):
+                    total += a[s, j] * k[j, i, d]
+                points[i, d] = y[i, d] + h[i] * total
+        evaluate(weights, field, values, at, m, when, points, inputs, index, k[s])
+        if by_stage:
+            at += m * field.row
 
 
 @inner(error_model="numpy")
 def pull_rows(
-    turned, field, x, hidden, bars, room, first, m, when, inputs, index, moves, g, carry, x_bar, inputs_bar, shared_bar
+    turned, field, values, at, bars, bars_at, m, when, inputs, index, moves, g, carry, inputs_bar, shared_bar
 ):
-    """Carry the cotangents `g` (m, states) of the field at rows from `first` on back.
+    """Carry the cotangents `g` (m, states) of the field at rows of values from `at` on back.
 
-    `x_bar` gets those of the rows of x, from its beginning. Those of inputs and of what is shared are added. A row that
-    does not move (`moves` is 0) has none.
+    Those of x are where the rows of `bars` begin, from `bars_at` on. Those of inputs and of what is shared are added. A
+    row that does not move (`moves` is 0) has none.
     """
     states, width, begun = field.states, field.states + field.inputs, 1 if field.tape.size > 0 else 0
     if field.sizes.size > 0:
-        out = room * (num_values(field) - states) + first * states
+        g_at, wide = outputs_at(field.sizes, values.itemsize)
         for i in range(m):
-            for d in range(states):
-                bars[out + i * states + d] = g[i, d]
-        backward_rows(
-            turned, hidden, bars, room, first, m, field.sizes, field.activation, field.skip, carry, x_bar, True
-        )
+            row = bars_at + i * field.row
+            for d in range(wide - g_at):
+                bars[row + g_at + d] = g[i, d] if d < states else values.dtype.type(0)
+        backward(turned, values, at, bars, bars_at, field.row, m, field.sizes, field.activation, field.skip, carry)
     else:
-        x_bar[: m * width] = 0
+        for i in range(m):
+            for d in range(width):
+                bars[bars_at + i * field.row + d] = 0
     if field.tape.size > 0:
-        _pull_formula(field, x, first, m, when, inputs, index, moves, g, x_bar, inputs_bar, shared_bar)
+        _pull_formula(field, values, at, bars, bars_at, m, when, inputs, index, moves, g, inputs_bar, shared_bar)
     for i in range(m):
-        r, at = index[i], i * width + states
+        r, x_bar = index[i], bars_at + i * field.row + states
         if moves[i] == 0:
             continue
         if field.knots == 0:
             for d in range(width - states):
-                inputs_bar[r, begun + d] += x_bar[at + d]
+                inputs_bar[r, begun + d] += bars[x_bar + d]
         else:
-            _pull_inputs(field, inputs[r], begun, when[i], x_bar, at, inputs_bar[r])
+            _pull_inputs(field, inputs[r], begun, when[i], bars, x_bar, inputs_bar[r])

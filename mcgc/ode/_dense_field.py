@@ -47,8 +47,8 @@ class DenseField(NamedTuple):
     def solve_whole(self, method: Method, y0: Array, ts: Array, params: Any, with_vjp: bool) -> Solved | None:
         """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
 
-        There is no such call on other devices, for dtypes that differ, and for methods with steps of equal size or
-        with stages for the dense output alone. With `method.throw` a solution that fails is None too.
+        There is no such call on other devices, for dtypes that differ, for methods with stages for the dense output
+        alone, and on a GPU for steps of equal size. With `method.throw` a solution that fails is None too.
         """
         return solve_whole(DrivenField(*self), method, y0, ts, pair_of(params), with_vjp)
 

@@ -106,8 +106,8 @@ def solve_whole(
 ) -> Solved | None:
     """Return the solution of `mcgc.ode._integrate.march` by one compiled call, or None where that cannot be.
 
-    There is no such call for dtypes that differ, for methods with steps of equal size or with stages for the dense
-    output alone, on the host for members, and on a GPU for more than a plain net. With `method.throw` a solution that
+    There is no such call for dtypes that differ, for methods with stages for the dense output alone, on the host for
+    members, and on a GPU for steps of equal size and for more than a plain net. With `method.throw` a solution that
     fails is None too.
     """
     theta, inputs = (as_floats(x, name, y0) for x, name in zip(params, ("theta", "inputs"), strict=True))
@@ -117,7 +117,8 @@ def solve_whole(
 
 def _fits(y0: Array, theta: Array, inputs: Array, field: DrivenField, method: Method) -> bool:
     """Tell whether the compiled march takes these arrays, this field and this method."""
-    simple = method.step_size is None and len(method.tableau.error) == 1 and not method.tableau.extra
+    tableau, chosen = method.tableau, method.step_size is None and len(method.tableau.error) == 1
+    simple = (chosen or (is_host(y0) and method.step_size is not None)) and not tableau.extra
     there = is_host(y0) == is_host(theta) == is_host(inputs)
     if not (simple and there and theta.dtype == inputs.dtype == y0.dtype):
         return False
@@ -174,10 +175,11 @@ def _solve_dense(
     if found is None:
         return None
     ys, accepted, rejected, trials, status, residuals = found
+    evaluations = (2 if method.step_size is None else 1) + trials * (len(method.tableau.c) - 1)
 
     def vjp(cotangent: Array) -> list:
         theta_bar, y0_bar, inputs_bar, shared_bar = _compiled.vjp_dense(residuals, cotangent)
         theta_bar = np.concatenate([shared_bar[:free], theta_bar]) if free else theta_bar
         return [y0_bar, None, theta_bar, inputs_bar]
 
-    return Solved(ys, Stats(accepted, rejected, 2 + trials * (len(method.tableau.c) - 1)), status, vjp)
+    return Solved(ys, Stats(accepted, rejected, evaluations), status, vjp)

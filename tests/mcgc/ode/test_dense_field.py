@@ -7,7 +7,7 @@ from mcgc import nets
 from mcgc.arrays import to_device, to_host
 from mcgc.autodiff import check_grads, grad, ops, vjp
 from mcgc.errors import InputError, SolveError
-from mcgc.ode import DenseField, _compiled, solve, solve_members
+from mcgc.ode import TABLEAUX, DenseField, _compiled, solve, solve_members
 from mcgc.random import Key
 
 SIZES = (4, 20, 17, 20, 3)
@@ -207,13 +207,99 @@ def test_members_that_do_not_fit_are_one_sentence(change, words):
         solve_members(field, given["y0"], given["ts"], (given["theta"], given["inputs"]))
 
 
-@pytest.mark.parametrize("options", [{"solver": "dopri8"}, {"step_size": 0.1}, {"adjoint": "direct"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"solver": "dopri8"}, {"solver": "dopri8", "step_size": 0.1}, {"adjoint": "direct"}], ids=str
+)
 def test_what_has_no_compiled_solution_is_solved_step_by_step(options):
     (ys, stats, bars), (expected, reference, bars_expected) = both("float64", "tanh", **options)
     np.testing.assert_array_equal(ys, expected)
     assert_same_steps(stats, reference)
     for bar, other in zip(bars, bars_expected, strict=True):
         np.testing.assert_array_equal(bar, other)
+
+
+EQUAL = [name for name, tableau in TABLEAUX.items() if not tableau.extra]
+
+
+@pytest.fixture
+def marches(monkeypatch):
+    """Return a list that grows with every compiled march."""
+    calls, right = [], _compiled.march_dense
+    monkeypatch.setattr(_compiled, "march_dense", lambda *args: calls.append(1) or right(*args))
+    return calls
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("solver", EQUAL)
+def test_equal_steps_are_those_of_the_generic_solution(marches, solver, backwards, dtype):
+    (ys, stats, bars), (expected, reference, bars_expected) = both(
+        dtype, "tanh", backwards, solver=solver, step_size=0.13
+    )
+    assert marches == [1]
+    np.testing.assert_array_equal(ys, expected)
+    assert_same_steps(stats, reference)
+    assert len(set(stats.accepted)) > 1
+    for bar, other in zip(bars, bars_expected, strict=True):
+        assert bar.dtype == dtype
+        np.testing.assert_allclose(bar, other, rtol=0, atol=(1e-4 if dtype == "float32" else 1e-11) * abs(other).max())
+
+
+@pytest.mark.parametrize("options", [{"step_size": 10.0}, {"step_size": 0.5, "max_step": 0.07}, {"step_size": 0.01}])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_equal_steps_of_any_size_are_those_of_the_generic_solution(marches, activation, options):
+    (ys, stats, bars), (expected, reference, bars_expected) = both("float64", activation, solver="rk4", **options)
+    assert marches == [1]
+    np.testing.assert_array_equal(ys, expected)
+    assert_same_steps(stats, reference)
+    for bar, other in zip(bars, bars_expected, strict=True):
+        np.testing.assert_allclose(bar, other, rtol=0, atol=1e-11 * abs(other).max())
+
+
+@pytest.mark.parametrize("solver", ["euler", "rk4", "dopri5"])
+def test_derivatives_of_equal_steps_match_finite_differences_of_them(marches, solver):
+    field, theta, y0, inputs, ts = problem(sizes=(3, 6, 2))
+    run, _ = solution(field, ts, solver=solver, step_size=0.2)
+    check_grads(run, theta, y0, inputs, order=1, rtol=1e-6)
+    assert marches
+
+
+@pytest.mark.parametrize("adjoint", ["direct", "backsolve"])
+def test_every_adjoint_of_equal_steps_has_the_same_states_and_derivatives(adjoint):
+    field, theta, y0, inputs, ts = problem()
+    found = []
+    for how in ("checkpointed", adjoint):
+        run, _ = solution(field, ts, step_size=0.005, adjoint=how)
+        ys, pullback = vjp(run, theta, y0, inputs)
+        found.append((ys, *pullback(np.cos(ys))))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(
+            ours, theirs, rtol=0, atol=(1e-11 if adjoint == "direct" else 1e-4) * abs(ours).max()
+        )
+
+
+def test_a_trajectory_of_equal_steps_has_the_same_bits_alone_and_in_a_batch():
+    field, theta, y0, inputs, ts = problem("float32")
+    together = solution(field, ts, step_size=0.1)[0](theta, y0, inputs)
+    for i in range(BATCH):
+        alone = solution(field, ts[i : i + 1], step_size=0.1)[0](theta, y0[i : i + 1], inputs[i : i + 1])
+        np.testing.assert_array_equal(alone[0], together[i])
+
+
+def test_rows_of_many_trajectories_and_wide_layers_are_those_of_the_generic_solution():
+    rng = np.random.default_rng(5)
+    sizes = (3, 70, 70, 2)  # 5 vectors of AVX-512, and 19 rows in tiles of 5 and 4
+    theta = nets.init(Key(3), sizes, "float32")
+    y0, inputs = rng.normal(size=(19, 2)).astype("float32"), rng.normal(size=(19, 1)).astype("float32")
+    ys, bars = [], []
+    for f in (DenseField(sizes), generic(DenseField(sizes))):
+        found, pullback = vjp(lambda *x, f=f: solve(f, x[1], [0, 0.5, 1], (x[0], x[2])).ys, theta, y0, inputs)
+        ys.append(found)
+        bars.append(pullback(found))
+    np.testing.assert_array_equal(*ys)
+    for ours, theirs in zip(*bars, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * abs(theirs).max())
 
 
 def test_derivatives_of_the_times_are_those_of_the_generic_solution():

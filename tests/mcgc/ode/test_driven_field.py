@@ -105,6 +105,19 @@ def test_derivatives_do_not_depend_on_what_is_stored_or_on_the_direction(monkeyp
         np.testing.assert_allclose(bar, other, rtol=0, atol=1e-11 * np.abs(other).max())
 
 
+@pytest.mark.parametrize("name", ["gelu True", "net cubic", "equations None", "both linear"])
+@pytest.mark.parametrize("solver", ["midpoint", "tsit5"])
+def test_equal_steps_of_every_part_are_those_of_the_generic_solution(solver, name):
+    (ys, stats, bars), (expected, reference, bars_expected) = both(
+        *problem(**CASES[name]), solver=solver, step_size=0.11
+    )
+    np.testing.assert_array_equal(stats.accepted, reference.accepted)
+    assert stats.evaluations == reference.evaluations
+    np.testing.assert_allclose(ys, expected, rtol=1e-12, atol=1e-12)
+    for bar, other in zip(bars, bars_expected, strict=True):
+        np.testing.assert_allclose(bar, other, rtol=0, atol=1e-11 * np.abs(other).max())
+
+
 @pytest.mark.parametrize("name", ["gelu True", "net cubic", "equations None", "both cubic"])
 def test_float32_stays_float32(name):
     (ys, _, bars), (expected, _, bars_expected) = both(*problem("float32", **CASES[name]), rtol=1e-5, atol=1e-6)

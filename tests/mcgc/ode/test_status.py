@@ -129,20 +129,32 @@ def dense(dtype):
     return DenseField(SIZES, "relu"), theta, y0, inputs, np.linspace(0, 0.2, 4)
 
 
-@pytest.mark.parametrize(("dtype", "max_steps"), [("float32", 16384), ("float32", 35), ("float64", 19)])
-def test_compiled_solutions_have_the_status_and_states_of_the_generic_ones(dtype, max_steps):
+@pytest.mark.parametrize(
+    ("dtype", "max_steps", "step_size"),
+    [
+        ("float32", 16384, None),
+        ("float32", 35, None),
+        ("float64", 19, None),
+        ("float32", 40, 0.01),
+        ("float64", 9, 0.01),
+    ],
+)
+def test_compiled_solutions_have_the_status_and_states_of_the_generic_ones(dtype, max_steps, step_size):
     field, theta, y0, inputs, ts = dense(dtype)
-    options = {"throw": False, "max_steps": max_steps}
+    options = {"throw": False, "max_steps": max_steps, "step_size": step_size}
     ours = solve(field, y0, ts, (theta, inputs), **options)
     theirs = solve(lambda t, y, p: field(t, y, p), y0, ts, (theta, inputs), **options)
     np.testing.assert_array_equal(ours.status, theirs.status)
     np.testing.assert_array_equal(ours.ys, theirs.ys)
     assert ours.status[1] == ours.status[3] == Status.NOT_FINITE
-    assert set(ours.status) == ({0, 1, 3} if max_steps < 50 else {0, 3})
+    np.testing.assert_array_equal(ours.stats.rejected, theirs.stats.rejected)
+    expected = {16384: {0, 3}, 35: {0, 1, 3}, 19: {0, 1, 3}, 40: {0, 3}, 9: {1, 3}}
+    assert set(ours.status) == expected[max_steps]
 
 
+@pytest.mark.parametrize("step_size", [None, 0.01])
 @pytest.mark.parametrize("store", [0, 2**20])
-def test_compiled_cotangents_leave_out_what_failed(monkeypatch, store):
+def test_compiled_cotangents_leave_out_what_failed(monkeypatch, store, step_size):
     from mcgc.ode import _compiled
 
     monkeypatch.setattr(_compiled, "STORE", store)
@@ -150,7 +162,7 @@ def test_compiled_cotangents_leave_out_what_failed(monkeypatch, store):
     good = np.array([True, False, True, False, True])
 
     def bars(rows):
-        run = lambda theta, y0, inputs: solve(field, y0, ts, (theta, inputs), throw=False).ys
+        run = lambda theta, y0, inputs: solve(field, y0, ts, (theta, inputs), throw=False, step_size=step_size).ys
         ys, pullback = vjp(run, theta, y0[rows], inputs[rows])
         return pullback(ys)  # which is NaN where it failed
 
