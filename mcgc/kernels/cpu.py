@@ -1,10 +1,11 @@
-"""The kernels for NumPy arrays, compiled by Numba: one pass over memory each, on one thread.
+"""The kernels for NumPy arrays, compiled by Numba: one pass over memory each, by several threads if it is long.
 
-Sums are formed in a fixed order, 64 partial sums in float64 that the compiler may keep in vectors as they stand, so a
-call repeats its bits.
+Sums are formed in a fixed order, 64 partial sums in float64 that the compiler may keep in vectors as they stand, of
+parts of a fixed length. So a call repeats its bits, on any number of threads.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -14,13 +15,14 @@ from numba.extending import overload, register_jitable
 
 from mcgc import random
 from mcgc.arrays import check_alike
-from mcgc.kernels import buffers, reference, scalar
+from mcgc.kernels import buffers, reference, scalar, threads
 from mcgc.kernels.compiled import compiled, is_laid_out, laid_out
 from mcgc.kernels.cpu_philox import philox_tile
 from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.kernels.cpu_vectors import wide
 from mcgc.random import LANES, TILE, Key, Keys
 
+PART = 128 * TILE  # numbers whose sum is formed in one thread, and then added to those of other parts
 _NUMBERS = (int, float, np.number)
 
 _turns = register_jitable(scalar.quarter_turns)
@@ -53,43 +55,45 @@ def _fill(noise, words, tile, k0, k1):
             x[w], y[w] = _pair(b[w], c[w], x[w])
 
 
-@compiled(error_model="numpy")
-def _perturb(out, theta, scale, k0, k1):
+@compiled(error_model="numpy", nogil=True)
+def _perturb(out, theta, scale, k0, k1, results, begin, until):
     wide()
     n = theta.size
     noise, words = np.empty((4, LANES), theta.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
-    sums = np.zeros(LANES, np.float64)
-    for tile in range((n + TILE - 1) // TILE):
-        _fill(noise, words, tile, k0, k1)
-        start = tile * TILE
-        count = min(TILE, n - start)
-        flat[count:] = 0
-        for i in range(count):
-            out[start + i] = theta[start + i] + scale * flat[i]
-        for w in range(LANES):
-            a, b, c, d = noise[0, w], noise[1, w], noise[2, w], noise[3, w]
-            sums[w] += a * a + b * b + (c * c + d * d)
-    return sums.sum()
+    sums = np.empty(LANES, np.float64)
+    for part in range(begin, until):
+        sums[:] = 0
+        for start in range(part * PART, min((part + 1) * PART, n), TILE):
+            _fill(noise, words, start // TILE, k0, k1)
+            count = min(TILE, n - start)
+            flat[count:] = 0
+            for i in range(count):
+                out[start + i] = theta[start + i] + scale * flat[i]
+            for w in range(LANES):
+                a, b, c, d = noise[0, w], noise[1, w], noise[2, w], noise[3, w]
+                sums[w] += a * a + b * b + (c * c + d * d)
+        results[part] = sums.sum()
 
 
-@compiled(error_model="numpy")
-def _noise_dot(gradient, k0, k1):
+@compiled(error_model="numpy", nogil=True)
+def _noise_dot(gradient, k0, k1, results, begin, until):
     wide()
     n = gradient.size
     noise, words = np.empty((4, LANES), gradient.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
-    sums = np.zeros(LANES, np.float64)
-    for tile in range((n + TILE - 1) // TILE):
-        _fill(noise, words, tile, k0, k1)
-        start = tile * TILE
-        count = min(TILE, n - start)
-        flat[count:] = 0
-        for i in range(count):
-            flat[i] *= gradient[start + i]
-        for w in range(LANES):
-            sums[w] += noise[0, w] + noise[1, w] + (noise[2, w] + noise[3, w])
-    return sums.sum()
+    sums = np.empty(LANES, np.float64)
+    for part in range(begin, until):
+        sums[:] = 0
+        for start in range(part * PART, min((part + 1) * PART, n), TILE):
+            _fill(noise, words, start // TILE, k0, k1)
+            count = min(TILE, n - start)
+            flat[count:] = 0
+            for i in range(count):
+                flat[i] *= gradient[start + i]
+            for w in range(LANES):
+                sums[w] += noise[0, w] + noise[1, w] + (noise[2, w] + noise[3, w])
+        results[part] = sums.sum()
 
 
 @register_jitable
@@ -100,7 +104,7 @@ def _adam_of(theta, g, mean, square, keep_mean, new_mean, keep_square, new_squar
     return theta - step * m / (np.sqrt(v) * correction + epsilon), m, v
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", nogil=True)
 def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
@@ -114,7 +118,7 @@ def _adam(
     restore(mode)
 
 
-@compiled(error_model="numpy")
+@compiled(error_model="numpy", nogil=True)
 def _adam_in_place(
     theta, gradient, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon
 ):
@@ -142,7 +146,7 @@ def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
         return np.stack(moved), np.stack(sqnorms)
     kind = theta.dtype.type
     out = buffers.empty(theta.size, theta.dtype)
-    sqnorm = _perturb(out, laid_out(theta), kind(scale), *_key_words(key))
+    sqnorm = _in_parts(_perturb, theta.size, out, laid_out(theta), kind(scale), *_key_words(key))
     return out, kind(sqnorm)
 
 
@@ -151,7 +155,15 @@ def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     reference.check_noise(gradient, key)
     if not isinstance(key, Key):
         return np.stack([noise_dot(*each) for each in zip(gradient, key, strict=True)])
-    return gradient.dtype.type(_noise_dot(laid_out(gradient), *_key_words(key)))
+    return gradient.dtype.type(_in_parts(_noise_dot, gradient.size, laid_out(gradient), *_key_words(key)))
+
+
+def _in_parts(loop: Callable[..., None], size: int, *args: Any) -> float:
+    """Call `loop` for parts of equal length, by threads if there are several, and return the sum of their results."""
+    parts = max(-(-size // PART), 1)
+    results = np.empty(parts)
+    threads.run(partial(loop, *args, results), threads.parts(parts, 1, threads.count()))
+    return results.sum()
 
 
 def _are_apart(arrays: Sequence[np.ndarray]) -> bool:
@@ -183,10 +195,11 @@ def adam(
     numbers = [theta.dtype.type(constant) for constant in constants]
     arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
     flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
+    ends = threads.parts(theta.size, PART, min(threads.count(), theta.size // (2 * PART)))
     if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
-        _adam_in_place(*flat, *numbers)
+        threads.run(lambda a, b: _adam_in_place(*(x[a:b] for x in flat), *numbers), ends)
         return theta, mean, square
     new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
-    _adam(*new, *flat, *numbers)
+    threads.run(lambda a, b: _adam(*(x[a:b] for x in (*new, *flat)), *numbers), ends)
     theta, mean, square = (x.reshape(theta.shape) for x in new)
     return theta, mean, square

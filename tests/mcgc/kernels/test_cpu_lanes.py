@@ -5,11 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from mcgc.kernels import cpu_dense, threads
+from mcgc.kernels import cpu, cpu_dense, reference, threads
 from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
 from mcgc.kernels.cpu_inner import inner_products
 from mcgc.kernels.cpu_lanes import room_for
 from mcgc.kernels.cpu_transpose import transpose
+from mcgc.random import Key, normal
 
 DTYPES = (np.float32, np.float64)
 
@@ -108,6 +109,25 @@ def test_layers_are_shared_out_by_their_weights():
     weights = [k * n for k, n in itertools.pairwise(sizes)]
     assert abs(sum(weights[:middle]) / sum(weights) - 0.5) < 0.05
     assert _layers_of_threads((1000, 2, 2), 3)[-1][1] == 2
+
+
+def test_long_noise_and_updates_have_the_same_bits_on_any_number_of_threads(monkeypatch):
+    n, found = 5 * cpu.PART + 77, []
+    theta, gradient, mean = (normal(Key(i), (n,)) for i in range(3))
+    for number in (1, 2, 3, 7):
+        monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
+        donated = [x.copy() for x in (theta, mean, mean**2)]
+        pure = cpu.adam(theta, gradient, mean, mean**2, 3, 0.1, 0.9, 0.999, 1e-8)
+        cpu.adam(donated[0], gradient, *donated[1:], 3, 0.1, 0.9, 0.999, 1e-8, donate=True)
+        for a, b in zip(pure, donated, strict=True):
+            np.testing.assert_array_equal(a, b)
+        found.append([*cpu.perturb(theta, 0.3, Key(5)), cpu.noise_dot(gradient, Key(5)), *pure])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    moved, sqnorm = reference.perturb(theta, np.float32(0.3), Key(5))
+    np.testing.assert_allclose(found[0][0], moved, rtol=1e-5, atol=1e-6)
+    assert found[0][1] == pytest.approx(float(sqnorm), rel=1e-6)
 
 
 def test_a_thread_of_the_pool_starts_no_others():
