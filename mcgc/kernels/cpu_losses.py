@@ -1,68 +1,94 @@
 """The cross-entropy of logits in one pass over them, with its gradient, compiled for NumPy arrays.
 
 The meanings are `mcgc.losses.cross_entropy` and `mcgc.losses.cross_entropy_of_softmax`. Sums run over the classes from
-first to last, and over the rows in float64.
+first to last, and over the rows in float64. Subnormal numbers count as zeros: as cotangents they would slow down a net.
 """
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+from numba import types
+from numba.extending import overload, register_jitable
 
 from mcgc.arrays import is_float
 from mcgc.errors import InputError
-from mcgc.kernels import buffers
+from mcgc.kernels import buffers, scalar
 from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
+from mcgc.kernels.cpu_subnormal import flush, restore
+
+_exp32 = register_jitable(scalar.exp32)
+
+
+def _exp(x):
+    """Return eˣ of a number that is not positive; this body is that of code not compiled."""
+    return _exp32(x) if isinstance(x, np.float32) else math.exp(x)
+
+
+@overload(_exp)
+def _choose_exp(x):
+    if x == types.float32:
+        return lambda x: _exp32(x)
+    return lambda x: math.exp(x)
 
 
 @compiled(error_model="numpy")
-def _softmax(out, z):
-    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z minus that; infinities share as a limit."""
-    top = z[0]
-    for j in range(z.size):
-        top = max(top, z[j])
-    total = z.dtype.type(0)
-    infinite = math.isinf(top)
-    for j in range(z.size):
-        out[j] = z.dtype.type(z[j] == top) if infinite else math.exp(z[j] - top)
-        total += out[j]
-    for j in range(z.size):
-        out[j] /= total
-    return top, math.log(total)
+def _softmax(out, z, tops, logs):
+    """Write softmax(z) of each row to `out`, its largest z to `tops`, and log Σ exp z minus that to `logs`.
 
-
-@compiled(error_model="numpy")
-def _below(top, z, j):
-    return top - z[j] if z[j] != top else z.dtype.type(0)
+    Infinities share as a limit. The exponentials are one loop over all rows, which becomes vector instructions.
+    """
+    rows, classes = z.shape
+    none = z.dtype.type(0)
+    for i in range(rows):
+        top = z[i, 0]
+        for j in range(classes):
+            top = max(top, z[i, j])
+        tops[i] = top
+        for j in range(classes):
+            out[i, j] = none if z[i, j] == top else z[i, j] - top
+    flat = out.reshape(rows * classes)
+    for k in range(flat.size):
+        flat[k] = _exp(flat[k])
+    for i in range(rows):
+        total = none
+        for j in range(classes):
+            total += out[i, j]
+        for j in range(classes):
+            out[i, j] /= total
+        logs[i] = math.log(total)
 
 
 @compiled(error_model="numpy")
 def _cross_entropy(slope, logits, labels, of_softmax):
+    mode = flush()
     rows, classes = logits.shape
-    s, q = np.empty(classes, logits.dtype), np.empty(classes, logits.dtype)
+    one, none = logits.dtype.type(1), logits.dtype.type(0)
+    tops, logs = np.empty(rows, logits.dtype), np.empty(rows, logits.dtype)
+    z = logits
+    if of_softmax:
+        z = np.empty((rows, classes), logits.dtype)
+        _softmax(z, logits, tops, logs)
+    _softmax(slope, z, tops, logs)
     sum_ = 0.0
     for i in range(rows):
-        label, bar = np.int64(labels[i]), slope[i]
-        known = 0 <= label < classes  # what is no class has no loss
+        label, q, s = np.int64(labels[i]), slope[i], z[i]
+        if not 0 <= label < classes:  # what is no class has no loss
+            q[:] = none
+            continue
+        sum_ += logs[i] + (none if s[label] == tops[i] else tops[i] - s[label])
+        q[label] -= one
         if of_softmax:
-            _softmax(s, logits[i])
-            top, log_total = _softmax(q, s)
-            if known:
-                sum_ += log_total + _below(top, s, label)
-                q[label] -= q.dtype.type(1)
-            inner = q.dtype.type(0)
+            inner = none
             for j in range(classes):
                 inner += q[j] * s[j]
             for j in range(classes):
-                bar[j] = s[j] * (q[j] - inner) / rows if known else 0
+                q[j] = s[j] * (q[j] - inner) / rows
         else:
-            top, log_total = _softmax(q, logits[i])
-            if known:
-                sum_ += log_total + _below(top, logits[i], label)
-                q[label] -= q.dtype.type(1)
             for j in range(classes):
-                bar[j] = q[j] / rows if known else 0
+                q[j] /= rows
+    restore(mode)
     return sum_ / rows
 
 

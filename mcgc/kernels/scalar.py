@@ -24,6 +24,10 @@ LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)  # log 2; an exponent time
 L0, L1, L2 = F(7.0376836292e-2), F(-1.1514610310e-1), F(1.1676998740e-1)
 L3, L4, L5 = F(-1.2420140846e-1), F(1.4249322787e-1), F(-1.6668057665e-1)
 L6, L7, L8 = F(2.0000714765e-1), F(-2.4999993993e-1), F(3.3333331174e-1)
+# the same for (eˣ − 1 − x) / x² on (−½ log 2, ½ log 2); 1.5 · 2²³ rounds what is added to it to an integer
+E0, E1, E2 = F(1.9875691500e-4), F(1.3981999507e-3), F(8.3334519073e-3)
+E3, E4, E5 = F(4.1665795894e-2), F(1.6666665459e-1), F(5.0000001201e-1)
+LOG2E, ROUNDER, LOWEST = F(1 / math.log(2)), F(1.5 * 2**23), F(-126 * math.log(2))
 S0, S1, S2 = F(-1.9515295891e-4), F(8.3321608736e-3), F(-1.6666654611e-1)
 C0, C1, C2 = F(2.443315711809948e-5), F(-1.388731625493765e-3), F(4.166664568298827e-2)
 
@@ -42,6 +46,17 @@ def philox_round(c0, c1, c2, c3, k0, k1):
 def next_key(k0, k1):
     """Return the key words of the next round."""
     return np.uint32(k0 + W0), np.uint32(k1 + W1)
+
+
+def exp32(x):
+    """Return eˣ of a float32 that is at most 0, to 2 ulps: 0 where it would be subnormal, and NaN of NaN."""
+    t = x * LOG2E + ROUNDER
+    n = t - ROUNDER
+    r = x - n * LN2_HIGH - n * LN2_LOW
+    p = (((((E0 * r + E1) * r + E2) * r + E3) * r + E4) * r + E5) * r * r + r + ONE
+    power = np.int32(np.int64(np.float32(t).view(np.int32)) << 23)  # n in the place of the exponent
+    found = np.int32(np.float32(p).view(np.int32) + power).view(np.float32)
+    return found if x >= LOWEST else (F(0) if x < LOWEST else x)
 
 
 def quarter_turns(word):

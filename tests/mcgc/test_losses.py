@@ -11,6 +11,7 @@ from mcgc import losses
 from mcgc.arrays import HOST, to_device, to_host
 from mcgc.autodiff import check_grads, ops, value_and_grad
 from mcgc.errors import InputError
+from mcgc.kernels import scalar
 from mcgc.random import Key, normal
 
 PREDICTION, TARGET = (3 * normal(Key(i), (4, 5), "float64") for i in (1, 2))
@@ -245,3 +246,28 @@ def test_members_have_the_losses_that_each_has_alone(name, shared, device):
     for i in range(2):
         alone = loss(prediction[i, ...], target if shared else target[i, ...])
         np.testing.assert_allclose(found[i], to_host(alone), rtol=1e-14)
+
+
+def test_the_exponential_of_the_compiled_losses_is_exact_to_two_ulps_and_has_no_subnormal_numbers():
+    x = np.concatenate([-np.linspace(0, 90, 300_001), -np.logspace(-10, 3, 10_001)]).astype(np.float32)
+    expected = np.exp(x.astype(np.float64))
+    with np.errstate(all="ignore"):
+        found = np.asarray([scalar.exp32(number) for number in x[::7]])
+        ends = [scalar.exp32(np.float32(number)) for number in (0.0, -np.inf, np.nan)]
+    normal = expected[::7] >= np.finfo(np.float32).smallest_normal
+    ulps = np.abs(found - expected[::7]) / np.spacing(expected[::7].astype(np.float32))
+    assert np.max(ulps[normal]) < 2
+    np.testing.assert_array_equal(found[~normal], 0)
+    np.testing.assert_array_equal(ends, [1, 0, np.nan])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_of_softmax"])
+def test_classes_of_vanishing_probability_have_no_subnormal_gradient(name):
+    logits = np.asarray([[0, -50, -86, -90, -100, -200], [-120, 0, -87, -3, -89, -400]], np.float32)
+    labels = np.asarray([0, 3])
+    (loss, slope), (exact, wide) = (
+        value_and_grad(getattr(losses, name))(logits.astype(dtype), labels) for dtype in ("float32", "float64")
+    )
+    np.testing.assert_allclose(loss, exact, rtol=1e-6)
+    np.testing.assert_allclose(slope, wide, rtol=2e-6, atol=float(np.finfo(np.float32).smallest_normal))
+    assert not np.any((slope != 0) & (np.abs(slope) < np.finfo(np.float32).smallest_normal))
