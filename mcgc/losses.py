@@ -8,7 +8,7 @@ of the prediction.
 import math
 from collections.abc import Sequence
 
-from mcgc.arrays import Array, device_of, is_dtype, is_host, namespace_of
+from mcgc.arrays import Array, device_of, is_dtype, is_float, is_host, namespace_of
 from mcgc.autodiff import ops
 from mcgc.autodiff.engine import strip
 from mcgc.autodiff.extend import fused
@@ -354,5 +354,5 @@ def _check_labels(logits: Array, labels: Array, members: int) -> None:
         raise InputError(f"logits of shape {logits.shape} need labels of shape {logits.shape[:-1]}, got {labels.shape}")
     if not is_dtype(namespace_of(labels), labels.dtype, "integral"):
         raise InputError(f"labels are integers, got {labels.dtype}: convert them")
-    if not is_dtype(namespace_of(strip(logits)), logits.dtype, "real floating"):
+    if not (is_float(logits) or is_dtype(namespace_of(strip(logits)), logits.dtype, "real floating")):
         raise InputError(f"logits are floats, got {logits.dtype}: convert them")

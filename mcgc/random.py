@@ -352,7 +352,13 @@ def permutation(key: Keys, n: int, device: Device = HOST) -> Array:
     """
     xp, n = device.namespace, whole(n, "the number of elements", 0)
     pairs = xp.astype(bits(key, 2 * n, device), xp.uint64)
-    return xp.astype(xp.argsort(pairs[..., :n] << 32 | pairs[..., n:], stable=True), xp.int64)
+    numbers = pairs[..., :n] << 32 | pairs[..., n:]
+    if device == HOST:  # NumPy's other sort takes a third of the time, and differs for equal numbers alone
+        order = xp.argsort(numbers, stable=False)
+        found = xp.take_along_axis(numbers, order, axis=-1)
+        if (found[..., 1:] > found[..., :-1]).all():
+            return xp.astype(order, xp.int64, copy=False)
+    return xp.astype(xp.argsort(numbers, stable=True), xp.int64)
 
 
 def _lengths(shape: int | Sequence[int]) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mcgc import arrays
-from mcgc.arrays import is_array, is_dtype, namespace_of
+from mcgc.arrays import is_array, is_dtype, is_float, is_host, namespace_of
 from mcgc.autodiff.engine import (
     Node,
     Traced,
@@ -118,7 +118,7 @@ def _input(leaf: Any) -> Any:
 
 def differentiable(x: Any) -> bool:
     """Tell whether `x` is an array of float32 or float64."""
-    return is_array(x) and is_dtype(namespace_of(strip(x)), x.dtype, "real floating")
+    return is_float(x) or (is_array(x) and is_dtype(namespace_of(strip(x)), x.dtype, "real floating"))
 
 
 def _described(x: Any) -> str:
@@ -213,7 +213,7 @@ def _one(value: Any) -> Any:
             f"a gradient needs a scalar output, got one of shape {plain.shape}: reduce it with mcgc.ops.sum or "
             "mean, or use vjp"
         )
-    return namespace_of(plain).ones_like(plain)
+    return plain.dtype.type(1) if is_host(plain) else namespace_of(plain).ones_like(plain)  # of NumPy, it takes longer
 
 
 def grad(function: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Callable[..., Any]:

@@ -112,7 +112,7 @@ def is_laid_out(array: np.ndarray) -> bool:
 
 def laid_out(array: np.ndarray) -> np.ndarray:
     """Return `array`, or a copy, that `is_laid_out`, so that one compiled function serves all arrays."""
-    return array if is_laid_out(array) else np.array(array, order="C")
+    return array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
 
 
 class _Compiling(event.Listener):

@@ -1,7 +1,7 @@
 """The cross-entropy of logits in one pass over them, with its gradient, compiled for NumPy arrays.
 
 The meanings are `mcgc.losses.cross_entropy` and `mcgc.losses.cross_entropy_of_softmax`. Sums run over the classes from
-first to last, and over the rows in float64.
+first to last, and over the rows in float64. Subnormal numbers count as zeros: as cotangents they would slow down a net.
 """
 
 import math
@@ -15,125 +15,65 @@ from mcgc.kernels import buffers
 from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_exp import exp
-
-WIDE = 64  # rows that are computed side by side, in the lanes of vectors
-
-
-@compiled(error_model="numpy")
-def _softmax(out, z):
-    """Write softmax(z) to `out`, and return the largest z, and log Σ exp z minus that; infinities share as a limit."""
-    top = z[0]
-    for j in range(z.size):
-        top = max(top, z[j])
-    total = z.dtype.type(0)
-    infinite = math.isinf(top)
-    for j in range(z.size):
-        out[j] = z.dtype.type(z[j] == top) if infinite else exp(z[j] - top)
-        total += out[j]
-    for j in range(z.size):
-        out[j] /= total
-    return top, math.log(total)
+from mcgc.kernels.cpu_subnormal import flush, restore
 
 
 @compiled(error_model="numpy")
-def _softmax_of_columns(out, z, top, total):
-    """Write the softmax of each column of z, which is finite, to `out`, its largest number to `top`, and Σ exp."""
-    top[:], total[:] = z[0], 0
-    for j in range(1, z.shape[0]):
-        row = z[j]
-        for w in range(WIDE):
-            top[w] = max(top[w], row[w])
-    for j in range(z.shape[0]):
-        row, e = z[j], out[j]
-        for w in range(WIDE):
-            e[w] = exp(row[w] - top[w])
-        for w in range(WIDE):
-            total[w] += e[w]
-    for j in range(z.shape[0]):
-        e = out[j]
-        for w in range(WIDE):
-            e[w] /= total[w]
+def _softmax(out, z, tops, logs):
+    """Write softmax(z) of each row to `out`, its largest z to `tops`, and log Σ exp z minus that to `logs`.
 
-
-@compiled(error_model="numpy")
-def _below(top, z, j):
-    return top - z[j] if z[j] != top else z.dtype.type(0)
-
-
-@compiled(error_model="numpy")
-def _loss_of_row(bar, logits, label, of_softmax, s, q, rows):
-    """Write the slope of a row, and return its loss."""
-    classes, loss = logits.size, 0.0
-    known = 0 <= label < classes  # what is no class has no loss
-    if of_softmax:
-        _softmax(s, logits)
-        top, log_total = _softmax(q, s)
-        if known:
-            loss = log_total + _below(top, s, label)
-            q[label] -= q.dtype.type(1)
-        inner = q.dtype.type(0)
+    Infinities share as a limit. The exponentials are one loop over all rows, which becomes vector instructions.
+    """
+    rows, classes = z.shape
+    none = z.dtype.type(0)
+    for i in range(rows):
+        top = z[i, 0]
         for j in range(classes):
-            inner += q[j] * s[j]
+            top = max(top, z[i, j])
+        tops[i] = top
         for j in range(classes):
-            bar[j] = s[j] * (q[j] - inner) / rows if known else 0
-    else:
-        top, log_total = _softmax(q, logits)
-        if known:
-            loss = log_total + _below(top, logits, label)
-            q[label] -= q.dtype.type(1)
+            out[i, j] = none if z[i, j] == top else z[i, j] - top
+    flat = out.reshape(rows * classes)
+    for k in range(flat.size):
+        flat[k] = exp(flat[k])
+    for i in range(rows):
+        total = none
         for j in range(classes):
-            bar[j] = q[j] / rows if known else 0
-    return loss
-
-
-@compiled(error_model="numpy")
-def _columns_of(z, logits, first, count):
-    """Copy `count` rows of the logits to the first columns of z, and tell whether all are finite."""
-    finite = True
-    z[:] = 0
-    for w in range(count):
-        for j in range(z.shape[0]):
-            z[j, w] = logits[first + w, j]
-            finite &= math.isfinite(z[j, w])
-    return finite
+            total += out[i, j]
+        for j in range(classes):
+            out[i, j] /= total
+        logs[i] = math.log(total)
 
 
 @compiled(error_model="numpy")
 def _cross_entropy(slope, logits, labels, of_softmax):
+    mode = flush()
     rows, classes = logits.shape
-    s, q = np.empty(classes, logits.dtype), np.empty(classes, logits.dtype)
-    z, p = np.empty((classes, WIDE), logits.dtype), np.empty((classes, WIDE), logits.dtype)
-    top, total, inner = np.empty(WIDE, logits.dtype), np.empty(WIDE, logits.dtype), np.empty(WIDE, logits.dtype)
+    one, none = logits.dtype.type(1), logits.dtype.type(0)
+    tops, logs = np.empty(rows, logits.dtype), np.empty(rows, logits.dtype)
+    z = logits
+    if of_softmax:
+        z = np.empty((rows, classes), logits.dtype)
+        _softmax(z, logits, tops, logs)
+    _softmax(slope, z, tops, logs)
     sum_ = 0.0
-    for i in range(0, rows, WIDE):
-        count = min(WIDE, rows - i)
-        if not _columns_of(z, logits, i, count):
-            for r in range(i, i + count):
-                sum_ += _loss_of_row(slope[r], logits[r], np.int64(labels[r]), of_softmax, s, q, rows)
+    for i in range(rows):
+        label, q, s = np.int64(labels[i]), slope[i], z[i]
+        if not 0 <= label < classes:  # what is no class has no loss
+            q[:] = none
             continue
+        sum_ += logs[i] + (none if s[label] == tops[i] else tops[i] - s[label])
+        q[label] -= one
         if of_softmax:
-            _softmax_of_columns(p, z, top, total)
-            z, p = p, z
-        _softmax_of_columns(p, z, top, total)
-        inner[:] = 0
-        for w in range(count):
-            label = np.int64(labels[i + w])
-            if 0 <= label < classes:
-                sum_ += math.log(total[w]) + (top[w] - z[label, w])
-                p[label, w] -= p.dtype.type(1)
-        if of_softmax:
+            inner = none
             for j in range(classes):
-                of_z, of_p = z[j], p[j]
-                for w in range(WIDE):
-                    inner[w] += of_p[w] * of_z[w]
+                inner += q[j] * s[j]
             for j in range(classes):
-                of_z, of_p = z[j], p[j]
-                for w in range(WIDE):
-                    of_p[w] = of_z[w] * (of_p[w] - inner[w])
-        for w in range(count):
-            known = 0 <= np.int64(labels[i + w]) < classes
+                q[j] = s[j] * (q[j] - inner) / rows
+        else:
             for j in range(classes):
-                slope[i + w, j] = p[j, w] / rows if known else 0
+                q[j] /= rows
+    restore(mode)
     return sum_ / rows
 
 

@@ -245,3 +245,15 @@ def test_members_have_the_losses_that_each_has_alone(name, shared, device):
     for i in range(2):
         alone = loss(prediction[i, ...], target if shared else target[i, ...])
         np.testing.assert_allclose(found[i], to_host(alone), rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "cross_entropy_of_softmax"])
+def test_classes_of_vanishing_probability_have_no_subnormal_gradient(name):
+    logits = np.asarray([[0, -50, -86, -90, -100, -200], [-120, 0, -87, -3, -89, -400]], np.float32)
+    labels = np.asarray([0, 3])
+    (loss, slope), (exact, wide) = (
+        value_and_grad(getattr(losses, name))(logits.astype(dtype), labels) for dtype in ("float32", "float64")
+    )
+    np.testing.assert_allclose(loss, exact, rtol=1e-6)
+    np.testing.assert_allclose(slope, wide, rtol=2e-6, atol=float(np.finfo(np.float32).smallest_normal))
+    assert not np.any((slope != 0) & (np.abs(slope) < np.finfo(np.float32).smallest_normal))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mcgc.arrays import to_host
+from mcgc import random
+from mcgc.arrays import HOST, to_host
 from mcgc.errors import InputError
 from mcgc.random import Key, bits, fold_in, normal, permutation, philox, split, uniform
 
@@ -96,6 +97,19 @@ def test_words_of_neighbouring_places_keys_and_streams_are_uncorrelated():
     ]
     for other in others:
         assert abs(np.mean(z * other)) / (z.std() * other.std()) * math.sqrt(N) < 4
+
+
+@pytest.mark.parametrize("key", [Key(3), split(Key(1), 3)], ids=["one", "several"])
+def test_a_permutation_sorts_pairs_of_words_and_leaves_equal_ones_in_order(key, monkeypatch):
+    for n in (0, 1, 77, 5000):
+        words = bits(key, 2 * n).astype(np.uint64)
+        expected = np.argsort(words[..., :n] * 2**32 + words[..., n:], stable=True)
+        np.testing.assert_array_equal(permutation(key, n), expected)
+    equal = lambda key, n, device: bits(key, n, device) % 2
+    monkeypatch.setattr(random, "bits", equal)
+    words = equal(key, 1000, HOST)
+    expected = np.argsort(2 * words[..., :500] + words[..., 500:], stable=True)
+    np.testing.assert_array_equal(permutation(key, 500), expected)
 
 
 def test_permutations_are_permutations_and_uniform():
