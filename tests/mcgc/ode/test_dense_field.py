@@ -302,6 +302,14 @@ def test_rows_of_many_trajectories_and_wide_layers_are_those_of_the_generic_solu
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * abs(theirs).max())
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_derivatives_where_states_are_subnormal_are_those_of_the_net(activation):
+    field, theta = DenseField((1, 1, 1), activation), np.array([1, 0, 1, 0], "float32")  # dy/dt = y there
+    y0, inputs = np.full((1, 1), 1e-40, "float32"), np.zeros((1, 0), "float32")
+    slope = grad(lambda y0: ops.sum(solve(field, y0, [0, 1], (theta, inputs), step_size=0.1).ys[:, 1]))(y0)
+    np.testing.assert_allclose(slope, np.e, rtol=1e-5)
+
+
 def test_derivatives_of_the_times_are_those_of_the_generic_solution():
     field, theta, y0, inputs, ts = problem()
     bars = []
