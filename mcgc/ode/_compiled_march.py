@@ -104,10 +104,10 @@ def _room_for(array, size):
 
 @compiled(error_model="numpy")
 def march(
-    weights, field, values, room, y0, inputs, start, elapsed, sign, smallest, sizes, a, c, e, dense, order, rtol, atol,
-    max_steps, max_step, throw, with_vjp,
+    weights, field, values, room, y0, inputs, start, elapsed, sign, smallest, equal, sizes, a, c, e, dense, order, rtol,
+    atol, max_steps, max_step, throw, with_vjp,
 ):  # fmt: skip
-    """Take the steps: of `sizes` if they are positive, else of sizes that are found.
+    """Take the steps, of `sizes` if they are `equal`, else of sizes that are found.
 
     Returns the states, the accepted and rejected steps, the number of trial steps, the status, how many of the steps in
     the log have their values in the first `room` rows of `values`, and the `Log`. A batch of rows more has room for
@@ -126,7 +126,6 @@ def march(
     for i in range(batch):
         at[i], length[i] = start[i], elapsed[i, times - 1]
     evaluate(weights, field, values, 0, batch, at, y0, inputs, index, k[0])
-    equal = sizes[0] > 0
     size = sizes
     if not equal:
         size = _first_sizes(weights, field, values, start, y0, k[0], sign, length, inputs, index, order, rtol, atol)
