@@ -35,7 +35,10 @@ def compiled(function: Callable | None = None, interpreted: Callable | None = No
 
 
 def inner(**options: Any) -> Callable:
-    """Return a decorator for functions that only compiled ones call: Numba makes no wrappers of them, and no files."""
+    """Return a decorator for functions that only compiled ones call: Numba makes no wrappers of them, and no files.
+
+    With inline="always" they become part of what calls them. Where that is one place, it is compiled sooner.
+    """
     make = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)
     return make if config.DISABLE_JIT else lambda function: _for_all_numbers(make(function))
 

@@ -110,7 +110,7 @@ def _part(row, at, j, t):
     return width, min(max((t - row[at + j]) / width, kind(0)), kind(1))
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def _inputs_at(field, row, at, t, out, out_at):
     """Put the inputs at time t into `out` from `out_at` on; those of `row` begin at `at`."""
     kind, p, n = row.dtype.type, field.inputs, field.knots
@@ -156,7 +156,7 @@ def _pull_inputs(field, row, at, t, bar, bar_at, row_bar):
         row_bar[at + j + 1] += g * (of_width - inside * of_s * s / width)
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def _fill(field, given, values, at, t, begun):
     """Put the inputs of the formula at a row of values into `given`, after what is shared."""
     to = field.shared.size
@@ -165,7 +165,7 @@ def _fill(field, given, values, at, t, begun):
         given[to + 2 + d] = values[at + d]
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def _add_formula(field, values, at, m, when, inputs, index, fields):
     """Add the formula at rows of values to `fields`."""
     width, shared = field.states + field.inputs, field.shared.size
@@ -236,7 +236,7 @@ def evaluate(weights, field, values, at, m, when, points, inputs, index, fields)
         _add_formula(field, values, at, m, when, inputs, index, fields)
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def stages(weights, field, values, at, by_stage, m, t, y, h, inputs, index, a, c, k, points, when):
     """Compute the stages `k` (stages, m, states) of a step from `y` at `t` of signed sizes `h`; k[0] is given.
 

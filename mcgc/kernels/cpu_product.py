@@ -86,7 +86,7 @@ def _tile(module: Any, name: str, number: Any, rows: int, vectors: int) -> Any:
     builder.cbranch(builder.icmp_signed("<", after[0], k), loop, done)
 
     builder.position_at_end(done)
-    zero = ir.Constant(vector, [0.0] * lanes)
+    zero, whole = ir.Constant(vector, [0.0] * lanes), ir.VectorType(ir.IntType(8 * itemsize), lanes)
     blocks = [builder.append_basic_block(kind) for kind in ("plain", "rectified", "gated")]
     choice = builder.switch(mode, blocks[PLAIN])
     for kind in (RECTIFIED, GATED):
@@ -96,8 +96,9 @@ def _tile(module: Any, name: str, number: Any, rows: int, vectors: int) -> Any:
         for (r, v), total in zip(tile, totals, strict=True):
             if kind == RECTIFIED:
                 total = builder.select(builder.fcmp_ordered("<", total, zero), zero, total)  # so a NaN stays one
-            elif kind == GATED:
-                total = builder.select(builder.fcmp_ordered(">", load(gate, gate_row, r, v), zero), total, zero)
+            elif kind == GATED:  # as integers, so that a subnormal gate is open where such numbers count as zeros
+                opens = builder.bitcast(load(gate, gate_row, r, v), whole)
+                total = builder.select(builder.icmp_signed(">", opens, ir.Constant(whole, [0] * lanes)), total, zero)
             builder.store(total, place(c, c_row, r, v), align=itemsize)
         builder.ret_void()
     return function

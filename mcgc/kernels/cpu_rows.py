@@ -79,7 +79,7 @@ def pad_turned(theta, sizes, turned):
         at, w_at = at + (k + 1) * n, w_at + (n + 1) * wide
 
 
-@inner()
+@inner(inline="always")
 def outputs_at(sizes, itemsize):
     """Return where in a row z_L is, and how many numbers are before the values that slopes need."""
     at = 0
@@ -88,13 +88,13 @@ def outputs_at(sizes, itemsize):
     return at, at + padded(sizes[sizes.size - 1], itemsize)
 
 
-@inner()
+@inner(inline="always")
 def _adds(sizes, layer, skip):
     """Tell whether the hidden layer `layer`, from 1, adds its input."""
     return skip and 0 < layer < sizes.size - 1 and sizes[layer] == sizes[layer - 1]
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def forward(weights, values, at, stride, m, sizes, activation, skip):
     """Compute the values of `m` rows, of which x is there; row i begins at `at` + i `stride`."""
     last, w_at, a_at = sizes.size - 2, 0, at
@@ -122,7 +122,7 @@ def forward(weights, values, at, stride, m, sizes, activation, skip):
         a_at, w_at = h_at, w_at + (k + 1) * wide
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def backward(turned, values, at, bars, bars_at, stride, m, sizes, activation, skip, carry):
     """Carry the cotangents of z_L of `m` rows back to z₁ and x; their rows begin at `bars_at` + i `stride`.
 

@@ -79,7 +79,7 @@ def march_dense(
     constants, limit, sizes = constants_of(method.tableau, theta.dtype), method.max_step, np.zeros(len(y0), theta.dtype)
     if method.step_size is not None:
         end, longest, limit = elapsed[:, -1], min(method.step_size, method.max_step), np.inf
-        sizes = (end / np.ceil(end / longest - SNAP)).astype(theta.dtype)
+        sizes = (end / np.maximum(np.ceil(end / longest - SNAP), 1)).astype(theta.dtype)
     theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
     of_each = lambda x: _of_each(x, field.states) if type(x) is float else np.full(field.states, x, np.float64)
     batch, net = len(y0), tuple(field.sizes.tolist())
@@ -87,7 +87,7 @@ def march_dense(
     pad(theta, field.sizes, weights)
     room = STORE // (theta.itemsize * field.row) if with_vjp else 0
     values = aligned((room + batch) * field.row, theta.dtype)
-    times = start[:, 0], elapsed, sign[:, 0], smallest, sizes
+    times = start[:, 0], elapsed, sign[:, 0], smallest, method.step_size is not None, sizes
     limits = of_each(method.rtol), of_each(method.atol), method.max_steps, float(limit), method.throw
     ys, accepted, rejected, trials, status, kept, log = march(
         weights, field, values, room, y0, inputs, *times, *constants, *limits, with_vjp

@@ -27,7 +27,7 @@ def _norm(x, y, rtol, atol):
     return np.sqrt(total / x.size)
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def _first_sizes(weights, field, values, start, y, k1, sign, length, inputs, index, order, rtol, atol):
     """Compute `control.first_step`, of trajectories of the given `length` of time."""
     kind, batch = weights.dtype.type, y.shape[0]
@@ -49,7 +49,7 @@ def _first_sizes(weights, field, values, start, y, k1, sign, length, inputs, ind
     return found
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def _error(k, i, size, e, y, new, rtol, atol):
     """Return the scaled norm of the error of trajectory i in a step of this size from `y` to `new`."""
     kind, total = new.dtype.type, 0.0
@@ -64,7 +64,7 @@ def _error(k, i, size, e, y, new, rtol, atol):
     return np.sqrt(total / y.size)
 
 
-@inner(error_model="numpy")
+@inner(inline="always", error_model="numpy")
 def _between(dense, k, i, y, h, part, out):
     """Put the dense output of trajectory i, at a part of a step from y, into `out`."""
     kind = y.dtype.type
@@ -78,7 +78,7 @@ def _between(dense, k, i, y, h, part, out):
         out[d] = y[d] + change
 
 
-@inner()
+@inner(inline="always")
 def _keep(values, at, row, m, places, count, stages):
     """Move the rows of the trajectories at `places` of m to the beginning of those of a step, stage by stage."""
     to = at
@@ -104,10 +104,10 @@ def _room_for(array, size):
 
 @compiled(error_model="numpy")
 def march(
-    weights, field, values, room, y0, inputs, start, elapsed, sign, smallest, sizes, a, c, e, dense, order, rtol, atol,
-    max_steps, max_step, throw, with_vjp,
+    weights, field, values, room, y0, inputs, start, elapsed, sign, smallest, equal, sizes, a, c, e, dense, order, rtol,
+    atol, max_steps, max_step, throw, with_vjp,
 ):  # fmt: skip
-    """Take the steps: of `sizes` if they are positive, else of sizes that are found.
+    """Take the steps, of `sizes` if they are `equal`, else of sizes that are found.
 
     Returns the states, the accepted and rejected steps, the number of trial steps, the status, how many of the steps in
     the log have their values in the first `room` rows of `values`, and the `Log`. A batch of rows more has room for
@@ -126,7 +126,6 @@ def march(
     for i in range(batch):
         at[i], length[i] = start[i], elapsed[i, times - 1]
     evaluate(weights, field, values, 0, batch, at, y0, inputs, index, k[0])
-    equal = sizes[0] > 0
     size = sizes
     if not equal:
         size = _first_sizes(weights, field, values, start, y0, k[0], sign, length, inputs, index, order, rtol, atol)

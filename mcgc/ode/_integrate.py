@@ -203,7 +203,7 @@ def march(
         size = control.first_step(after, y, k1, xp.astype(sign * end, y.dtype), tableau.order, rtol, atol)
         size, evaluations = xp.clip(size, 0.0, max_step), 2
     else:
-        size = xp.astype(end / xp.ceil(end / min(step_size, max_step) - SNAP), y.dtype)
+        size = xp.astype(end / xp.clip(xp.ceil(end / min(step_size, max_step) - SNAP), 1.0, math.inf), y.dtype)
     size = ops.where(ordered, size, xp.nan)  # caught by the first step's read
 
     active = ordered | True
