@@ -59,7 +59,9 @@ def test_every_row_has_the_same_bits_alone_and_among_others_and_in_the_other_pro
     a, b, bias = (rng.normal(size=s).astype(np.float32) for s in ((23, 50), (50, 64), 64))
     together, other = run(a, b, bias), np.empty((23, 64), np.float32)
     none = np.float32(-np.inf)
-    matmul(other.ravel(), 0, 64, bias, 0, 0, none, a.ravel(), 0, 50, 1, b.ravel(), 0, 64, 23, 64, 50)
+    matmul(
+        other.ravel(), 0, 64, bias, 0, 0, 1, none, a.ravel(), 0, 50, 1, b.ravel(), 0, 64, 23, 64, 50, other.ravel(), -1
+    )
     np.testing.assert_array_equal(together, other)
     for i in range(23):
         np.testing.assert_array_equal(run(a[i : i + 1], b, bias)[0], together[i])

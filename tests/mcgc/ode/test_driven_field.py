@@ -120,7 +120,7 @@ def test_equal_steps_of_every_part_are_those_of_the_generic_solution(solver, nam
 
 @pytest.mark.parametrize("name", ["gelu True", "net cubic", "equations None", "both cubic"])
 def test_float32_stays_float32(name):
-    (ys, _, bars), (expected, _, bars_expected) = both(*problem("float32", **CASES[name]), rtol=1e-5, atol=1e-6)
+    (ys, _, bars), (expected, _, bars_expected) = both(*problem("float32", **CASES[name]), rtol=1e-6, atol=1e-7)
     assert {ys.dtype, *(bar.dtype for bar in bars)} == {np.dtype("float32")}
     np.testing.assert_allclose(ys, expected, rtol=0, atol=2e-3 * np.abs(expected).max())
     for bar, other in zip(bars, bars_expected, strict=True):
