@@ -5,7 +5,7 @@ call repeats its bits.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, starmap
 from typing import Any
 
 import numpy as np
@@ -161,8 +161,8 @@ def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
 
 
 def _are_apart(arrays: Sequence[np.ndarray]) -> bool:
-    """Return whether no array shares memory with another; arrays that lie one within the other count as sharing it."""
-    return not any(np.may_share_memory(a, b) for a, b in combinations(arrays, 2))
+    """Return whether no array shares memory with another; those whose elements interleave count as sharing it."""
+    return not any(starmap(np.may_share_memory, combinations(arrays, 2)))
 
 
 def adam(
