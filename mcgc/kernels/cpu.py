@@ -6,7 +6,7 @@ parts of a fixed length. So a call repeats its bits, on any number of threads.
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations, starmap
 from typing import Any
 
 import numpy as np
@@ -167,8 +167,8 @@ def _in_parts(loop: Callable[..., None], size: int, *args: Any) -> float:
 
 
 def _are_apart(arrays: Sequence[np.ndarray]) -> bool:
-    """Return whether no array shares memory with another; arrays that lie one within the other count as sharing it."""
-    return not any(np.may_share_memory(a, b) for a, b in combinations(arrays, 2))
+    """Return whether no array shares memory with another; those whose elements interleave count as sharing it."""
+    return not any(starmap(np.may_share_memory, combinations(arrays, 2)))
 
 
 def adam(
