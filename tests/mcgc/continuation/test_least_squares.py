@@ -260,6 +260,20 @@ def test_the_report_has_statistics_errors_and_correlations(fit):
     assert f"x[1], x[2]: {correlation:+.3f}" in text
 
 
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_a_parameter_that_is_searched_by_its_logarithm_needs_a_positive_value_alone(scale):
+    times = np.linspace(0, 4, 50)
+    slow = lambda p: 1e3 * (p["a"] * np.exp(-p["b"] * times) - 3e-3 * np.exp(-2 * times))
+    start = {"a": mcgc.Parameter(1e-2, log=True, scale=scale), "b": mcgc.Parameter(1.0, log=True, scale=scale)}
+    found = least_squares(slow, start)
+    assert found.x == pytest.approx([3e-3, 2.0], rel=1e-8)
+    same = least_squares(slow, {name: one._replace(min=0.0) for name, one in start.items()})
+    assert same.x.tobytes() == found.x.tobytes()
+    drawn = []
+    least_squares(lambda p: (drawn.append(p["a"]), slow(p))[1], start, method="dfgn", max_nfev=9)
+    assert drawn[2] == pytest.approx(1e-2 * np.exp((scale or 1.0) / 2))  # half a scale away is a factor
+
+
 def test_standard_errors_without_derivatives_are_those_over_a_thousandth_of_the_scale():
     rough = lambda x: np.floor(1e5 * linear(x)) / 1e5
     found = least_squares(rough, np.zeros(3), 1.0, polish=None)
