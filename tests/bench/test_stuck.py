@@ -129,12 +129,16 @@ def test_the_curves_of_the_record_have_a_panel_for_each_class():
     assert list(line.get_ydata()) == [0, 0, 0.5, 0.5]
 
 
-def test_the_page_has_the_table_of_the_record():
+def test_the_page_has_the_tables_of_the_records():
     root = Path(__file__).parents[2]
-    record = json.loads((root / "bench" / "studies" / "stuck" / "results.json").read_text(encoding="utf-8"))
+    read = lambda name: json.loads((root / "bench" / "studies" / "stuck" / name).read_text(encoding="utf-8"))
+    record, fresh = read("results.json"), read("results-fresh.json")
     page = (root / "docs" / "least-squares.md").read_text(encoding="utf-8")
     assert "\n".join(table(record, list(SEARCHES))) in page
     assert "\n".join(best_of(record)) in page
+    assert "\n".join(best_of(fresh)) in page
     for name in CLASSES:
         assert {len(found) for found in record[name].values()} == {30}
+        assert {len(found) for found in fresh[name].values()} == {30}
         assert {min(map(int, found)) for found in record[name].values()} == {1000}
+        assert {min(map(int, found)) for found in fresh[name].values()} == {2000}

@@ -140,6 +140,7 @@ SEARCHES = {
     "continuation": ours(method="continuation"),
     "horizons": ours(method="horizons", horizons=7),
     "auto": ours(method="auto"),
+    "DFGN": ours(method="dfgn"),
     "EKI": ours(method="eki"),
     "LM, multi-start": ours(method="lm"),
     "CMA-ES": _cma,

@@ -12,7 +12,8 @@ import numpy as np
 from bench.studies.stuck.__main__ import BUDGETS, CLASSES
 from bench.studies.stuck.competitors import SEARCHES
 
-OURS = "continuation", "horizons", "auto", "EKI"  # methods of `mcgc.least_squares`, whose lines are thick
+OURS = "continuation", "horizons", "auto", "DFGN", "EKI"  # methods of `mcgc.least_squares`, whose lines are thick
+COLORS = *(f"C{i}" for i in range(10)), "k", "navy"
 
 
 def draw(record):
@@ -30,7 +31,7 @@ def draw(record):
             x = np.concatenate([[10], np.repeat(at, 2), [BUDGETS[-1]]])
             y = np.repeat(np.arange(at.size + 1), 2) / len(found)
             style = {"lw": 2.2} if method in OURS else {"lw": 1.1, "ls": "--"}
-            ax.plot(x, y, color=f"C{number % 10}" if number < 10 else "k", label=method, **style)
+            ax.plot(x, y, color=COLORS[number], label=method, **style)
         ax.set(title=name.replace("_", " "), xscale="log", xlim=(10, BUDGETS[-1]), ylim=(0, 1.02))
     for ax in axes[6:]:
         ax.set_xlabel("evaluations")

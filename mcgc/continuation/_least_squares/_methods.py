@@ -8,14 +8,15 @@ import numpy as np
 
 from mcgc.continuation._least_squares._ensemble import COLLAPSED, NARROW, invert
 from mcgc.continuation._least_squares._evaluate import Residuals, Spent, Stop
+from mcgc.continuation._least_squares._interpolated import interpolate
 from mcgc.continuation._least_squares._local import Horizons, Slopes, Visit, grow, levenberg_marquardt
 from mcgc.continuation._least_squares._smoothed import Path, Step, descend
 from mcgc.random import Key, fold_in, normal
 
+WIDTH, NEAR = 0.5, 1e-3  # scales: the first trust region of "dfgn", and the last
 LINEAR = 1e-3  # a path followed by a local search ends where Ω falls to this part of the squares of r̄
 MOST = 100  # steps of an ensemble
 LONGER = 1.25  # the steps of a run over those of the last
-LONGEST = 250  # evaluations of a run of horizons in the first round of "auto"
 MANY = 10  # parameters: with more, growing horizons cost more than they are worth at first
 
 
@@ -85,7 +86,20 @@ def _from_best(residuals: Residuals, end: np.ndarray, plan: Plan, message: str) 
     return _polished(residuals, residuals.best_of_run.u, plan)
 
 
-METHODS: dict[str, Once] = {"lm": _lm, "horizons": _horizons, "continuation": _continuation, "eki": _eki}
+def _dfgn(residuals: Residuals, start: np.ndarray, plan: Plan, number: int, record: list) -> tuple[bool, str]:
+    narrow = interpolate(residuals, start, WIDTH, NEAR)
+    if plan.polish:
+        return _polished(residuals, residuals.best_of_run.u, plan)
+    return narrow, "the trust region is narrow" if narrow else "the residuals fail around the start"
+
+
+METHODS: dict[str, Once] = {
+    "dfgn": _dfgn,
+    "lm": _lm,
+    "horizons": _horizons,
+    "continuation": _continuation,
+    "eki": _eki,
+}
 
 
 def runs(residuals: Residuals, method: str, plan: Plan, done: list[Run]) -> None:
@@ -124,15 +138,16 @@ def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
     A run that succeeds does so soon, but for continuation. So the others get few evaluations, by `_share`, and a
     quarter more in each round after. Without a budget there is one round, and each run goes to its end.
     """
-    limit, size, number = residuals.limit, residuals.space.start.size, 0
+    limit, number = residuals.limit, 0
     counts = dict.fromkeys(METHODS, 0)
     while number == 0 or limit < math.inf:
         for name in METHODS:
-            end = residuals.nfev + _share(name, number, size, plan, limit == math.inf)
-            longest = LONGEST * LONGER**number if name == "horizons" else math.inf
+            share = _share(name, residuals.space.start.size, plan, number, limit == math.inf)
+            end = residuals.nfev + share.total * LONGER**number
             while residuals.nfev < min(end, limit):
                 if limit < math.inf:
-                    residuals.limit = math.ceil(min(end, limit, residuals.nfev + longest))
+                    longest = residuals.nfev + share.longest * LONGER**number
+                    residuals.limit = math.ceil(min(end, limit, longest))
                 try:
                     run(residuals, name, _start(residuals, plan, counts[name]), plan, counts[name], done)
                 except Spent:
@@ -141,24 +156,34 @@ def portfolio(residuals: Residuals, plan: Plan, done: list[Run]) -> None:
                 finally:
                     residuals.limit = limit
                 counts[name] += 1
-                if name != "horizons" or limit == math.inf:
+                if not share.again or limit == math.inf:
                     break
         number += 1
 
 
-def _share(name: str, number: int, size: int, plan: Plan, endless: bool) -> float:
-    """Return the evaluations that a method gets in a round, with `size` parameters.
+class Share(NamedTuple):
+    """What a method gets in the first round: evaluations in all, those of a run, and whether runs go on until then."""
 
-    Levenberg–Marquardt alone runs in the first round, if the residuals are smooth. With many
-    parameters growing horizons wait for the second round, unless the budget is `endless`, and there is but one.
+    total: float
+    longest: float = math.inf
+    again: bool = False
+
+
+def _share(name: str, size: int, plan: Plan, number: int, endless: bool) -> Share:
+    """Return the share of a method in the round of this number, with `size` parameters, of a budget or `endless`.
+
+    Where the residuals are not smooth, a budget is for DFGN and continuation. Where the derivatives are given,
+    Levenberg–Marquardt takes the place of DFGN.
     """
-    smooth, late = plan.polish, size > MANY and not number and not endless
-    first = {
-        "lm": 10 * (size + 1) if smooth and not number else 0,
-        "horizons": 0 if plan.horizons is None or late else 400 if smooth else 15 * (size + 1),
-        "eki": (10 if smooth else 4) * plan.members,
-    }
-    return first[name] * LONGER**number if name in first else math.inf
+    given, rough = plan.polish and callable(plan.slopes.jac), not (plan.polish or endless)
+    late = size > MANY and not number and not endless
+    return {
+        "dfgn": Share(0 if given else 20 * (size + 1), again=True),
+        "lm": Share(10 * (size + 1) if given and not number else 0),
+        "horizons": Share(0 if plan.horizons is None or rough or late else 600, 300, True),
+        "continuation": Share(math.inf),
+        "eki": Share(0 if rough else 10 * plan.members),
+    }[name]
 
 
 def first_point(residuals: Residuals, key: Key, tries: int = 20) -> None:

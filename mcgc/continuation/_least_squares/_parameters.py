@@ -25,7 +25,8 @@ class Parameter(NamedTuple):
     fixed : bool
         Whether the parameter keeps its value.
     log : bool
-        Whether the logarithm is searched. The parameter is then positive.
+        Whether the logarithm is searched. The parameter is then positive, and needs no `min`. A scale of 0.7 says that
+        it may be off by a factor of 2, and the default of 1 by a factor of 2.7.
 
     Examples
     --------
@@ -219,6 +220,7 @@ def _searched(name: str, one: Parameter, scale: Any) -> tuple[float, float, floa
     if not (math.isfinite(value) and low <= value <= high and low < high):
         raise InputError(f"{name} must start at a finite number within its bounds, got {value} of {low} to {high}")
     if one.log:
+        low = 0.0 if low == -math.inf else low
         if value <= 0 or low < 0:
             raise InputError(f"{name} is searched by its logarithm: its start and its bounds must be positive")
         value, low, high = math.log(value), math.log(low) if low > 0 else -math.inf, math.log(high)

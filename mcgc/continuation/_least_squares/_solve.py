@@ -88,11 +88,13 @@ def least_squares(
         About how far each parameter of `x0` may be off. It is needed, unless each `Parameter` has its own.
     bounds : pair of arrays or scipy.optimize.Bounds, optional
         The lowest and the highest x. r is called within them alone. The start may lie on one.
-    method : {"continuation", "horizons", "lm", "eki", "auto"}, optional
+    method : {"continuation", "horizons", "lm", "dfgn", "eki", "auto"}, optional
         The path of λ; Levenberg–Marquardt on growing horizons, the default with `horizons`; Levenberg–Marquardt alone;
-        ensemble Kalman inversion [2]_ with adaptive steps [3]_; or all of these in rounds until `max_nfev` is spent:
-        lm (in the first round, with `polish`), horizons (where there are `times`), continuation, eki. In a round lm and
-        horizons get few evaluations, 10 and 30 times the parameters and one. Without `max_nfev`, "auto" runs each once.
+        Gauss–Newton whose slopes come from m + 1 points and not from derivatives [4]_; ensemble Kalman inversion [2]_
+        with adaptive steps [3]_; or several of these in rounds until `max_nfev` is spent. The rounds of "auto" have
+        dfgn with 20 evaluations for each parameter and one more, horizons (where there are `times`) with 600,
+        continuation, and eki with 10 for each member. With `polish=None` they have dfgn and continuation alone. With a
+        function `jac` lm begins in place of dfgn. Without `max_nfev`, "auto" runs each once.
     lam0 : float or sequence of float
         λ₀, or one for each run in turn. √λ₀ is the smoothing length in units of `x_scale`.
     shrink : float
@@ -173,6 +175,7 @@ def least_squares(
        points, a relative of the path.
     .. [2] Iglesias, Law and Stuart (2013), Ensemble Kalman methods for inverse problems.
     .. [3] Iglesias and Yang (2021), Adaptive regularisation for ensemble Kalman inversion.
+    .. [4] Cartis and Roberts (2019), A derivative-free Gauss–Newton method.
 
     Examples
     --------

@@ -1,6 +1,7 @@
 """least_squares: its minima against SciPy's, its errors against lmfit's, bounds, names, budgets and failures."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,7 +49,7 @@ def test_a_linear_problem_is_solved_in_one_step_of_the_path():
     assert found.nfev == 1 + 6 + 1 + 6  # the start, one block, the end, the standard errors
 
 
-@pytest.mark.parametrize("method", ["continuation", "lm", "eki", "auto"])
+@pytest.mark.parametrize("method", ["continuation", "lm", "eki", "dfgn", "auto"])
 def test_every_method_ends_at_the_minimum_that_scipy_has(method):
     expected = optimize.least_squares(decay, [1.0, 0.5, 0.0], xtol=1e-14, ftol=1e-14, gtol=1e-14)
     found = least_squares(decay, [1.0, 0.5, 0.0], x_scale=1.0, method=method)
@@ -127,7 +128,7 @@ def test_one_seed_gives_the_same_bits_and_another_seed_another_path():
     assert first.path.x.tobytes() != other.path.x.tobytes()
 
 
-@pytest.mark.parametrize("method", ["continuation", "lm", "eki", "auto"])
+@pytest.mark.parametrize("method", ["continuation", "lm", "eki", "dfgn", "auto"])
 @pytest.mark.parametrize("most", [13, 60, 400])
 def test_the_budget_is_kept_with_standard_errors_and_all(method, most):
     calls = []
@@ -138,27 +139,52 @@ def test_the_budget_is_kept_with_standard_errors_and_all(method, most):
     assert found.cost <= float((decay([1.0, 0.5, 0.0]) ** 2).sum() / 2)
 
 
+def rounds_of(runs, last):
+    """Return the first letters of the methods of each round, without repetitions, for rounds that end with `last`."""
+    letters = re.sub(r"(.)\1+", r"\1", "".join(run.method[0] for run in runs))
+    return [part + last for part in letters.split(last)[:-1]]
+
+
 def test_auto_runs_the_methods_in_rounds_each_with_its_share():
-    options = {"method": "auto", "max_nfev": 3000, "times": TIMES}
+    options = {"method": "auto", "max_nfev": 6000, "times": TIMES}
     rough = lambda x: np.round(decay(x), 2)
     runs = least_squares(rough, [1.0, 0.5, 0.0], 1.0, **options).runs
-    rounds = "".join(run.method[0] for run in runs).split("e")  # of lm, horizons, continuation, each ended by eki
-    assert len(rounds) > 3
-    assert rounds[0].startswith("lh")
-    assert all(part.strip("h") == "c" for part in rounds[1:-1])
-    longest = {"lm": 10 * 4, "horizons": 250, "eki": 300}
+    rounds = rounds_of(runs, "e")
+    assert len(rounds) > 2
+    assert set(rounds) == {"dhce"}
     growth = 1.25 ** np.cumsum([0, *(run.method == "eki" for run in runs[:-1])])
+    longest = {"dfgn": 20 * 4, "horizons": 300, "eki": 300}
     for run, factor in zip(runs, growth, strict=True):
         assert run.nfev <= np.ceil(longest.get(run.method, np.inf) * factor)
-    runs = least_squares(rough, [1.0, 0.5, 0.0], 1.0, polish=None, **options).runs
-    assert {run.method for run in runs} == {"horizons", "continuation", "eki"}  # no search by derivatives alone
+    for factor in np.unique(growth)[:2]:
+        for name, total in {"dfgn": 20 * 4, "horizons": 600}.items():
+            spent = sum(run.nfev for run, at in zip(runs, growth, strict=True) if run.method == name and at == factor)
+            assert total * factor <= spent <= np.ceil(total * factor)
+
+
+def test_auto_without_derivatives_takes_turns_of_dfgn_and_the_path():
+    rough = lambda x: np.round(decay(x), 2)
+    options = {"method": "auto", "max_nfev": 3000, "times": TIMES, "polish": None}
+    rounds = rounds_of(least_squares(rough, [1.0, 0.5, 0.0], 1.0, **options).runs, "c")
+    assert len(rounds) > 3
+    assert set(rounds) == {"dc"}
+
+
+def test_auto_with_derivatives_begins_with_levenberg_marquardt_in_place_of_dfgn():
+    slopes = lambda x: np.stack([np.exp(-x[1] * TIMES), -x[0] * TIMES * np.exp(-x[1] * TIMES), np.ones(30)], axis=1)
+    runs = least_squares(decay, [1.0, 0.5, 0.0], 1.0, method="auto", jac=slopes, max_nfev=2000).runs
+    assert runs[0].method == "lm"
+    assert {run.method for run in runs[1:]} == {"continuation", "eki"}
 
 
 @pytest.mark.parametrize("size", [3, 12])
 def test_auto_without_a_budget_runs_each_method_once(size):
     slopes = np.cos(np.outer(np.arange(30), np.arange(1, size + 1)))
-    found = least_squares(lambda x: slopes @ x - 1, np.zeros(size), 1.0, method="auto", times=np.arange(30.0))
-    assert [run.method for run in found.runs][:4] == ["lm", "horizons", "continuation", "eki"]
+    options = {"method": "auto", "times": np.arange(30.0)}
+    find = lambda **more: least_squares(lambda x: slopes @ x - 1, np.zeros(size), 1.0, **options, **more).runs
+    assert [run.method for run in find()] == ["dfgn", "horizons", "continuation", "eki", "lm"]
+    assert [run.method for run in find(jac=lambda x: slopes)] == ["lm", "horizons", "continuation", "eki"]
+    assert [run.method for run in find(polish=None)] == ["dfgn", "horizons", "continuation", "eki"]
 
 
 def test_the_search_ends_at_the_target():
@@ -234,6 +260,20 @@ def test_the_report_has_statistics_errors_and_correlations(fit):
     assert f"x[1], x[2]: {correlation:+.3f}" in text
 
 
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_a_parameter_that_is_searched_by_its_logarithm_needs_a_positive_value_alone(scale):
+    times = np.linspace(0, 4, 50)
+    slow = lambda p: 1e3 * (p["a"] * np.exp(-p["b"] * times) - 3e-3 * np.exp(-2 * times))
+    start = {"a": mcgc.Parameter(1e-2, log=True, scale=scale), "b": mcgc.Parameter(1.0, log=True, scale=scale)}
+    found = least_squares(slow, start)
+    assert found.x == pytest.approx([3e-3, 2.0], rel=1e-8)
+    same = least_squares(slow, {name: one._replace(min=0.0) for name, one in start.items()})
+    assert same.x.tobytes() == found.x.tobytes()
+    drawn = []
+    least_squares(lambda p: (drawn.append(p["a"]), slow(p))[1], start, method="dfgn", max_nfev=9)
+    assert drawn[2] == pytest.approx(1e-2 * np.exp((scale or 1.0) / 2))  # half a scale away is a factor
+
+
 def test_standard_errors_without_derivatives_are_those_over_a_thousandth_of_the_scale():
     rough = lambda x: np.floor(1e5 * linear(x)) / 1e5
     found = least_squares(rough, np.zeros(3), 1.0, polish=None)
@@ -262,7 +302,7 @@ def test_named_parameters_go_to_the_residuals_as_a_dict():
     assert batched.x == pytest.approx(found.x)
 
 
-@pytest.mark.parametrize("method", ["continuation", "lm", "eki", "auto"])
+@pytest.mark.parametrize("method", ["continuation", "lm", "eki", "dfgn", "auto"])
 def test_no_call_is_out_of_bounds_and_a_start_may_lie_on_one(method):
     low, high = np.asarray([0.0, 0.0, -1.0]), np.asarray([2.0, 3.0, 1.0])
     calls = []
@@ -339,12 +379,12 @@ def test_a_simulator_that_raises_or_gives_nan_in_a_third_of_its_calls_does_not_l
         assert "raised" in found.report()
 
 
-@pytest.mark.parametrize("method", ["continuation", "horizons", "lm", "eki", "auto"])
+@pytest.mark.parametrize("method", ["continuation", "horizons", "lm", "eki", "dfgn", "auto"])
 def test_a_region_that_fails_is_gone_around_by_every_method(method):
     cliff = lambda x: decay(x) if x[1] > 0.45 else np.full(30, np.inf)
     found = least_squares(cliff, [1.0, 0.5, 0.0], 1.0, method=method, times=TIMES, jac="3-point")
     assert found.x == pytest.approx(least_squares(decay, [1.0, 0.5, 0.0], 1.0).x, rel=1e-6)
-    assert {*found.failures} == (set() if method in ("lm", "horizons") else {"not finite"})
+    assert {*found.failures} == (set() if method in ("lm", "horizons", "dfgn") else {"not finite"})
 
 
 def test_a_start_that_fails_does_not_lose_the_fit():
