@@ -1,9 +1,8 @@
 """Dense nets on the CPU: all layers, and their vjp, in one compiled call each. The meaning is `mcgc.nets.apply`.
 
-The values of a net lie layer after layer in one vector with room for `room` rows. Those of hₗ have shape (room, nₗ),
-row-major. Those of z_L follow the last hidden layer. Where the slope of the activation is not a function of hₗ, what it
-is computed from (`cpu_activations`) follows in the same order. The cotangents of zₗ lie in another vector in the same
-way. So a solver can fill the rows step by step, and sum the gradient of the weights over many of them at once.
+The values of a net lie layer after layer in one vector: those of hₗ of shape (rows, nₗ), row-major, and z_L after the
+last hidden layer. Where the slope of the activation is not a function of hₗ, what it is computed from
+(`cpu_activations`) follows in the same order. With many rows they lie the other way, as `cpu_lanes` tells.
 """
 
 from collections.abc import Sequence
@@ -176,32 +175,7 @@ def _parameters(sizes: tuple[int, ...]) -> int:
 
 
 @compiled
-def forward_rows(theta, x, hidden, room, first, rows, sizes, activation, skip):
-    """Compute the values of `rows` rows from `first` on, of which `x` holds the inputs."""
-    last, none = sizes.size - 2, theta.dtype.type(-np.inf)
-    a, a_at, w_at, start = x, first * sizes[0], 0, 0
-    shift = room * lengths(sizes)[1] if keeps(activation, skip) else 0
-    for layer in range(last + 1):
-        k, n = sizes[layer], sizes[layer + 1]
-        at = start + first * n
-        z_at = at if layer == last else at + shift
-        floor = none if activation > 0 or layer == last or shift > 0 else theta.dtype.type(0)
-        matmul(hidden, z_at, n, theta, w_at + k * n, 0, 1, floor, a, a_at, k, 1, theta, w_at, n, rows, n, k, theta, -1)
-        if layer < last and (activation > 0 or shift > 0):
-            h, z = hidden[at : at + rows * n], hidden[z_at : z_at + rows * n]
-            activate(activation, z, h)
-            if shift > 0 and not keeps_z(activation):
-                z[:] = h
-            if skip and k == n:
-                for q in range(h.size):
-                    h[q] += a[a_at + q]
-        a, a_at = hidden, at
-        w_at += (k + 1) * n
-        start += room * n
-
-
-@compiled
-def turn(theta, sizes, with_x):
+def _turn(theta, sizes, with_x):
     """Return theta with every W_l transposed, row-major; W₁ only for the cotangents of x."""
     turned, w_at = np.empty_like(theta), 0
     for layer in range(sizes.size - 1):
@@ -235,58 +209,39 @@ def _backward_layer(
 
 
 @compiled
-def backward_rows(turned, hidden, bars, room, first, rows, sizes, activation, skip, carry, x_bar, with_x):
-    """Carry the cotangents of z_L of `rows` rows from `first` on, which `bars` holds, back to z₁, and to x in `x_bar`.
-
-    The cotangents of x, if they are wanted, are written from the beginning of `x_bar`. With `skip`, `carry` has room
-    for the widest layer.
-    """
-    w_at, values = lengths(sizes)
-    start, shift = room * values, room * values if keeps(activation, skip) else 0
-    for layer in range(sizes.size - 2, -1 if with_x else 0, -1):
-        k, n = sizes[layer], sizes[layer + 1]
-        w_at -= (k + 1) * n
-        start -= room * n
-        at = start - room * k + first * k if layer > 0 else -1
-        kept_at, both = (at + shift if layer > 0 else -1), (adds(sizes, layer + 1, skip), adds(sizes, layer, skip))
-        _backward_layer(
-            turned, w_at, hidden, kept_at, bars, at, start + first * n, rows, k, n, activation, carry, *both, x_bar
-        )
-
-
-@compiled
-def _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, fresh):
-    """Add to theta_bar the gradient of one layer's weights and biases, h_{l−1} at a_at in a.
-
-    Where theta_bar is `fresh` it may hold anything: it is added to zero.
-    """
+def _weights_of_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n):
+    """Write the gradient of one layer's weights and biases to theta_bar, h_{l−1} at a_at in a."""
     c, none = theta_bar, theta_bar.dtype.type(-np.inf)
     one, zeros, b_at = np.ones(1, c.dtype), np.zeros(n, c.dtype), w_at + k * n
     for p in range(0, max(rows, 1), BLOCK):
         m = min(BLOCK, rows - p)
-        d, d_w, d_b, d_row = (zeros, 0, 0, 0) if fresh and p == 0 else (c, w_at, b_at, n)
+        d, d_w, d_b, d_row = (zeros, 0, 0, 0) if p == 0 else (c, w_at, b_at, n)
         matmul(c, w_at, n, d, d_w, d_row, 1, none, a, a_at + p * k, 1, k, bars, g_at + p * n, n, k, n, m, c, -1)
         matmul(c, b_at, n, d, d_b, d_row, 1, none, one, 0, 0, 0, bars, g_at + p * n, n, 1, n, m, c, -1)
 
 
 @compiled
-def add_weights(theta_bar, x, hidden, bars, room, rows, sizes):
-    """Add to theta_bar the gradient of theta that comes from the first `rows` rows."""
-    a, a_at, w_at, start = x, 0, 0, 0
-    for layer in range(sizes.size - 1):
-        k, n = sizes[layer], sizes[layer + 1]
-        _add_layer(theta_bar, w_at, a, a_at, bars, start, rows, k, n, False)
-        a, a_at = hidden, start
-        w_at += (k + 1) * n
-        start += room * n
-
-
-@compiled
 def _dense_forward(theta, x, hidden, sizes, activation, skip):
-    rows = x.shape[0]
-    _, values = lengths(sizes)
-    forward_rows(theta, x.reshape(-1), hidden, rows, 0, rows, sizes, activation, skip)
-    return hidden[rows * (values - sizes[-1]) : rows * values].copy().reshape(rows, sizes[-1])
+    rows, last, none = x.shape[0], sizes.size - 2, theta.dtype.type(-np.inf)
+    a, a_at, w_at, at = x.reshape(-1), 0, 0, 0
+    shift = rows * lengths(sizes)[1] if keeps(activation, skip) else 0
+    for layer in range(last + 1):
+        k, n = sizes[layer], sizes[layer + 1]
+        z_at = at if layer == last else at + shift
+        floor = none if activation > 0 or layer == last or shift > 0 else theta.dtype.type(0)
+        matmul(hidden, z_at, n, theta, w_at + k * n, 0, 1, floor, a, a_at, k, 1, theta, w_at, n, rows, n, k, theta, -1)
+        if layer < last and (activation > 0 or shift > 0):
+            h, z = hidden[at : at + rows * n], hidden[z_at : z_at + rows * n]
+            activate(activation, z, h)
+            if shift > 0 and not keeps_z(activation):
+                z[:] = h
+            if skip and k == n:
+                for q in range(h.size):
+                    h[q] += a[a_at + q]
+        a, a_at = hidden, at
+        w_at += (k + 1) * n
+        at += rows * n
+    return hidden[a_at:at].copy().reshape(rows, sizes[-1])
 
 
 @compiled
@@ -295,7 +250,7 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotan
     parameters, values = lengths(sizes)
     shift = rows * values if keeps(activation, skip) else 0
     x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
-    turned, flat, half = turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
+    turned, flat, half = _turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
     w_at, h_at, at, g_at = parameters, rows * (values - sizes[-1]), 0, half
     bars[half : half + cotangent.size] = cotangent.reshape(-1)
     for layer in range(sizes.size - 2, -1, -1):  # each layer's cotangents are used up while they are in the cache
@@ -303,7 +258,7 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotan
         w_at -= (k + 1) * n
         h_at -= rows * k  # negative for the inputs
         a, a_at = (hidden, h_at) if layer > 0 else (flat, 0)
-        _add_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n, True)
+        _weights_of_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n)
         if layer > 0 or with_x:
             kept_at, both = (
                 (h_at + shift if layer > 0 else -1),

@@ -2,8 +2,8 @@
 
 The values of a layer have shape (nₗ, room): each unit has its values of all rows side by side. So the rows fill the
 vectors, whatever the width of a layer, and no weights are turned. The sums of a row run over the inner index from first
-to last, as those of `cpu_dense.forward_rows` and `backward_rows` do, so its values have the same bits. Those of the
-gradient of the weights run over the rows, as `cpu_inner` says.
+to last, as those of `cpu_dense` do, so its values have the same bits. Those of the gradient of the weights run over the
+rows, as `cpu_inner` says.
 
 A `room` of an odd number of registers is the fastest (`room_for`), in arrays that begin at a register's multiple.
 """
