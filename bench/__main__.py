@@ -29,6 +29,7 @@ CASES = (
     "ensemble",
     "limit",
     "kernels",
+    "layouts",
     "jit",
     "scaling",
     "cold",

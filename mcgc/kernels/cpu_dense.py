@@ -22,9 +22,10 @@ from mcgc.kernels.cpu_matmul import matmul
 from mcgc.kernels.cpu_vectors import REGISTER
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
-FEWEST = 3200  # values of a layer from which its rows lie in the lanes, where that is of use: where units fill less of
-FULL = 0.97  # the lanes than this, or where a net has
-MANY = 10**5  # weights
+TALL = 250  # rows from which they lie in the lanes, and FEWEST values of the widest layer where that helps more:
+FEWEST = 3200
+FULL = 0.97  # where units fill less of the lanes than this,
+MANY = 10**5  # or where there are as many weights
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
 
@@ -74,13 +75,13 @@ def dense_forward(
 def in_lanes(rows: int, sizes: tuple[int, ...], itemsize: int) -> bool:
     """Tell whether the rows lie in the lanes of vectors, and not the units of a layer.
 
-    They do if there are enough of them, and if units would leave lanes empty, the weights are too many to be turned,
-    or threads may share the work. `python -m bench --case kernels` measures both. The choice depends on the shapes
-    alone, and so do the bits.
+    They do if there are many. They do with fewer if units would leave lanes empty, the weights are too many to be
+    turned, or threads may share the work. `python -m bench --case layouts` measures both. The choice depends on the
+    shapes alone, and so do the bits.
     """
     lanes = REGISTER // itemsize
-    if rows * max(sizes[1:]) < FEWEST:
-        return False
+    if rows >= TALL or rows * max(sizes[1:]) < FEWEST:
+        return rows >= TALL
     weights = sum(k * n for k, n in pairwise(sizes))
     filled = weights / sum(k * -(-n // lanes) * lanes for k, n in pairwise(sizes))
     return filled < FULL or weights >= MANY or rows * weights >= WORTH

@@ -240,5 +240,6 @@ def test_rows_lie_in_the_lanes_where_units_would_leave_them_empty_or_the_work_is
     assert in_lanes(250, (784, *[uneven] * 29, 10), 4)
     assert not in_lanes(16, (784, *[uneven] * 29, 10), 4)
     assert not in_lanes(100, (even, even, even), 4)
-    assert in_lanes(10_000, (even, even, even), 4)
+    assert not in_lanes(249, (8, 8), 4)
+    assert in_lanes(250, (8, 8), 4)
     assert in_lanes(16, (even * 8, even * 8, even * 8), 4)
