@@ -201,8 +201,12 @@ def _backward_layer(
     kind = turned.dtype.type
     c, c_at = (bars, at) if kept_at >= 0 else (x_bar, 0)
     d, d_row = (carry, k) if carried else (np.zeros(k, kind), 0)
-    matmul(c, c_at, k, d, 0, d_row, 1, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n, turned, -1)
-    if kept_at >= 0:
+    rectified = kept_at >= 0 and activation == 0 and not carries
+    matmul(
+        c, c_at, k, d, 0, d_row, 1, kind(-np.inf), bars, g_at, n, 1, turned, w_at, k, rows, k, n,
+        kept, kept_at if rectified else -1,
+    )  # fmt: skip
+    if kept_at >= 0 and not rectified:
         g = bars[at : at + rows * k]
         if carries:
             carry[: g.size] = g

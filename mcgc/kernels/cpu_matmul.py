@@ -24,7 +24,8 @@ from mcgc.kernels.compiled import compiled
 from mcgc.kernels.cpu_vectors import REGISTER, in_every_lane, mask_of, masked_load, masked_store
 
 VECTORS = 4 if REGISTER == 64 else 2  # vectors of a tile: with 5 rows, what 32 or 16 registers hold
-FEW, MANY = 4, 5  # rows of a tile
+FEW, MANY, TALL = 4, 5, 8  # rows of a tile; TALL where the columns are narrow, so that enough sums go on at once
+NARROW = 2 if REGISTER == 64 else 1  # vectors
 DEEP = 128  # terms of a sum, for which the columns of b stay in the first cache while all rows of a pass
 
 _i64 = ir.IntType(64)
@@ -32,31 +33,35 @@ _i64 = ir.IntType(64)
 
 @intrinsic(prefer_literal=True)
 def _tile(
-    typing, rows, c, c_at, c_row, d, d_at, d_row, d_step, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k,
+    typing, rows, most, c, c_at, c_row, d, d_at, d_row, d_step, floor, a, a_at, a_row, a_step, b, b_at, b_step, m, n, k,
     gate, gate_at,
 ):  # fmt: skip
-    """Write the tile c = max(floor, d + a b) of `rows` rows, or the first m of them, and of n columns.
+    """Write the tile c = max(floor, d + a b) of `rows` rows, or the first m of them, and of n columns, at most `most`
+    vectors of them.
 
     Element (i, j) of c is at c_at + i c_row + j, and of d at d_at + i d_row + j d_step, where d_step is 1 or 0; (i, p)
-    of a is at a_at + i a_row + p a_step, and (p, j) of b at b_at + p b_step + j, for 0 ≤ p < k. n is at most what
-    `VECTORS` hold. Rows from m on repeat the last one, and write the same bits. If gate_at is not < 0, c is zero unless
-    the gate is positive, whose element (i, j) is at gate_at + i c_row + j.
+    of a is at a_at + i a_row + p a_step, and (p, j) of b at b_at + p b_step + j, for 0 ≤ p < k.
+    Rows from m on repeat the last one, and write the same bits. If gate_at is not < 0, c is zero unless the gate is
+    positive, whose element (i, j) is at gate_at + i c_row + j.
     """
-    if not isinstance(rows, types.IntegerLiteral):
-        raise TypeError("the number of rows of a tile is written out where it is called")
-    num_rows, lanes, at = rows.literal_value, REGISTER * 8 // c.dtype.bitwidth, types.intp
-    signature = types.void(rows, c, at, at, d, at, at, at, c.dtype, a, at, at, at, b, at, at, at, at, at, gate, at)
+    if not (isinstance(rows, types.IntegerLiteral) and isinstance(most, types.IntegerLiteral)):
+        raise TypeError("the numbers of rows and of vectors of a tile are written out where it is called")
+    num_rows, num_most, lanes, at = rows.literal_value, most.literal_value, REGISTER * 8 // c.dtype.bitwidth, types.intp
+    signature = types.void(
+        rows, most, c, at, at, d, at, at, at, c.dtype, a, at, at, at, b, at, at, at, at, at, gate, at
+    )
 
     def generate(context, builder, signature, args):
+        args = args[1:]
         pointers = [
-            context.make_array(signature.args[number])(context, builder, args[number]).data
-            for number in (1, 4, 9, 13, 19)
+            context.make_array(kind)(context, builder, given).data
+            for kind, given in ((signature.args[number + 1], args[number]) for number in (1, 4, 9, 13, 19))
         ]
         numbers = [args[i] for i in (2, 3, 5, 6, 7, 8, 10, 11, 12, 14, 15, 16, 17, 18, 20)]
         needed = builder.sdiv(builder.add(args[17], _i64(lanes - 1)), _i64(lanes))
         end, unknown = builder.append_basic_block("end"), builder.append_basic_block("wider")
         choice = builder.switch(needed, unknown)
-        for num_vectors in range(1, VECTORS + 1):
+        for num_vectors in range(1, num_most + 1):
             choice.add_case(_i64(num_vectors), builder.append_basic_block(f"vectors{num_vectors}"))
             builder.position_at_end(choice.cases[-1][1])
             vector = ir.VectorType(context.get_value_type(c.dtype), lanes)
@@ -190,7 +195,8 @@ def matmul(
         low, gated = floor if ends else c.dtype.type(-np.inf), ends and gate_at >= 0
         for j in range(0, n, most):
             w, bj = min(n - j, most), b_at + p * b_step + j
-            for i in range(0, m, MANY):
+            i, tall = 0, w <= NARROW * most // VECTORS
+            while i < m:
                 r, ci, di, ai = (
                     m - i,
                     c_at + i * c_row + j,
@@ -198,13 +204,21 @@ def matmul(
                     a_at + i * a_row + p * a_step,
                 )
                 gate_i = gate_at + i * c_row + j if gated else -1
-                if r > FEW:
+                if tall and r > MANY:
                     _tile(
-                        MANY, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step, r, w, deep,
-                        gate, gate_i,
+                        TALL, NARROW, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step,
+                        r, w, deep, gate, gate_i,
                     )  # fmt: skip
+                    i += TALL
+                elif r > FEW:
+                    _tile(
+                        MANY, VECTORS, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step,
+                        r, w, deep, gate, gate_i,
+                    )  # fmt: skip
+                    i += MANY
                 else:
                     _tile(
-                        FEW, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step, r, w, deep,
-                        gate, gate_i,
+                        FEW, VECTORS, c, ci, c_row, d, di, d_row, d_step, low, a, ai, a_row, a_step, b, bj, b_step,
+                        r, w, deep, gate, gate_i,
                     )  # fmt: skip
+                    i += FEW
