@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from mcgc.estimation import SavedEstimate
 
 
-def predicted(saved: "SavedEstimate", until: Any, every: float | None, start: str | None, constant: str | None) -> dict:
-    """Return the states of each experiment from its start to `until`, or of one simulation from `start`."""
+def predicted(
+    saved: "SavedEstimate", until: Any, every: float | None, start: str | None, constant: str | None, level: float
+) -> dict:
+    """Return the states of each experiment from its start to `until`, or of one simulation from `start`, with bands."""
     from mcgc.errors import InputError
     from mcgc.train._segments import times_until
 
@@ -24,21 +26,25 @@ def predicted(saved: "SavedEstimate", until: Any, every: float | None, start: st
     if not saved.model:
         raise InputError("the file of the estimate is of an older version, without its field: estimate again")
     states, columns = saved.summary["states"], dict[str, list]()
-    courses: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    courses: dict[str, Any] = {}
     if start is not None:
         times = np.asarray(times_until(0.0, until, every))
         given = numbers_of(start, "--start"), numbers_of(constant or "", "--constant")
-        courses["simulation"] = times, saved.simulate(times, 0, *given)
+        courses["simulation"] = saved.bands(times, 0, *given, level=level)
     else:
         for i, name in enumerate(saved.summary["experiments"]):
             times = np.asarray(times_until(saved.experiments[i]["t0"], until, every))
-            courses[name] = times, saved.simulate(times, i)
-    for name, (times, ys) in courses.items():
+            courses[name] = saved.bands(times, i, level=level)
+    for name, found in courses.items():
         if len(courses) > 1:
-            columns.setdefault("experiment", []).append(np.repeat(name, len(times)))
-        columns.setdefault("time", []).append(times)
-        for state, values in zip(states, ys.T, strict=True):
-            columns.setdefault(state, []).append(values)
+            columns.setdefault("experiment", []).append(np.repeat(name, len(found.times)))
+        columns.setdefault("time", []).append(found.times)
+        for i, state in enumerate(states):
+            parts = {"": found.states, "_se": found.standard_errors, "_low": found.low, "_high": found.high}
+            if np.isfinite(found.data_low[:, i]).any():
+                parts |= {"_data_low": found.data_low, "_data_high": found.data_high}
+            for ending, values in parts.items():
+                columns.setdefault(state + ending, []).append(values[:, i])
     return {name: np.concatenate(parts) for name, parts in columns.items()}
 
 

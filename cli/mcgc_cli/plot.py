@@ -91,6 +91,10 @@ def of_estimate(saved: Any) -> "Figure":
             panel = axes[i, j]
             panel.plot(one["times"], one["values"][:, i], ".", color=red, markersize=4, label="data")
             panel.plot(one["curve_times"], one["curve"][:, i], color=blue, label="fit")
+            if saved.model and column in saved.summary["states"]:
+                found, at = saved.bands(one["curve_times"], j), saved.summary["states"].index(column)
+                for low, high in ((found.data_low, found.data_high), (found.low, found.high)):
+                    panel.fill_between(found.times, low[:, at], high[:, at], color=blue, alpha=0.2, linewidth=0)
             pictures.plain(panel, "time" if i == len(columns) - 1 else "", column if j == 0 else "")
         if len(saved.summary["experiments"]) > 1:
             axes[0, j].set_title(name, fontsize=10, parse_math=False)

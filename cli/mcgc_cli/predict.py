@@ -40,7 +40,8 @@ def predict(
     """Predict with the run file RUN, and print or write a CSV with means and bands.
 
     Without a table, the series of the run are continued from their own starts up to --until. Of an estimate they are
-    its experiments, with the estimated parameters.
+    its experiments, with the estimated parameters. The columns are then a state, its standard error (_se), its band
+    (_low, _high), and the band of a new measurement of it (_data_low, _data_high).
     """
     from mcgc_datasets import read_table
 
@@ -60,7 +61,7 @@ def predict(
 
         if inputs is not None:
             raise click.UsageError("An estimate predicts its experiments, or from --start: leave out --inputs.")
-        _written(csv_of(predicted(estimation.read_estimate(run), until, every, start, constant)), output, force)
+        _written(csv_of(predicted(estimation.read_estimate(run), until, every, start, constant, level)), output, force)
         return
     fitted = load(run)
     if start is not None and until is not None:

@@ -13,7 +13,8 @@ import numpy as np
 from mcgc import hdf5
 from mcgc._version import __version__
 from mcgc.errors import DatasetError
-from mcgc.estimation._saved import inputs_of, model_of, simulated
+from mcgc.estimation._bands import LEVEL, Bands
+from mcgc.estimation._saved import banded, inputs_of, model_of, requested, simulated
 
 FORMAT, VERSION, READ = "mcgc-estimate", 2, (1, 2)
 ARRAYS = ("times", "values", "fitted", "curve_times", "curve")  # of an experiment
@@ -150,7 +151,38 @@ class SavedEstimate(NamedTuple):
         SolveError
             If the solution fails.
         """
-        return simulated(self, times, experiment, start, inputs)
+        return simulated(self, requested(self, times, experiment, start, inputs))
+
+    def bands(
+        self,
+        times: Any,
+        experiment: int | str = 0,
+        start: Mapping[str, float] | None = None,
+        inputs: Mapping[str, float] | None = None,
+        level: float = LEVEL,
+    ) -> Bands:
+        """Return the states at other times, with their standard errors and bands, as `Estimate.bands` does.
+
+        A `start` that is given counts as known.
+
+        Parameters
+        ----------
+        times, experiment, start, inputs
+            As for `simulate`.
+        level : float
+            The probability of the bands.
+
+        Returns
+        -------
+        Bands
+            The states, their standard errors, their bands, and those of new measurements.
+
+        Raises
+        ------
+        InputError, SolveError
+            As for `simulate`, and if the level is no probability.
+        """
+        return banded(self, requested(self, times, experiment, start, inputs), level)
 
 
 def is_estimate(path: str | os.PathLike) -> bool:

@@ -230,6 +230,18 @@ class Problem:
                 parts[i] = (whole / self.sigma[:, None])[self.keep[i]]
         return np.concatenate(parts)
 
+    def slopes_of_states(self, named: Mapping[str, float], i: int, group: Group) -> tuple[np.ndarray, np.ndarray]:
+        """Return the states (times, states) of experiment i, alone in its group, and their derivatives (..., m)."""
+        p = np.asarray([[named[name] for name in self.of_field]], dtype="float64")
+        states, of_y0, of_p = slopes_at(self.field, group, self.model.options, p, self.starts(named, i, 1))
+        at, number = group.indices[0], {name: j for j, name in enumerate(self.parameters)}
+        found = np.zeros((len(at), states.shape[2], len(number)))
+        found[..., : len(self.of_field)] = of_p[0, at]
+        for j, entry in enumerate(self._entries[i]):
+            if isinstance(entry, Parameter):
+                found[..., number[self._name(self.series[i], j)]] = of_y0[0, at][..., j]
+        return states[0, at], found
+
 
 def indices_of(names: Any, known: tuple[str, ...], what: str) -> tuple[int, ...]:
     """Return the numbers of states that are given by number or by name."""

@@ -9,9 +9,10 @@ import numpy as np
 from mcgc import files
 from mcgc.continuation._least_squares._result import FitResult
 from mcgc.errors import InputError, unknown
+from mcgc.estimation._bands import LEVEL, Bands, bands_of
 from mcgc.estimation._problem import Problem
 from mcgc.estimation._profile import Profile, profile_of
-from mcgc.estimation._simulate import groups_of, states_at
+from mcgc.estimation._simulate import Group, groups_of, states_at
 
 
 class Estimate(FitResult):
@@ -94,25 +95,63 @@ class Estimate(FitResult):
             If there is no such experiment or parameter, or a time is before the start.
         """
         problem: Problem = self.problem
-        known = self.experiments
+        number, _, group = self._requested(times, experiment)
+        named = {**self.parameters, **(parameters or {})}
+        for name in parameters or {}:
+            if name not in self.parameters:
+                raise InputError(unknown("parameter", name, self.names))
+        p = np.asarray([[named[name] for name in problem.of_field]], dtype="float64")
+        states = states_at(problem.field, group, problem.model.options, p, problem.starts(named, number, 1))
+        return states[0, group.indices[0]]
+
+    def bands(self, times: Any, experiment: int | str = 0, level: float = LEVEL) -> Bands:
+        """Return the states at other times, with their standard errors and bands.
+
+        The errors of the parameters go to the states by the delta method: the variance of a state at a time is
+        J Σ Jᵀ, with J its derivatives by the parameters and by fitted starts (`mcgc.ode.sensitivities`) and Σ their
+        covariance.
+
+        Parameters
+        ----------
+        times : array of shape (times,)
+            The times, from the start of the experiment on.
+        experiment : int or str
+            Whose start and inputs are taken, by number or by name.
+        level : float
+            The probability of the bands.
+
+        Returns
+        -------
+        Bands
+            The states, their standard errors, their bands, and those of new measurements.
+
+        Raises
+        ------
+        InputError
+            If there is no such experiment, a time is before the start, or the level is no probability.
+        """
+        from mcgc.estimation._file import summary
+
+        number, wanted, group = self._requested(times, experiment)
+        states, slopes = self.problem.slopes_of_states(self.parameters, number, group)
+        seen = [self.problem.model.columns[i] for i in np.unique(self.problem.column)]
+        return bands_of(wanted, states, slopes, self.covariance, summary(self), seen, level)
+
+    def _requested(self, times: Any, experiment: int | str) -> tuple[int, np.ndarray, Group]:
+        """Return the number of an experiment, the times, and the group that solves them."""
+        problem, known = self.problem, self.experiments
         if isinstance(experiment, str):
             if experiment not in known:
                 raise InputError(unknown("experiment", experiment, known))
             experiment = known.index(experiment)
         if not 0 <= experiment < len(known):
             raise InputError(f"there are {len(known)} experiments, counted from 0, got {experiment}")
-        named = {**self.parameters, **(parameters or {})}
-        for name in parameters or {}:
-            if name not in self.parameters:
-                raise InputError(unknown("parameter", name, self.names))
         one = problem.series[experiment]
         wanted = np.asarray(times, dtype="float64").reshape(-1)
         if wanted.size == 0 or not (np.isfinite(wanted).all() and wanted.min() >= one.t0):
             raise InputError(f"times must be finite and none before the start {one.t0:g} of experiment {one.name!r}")
         (group,) = groups_of([one], [wanted], problem.layout, problem.model.interpolation)
-        p = np.asarray([[named[name] for name in problem.of_field]], dtype="float64")
-        states = states_at(problem.field, group, problem.model.options, p, problem.starts(named, experiment, 1))
-        return states[0, group.indices[0]]
+        return experiment, wanted, group
 
     def profile(self, name: str, level: float = 0.95) -> Profile:
         """Return the profile of the likelihood of a parameter, with its confidence interval.

@@ -117,18 +117,21 @@ def test_an_estimate_predicts_from_its_file_and_has_a_page(mcgc, table, tmp_path
     assert mcgc(*FIT, *START, *PARAMETERS, "-o", "fit.h5").exit_code == 0
     (tmp_path / "model.py").unlink()
     rows = [line.split(",") for line in mcgc("predict", "fit.h5", "--until", 4, "--every", 2).stdout.splitlines()]
-    assert rows[0] == ["experiment", "time", "prey", "hunter"]
+    of = lambda state, ends: [state + end for end in ("", "_se", "_low", "_high", *ends)]
+    columns = ["time", *of("prey", ("_data_low", "_data_high")), *of("hunter", ())]  # the hunter is not in the table
+    assert rows[0] == ["experiment", *columns]
+    prey, hunter = columns.index("prey"), columns.index("hunter")
     assert [row[:2] for row in rows[1:]] == [[name, time] for name in "xz" for time in ("0.0", "2.0", "4.0")]
     model = {}
     exec(MODEL, model)
     estimated = json.loads(mcgc("info", "fit.h5", "--json").stdout)["parameters"]
     p = {name: one["value"] for name, one in estimated.items()}
     wanted = solution(model["lotka_volterra"], [1.0, 1.0], np.array([0.0, 2.0, 4.0]), p)
-    np.testing.assert_allclose(np.array([row[2:] for row in rows[1:4]], float), wanted, rtol=1e-5)
+    np.testing.assert_allclose(np.array([row[1:] for row in rows[1:4]], float)[:, [prey, hunter]], wanted, rtol=1e-5)
     done = mcgc("predict", "fit.h5", "--start", "prey=1,hunter=1", "--until", 4, "--every", 2, "-o", "p.csv")
     assert done.exit_code == 0, done.output
     simulated = [line.split(",") for line in (tmp_path / "p.csv").read_text().splitlines()]
-    np.testing.assert_allclose(np.array([row[1:] for row in simulated[1:]], float), wanted, rtol=1e-5)
+    np.testing.assert_allclose(np.array(simulated[1:], float)[:, [prey, hunter]], wanted, rtol=1e-5)
     assert mcgc("report", "fit.h5", "-o", "fit.html").exit_code == 0
     page = (tmp_path / "fit.html").read_text()
     for words in ("Standard errors", "correlation", "experiment x", "Data against fit", "prey", "<pre>Fit"):

@@ -61,6 +61,8 @@ def linear_model(plus: np.ndarray, minus: np.ndarray, eps: np.ndarray) -> Model:
     Where one of a pair is unknown, it is taken as the mirror image of the other about r̄, and Ω does without it.
     Where both are, B has no slope along their ε. Ω needs two whole pairs.
     """
+    if not (np.isnan(plus).any() or np.isnan(minus).any()):  # as below, without the copies
+        return _whole_model(plus, minus, eps)
     known_plus, known_minus = ~np.isnan(plus), ~np.isnan(minus)
     plus, minus = np.where(known_plus, plus, 0.0), np.where(known_minus, minus, 0.0)
     whole = known_plus & known_minus
@@ -68,12 +70,24 @@ def linear_model(plus: np.ndarray, minus: np.ndarray, eps: np.ndarray) -> Model:
     middle = np.where(whole, (plus + minus) / 2, 0.0)
     mean = middle.sum(0) / np.maximum(pairs, 1)
     half = (plus - minus) / 2
-    if not whole.all():
-        half = np.where(whole, half, np.where(known_plus, plus - mean, np.where(known_minus, mean - minus, 0.0)))
-        half[:, pairs == 0] = 0.0
+    half = np.where(whole, half, np.where(known_plus, plus - mean, np.where(known_minus, mean - minus, 0.0)))
+    half[:, pairs == 0] = 0.0
     spread = np.where(whole, (middle - mean) ** 2, 0.0).sum(0) / np.maximum(pairs - 1, 1)
     unexplained = np.where(pairs >= 2, spread * (total - 1) / total, np.inf)  # the mean over all pairs if all are known
     return Model(mean, half.T @ eps / total, unexplained)
+
+
+def _whole_model(plus: np.ndarray, minus: np.ndarray, eps: np.ndarray) -> Model:
+    """Return the model where all values are known."""
+    total = len(eps)
+    middle = (plus + minus) / 2
+    mean = middle.sum(0) / total
+    middle -= mean
+    np.square(middle, out=middle)
+    unexplained = middle.sum(0) / max(total - 1, 1) * (total - 1) / total if total >= 2 else np.full(mean.shape, np.inf)
+    np.subtract(plus, minus, out=middle)
+    middle /= 2
+    return Model(mean, middle.T @ eps / total, unexplained)
 
 
 def bounded_step(gram: np.ndarray, slope: np.ndarray, radius: float) -> np.ndarray:

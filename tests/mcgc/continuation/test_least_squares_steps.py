@@ -128,3 +128,14 @@ def test_the_share_of_a_step_is_that_of_the_misfit_controller():
     expected = max(8 / (2 * misfits.mean()), np.sqrt(8 / (2 * misfits.var())))
     assert share_of_step(misfits, 8) == pytest.approx(expected)
     assert share_of_step(np.full(3, 4.0), 8) == 1.0  # members at the level of the noise: a whole step
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_a_model_of_values_that_are_all_known_has_the_bits_of_one_beside_an_unknown_value(count):
+    eps = directions(Key(3), count, 1)
+    plus, minus = RNG.normal(size=(2, count, 40))
+    known = linear_model(plus, minus, eps)
+    beside = linear_model(np.insert(plus, 40, np.nan, axis=1), minus[:, [*range(40), 0]], eps)
+    assert known.mean.tobytes() == beside.mean[:40].tobytes()
+    assert known.unexplained.tobytes() == beside.unexplained[:40].tobytes()
+    assert known.slope == pytest.approx(beside.slope[:40], rel=1e-12, abs=1e-14)
