@@ -15,10 +15,9 @@ from llvmlite import ir
 from numba import config, types
 from numba.extending import intrinsic, register_jitable
 
-from mcgc.kernels import buffers
-from mcgc.kernels.cpu_matmul import REGISTER, VECTORS
+from mcgc.kernels.cpu_matmul import VECTORS
+from mcgc.kernels.cpu_vectors import REGISTER, in_every_lane
 
-LINE = 64  # bytes of a line of the cache
 PLAIN, RECTIFIED, GATED = range(3)  # what is done to a sum: nothing, max(0, sum), 0 unless the gate is positive
 _ROWS = 5  # of a tile, at most
 _i32, _i64 = ir.IntType(32), ir.IntType(64)
@@ -29,18 +28,6 @@ def padded(n, itemsize):
     """Return n, or the next larger number that fills whole vectors."""
     lanes = REGISTER // itemsize
     return (n + lanes - 1) // lanes * lanes
-
-
-def aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return an array of shape (size,) with any content, which begins where a line of the cache does."""
-    memory = buffers.empty(size + LINE // dtype.itemsize, dtype)
-    begin = -memory.ctypes.data % LINE // dtype.itemsize
-    return memory[begin : begin + size]
-
-
-def _in_every_lane(builder: Any, number: Any, vector: Any) -> Any:
-    first = builder.insert_element(ir.Constant(vector, ir.Undefined), number, _i32(0))
-    return builder.shuffle_vector(first, first, ir.Constant(ir.VectorType(_i32, vector.count), [0] * vector.count))
 
 
 def _tile(module: Any, name: str, number: Any, rows: int, vectors: int) -> Any:
@@ -74,7 +61,7 @@ def _tile(module: Any, name: str, number: Any, rows: int, vectors: int) -> Any:
     columns = [load(builder.gep(b, [b_at]), _i64(0), 0, v) for v in range(vectors)]
     totals = []
     for r, line in enumerate(lines):
-        factor = _in_every_lane(builder, builder.load(builder.gep(line, [a_at])), vector)
+        factor = in_every_lane(builder, builder.load(builder.gep(line, [a_at])), vector)
         for v, column in enumerate(columns):
             product = builder.fmul(factor, column, flags=("contract",))
             totals.append(builder.fadd(sums[r * vectors + v], product, flags=("contract",)))

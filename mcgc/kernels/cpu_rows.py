@@ -13,10 +13,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from mcgc.arrays._memory import LINE
 from mcgc.kernels.compiled import compiled, inner
 from mcgc.kernels.cpu_activations import activate, keeps_z, times_slope
 from mcgc.kernels.cpu_dense import keeps
-from mcgc.kernels.cpu_product import GATED, LINE, PLAIN, RECTIFIED, padded, product
+from mcgc.kernels.cpu_product import GATED, PLAIN, RECTIFIED, padded, product
 
 BLOCK = 64  # rows whose values and cotangents stay in the first cache while they meet every row of the weights
 

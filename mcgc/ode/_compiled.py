@@ -13,10 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mcgc.errors import InputError
+from mcgc.kernels import buffers
 from mcgc.kernels.compiled import laid_out
 from mcgc.kernels.cpu_dense import FLOATS
 from mcgc.kernels.cpu_field import Field
-from mcgc.kernels.cpu_product import aligned, padded
+from mcgc.kernels.cpu_product import padded
 from mcgc.kernels.cpu_rows import copy_length, pad, pad_turned, unpad
 from mcgc.ode._compiled_march import march
 from mcgc.ode._compiled_vjp import pull_back
@@ -83,10 +84,10 @@ def march_dense(
     theta, y0, inputs = (laid_out(x) for x in (theta, y0, inputs))
     of_each = lambda x: _of_each(x, field.states) if type(x) is float else np.full(field.states, x, np.float64)
     batch, net = len(y0), tuple(field.sizes.tolist())
-    weights = aligned(copy_length(net, theta.dtype), theta.dtype)
+    weights = buffers.empty(copy_length(net, theta.dtype), theta.dtype)
     pad(theta, field.sizes, weights)
     room = STORE // (theta.itemsize * field.row) if with_vjp else 0
-    values = aligned((room + batch) * field.row, theta.dtype)
+    values = buffers.empty((room + batch) * field.row, theta.dtype)
     times = start[:, 0], elapsed, sign[:, 0], smallest, method.step_size is not None, sizes
     limits = of_each(method.rtol), of_each(method.atol), method.max_steps, float(limit), method.throw
     ys, accepted, rejected, trials, status, kept, log = march(
@@ -129,11 +130,11 @@ def vjp_dense(residuals: tuple, cotangent: np.ndarray) -> tuple[np.ndarray, np.n
         cotangent = np.where(failed[:, None, None], cotangent.dtype.type(0), cotangent)
     dtype, batch, most = theta.dtype, len(y0), AGAIN // (theta.itemsize * field.row)
     widest = padded(max(field.sizes, default=0), dtype.itemsize)
-    turned, weights_bar = (aligned(weights.size, dtype) for _ in range(2))
+    turned, weights_bar = (buffers.empty(weights.size, dtype) for _ in range(2))
     pad_turned(theta, field.sizes, turned)
     weights_bar[:] = 0
-    again = aligned(max((len(c) - 1) * batch, most) * field.row, dtype)
-    bars = aligned(max(batch, most) * field.row, dtype)
+    again = buffers.empty(max((len(c) - 1) * batch, most) * field.row, dtype)
+    bars = buffers.empty(max(batch, most) * field.row, dtype)
     carry = np.empty(batch * widest if field.skip else 0, dtype)
     steps = values, kept, again, y0, inputs, start, a, c, dense, log, cotangent
     y_bar, inputs_bar, shared_bar = pull_back(weights, turned, field, *steps, bars, carry, weights_bar)

@@ -80,3 +80,9 @@ def test_a_result_that_was_made_read_only_is_not_written_to():
     array.flags.writeable = False
     del array
     assert buffers.empty(size, np.dtype("float32")).flags.writeable
+
+
+def test_arrays_begin_with_a_line_of_the_cache():
+    for size in (1, 100, 1001, SIZE):
+        for dtype in (F4, np.dtype("float64")):
+            assert address(buffers.empty(size, dtype)) % 64 == 0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mcgc.kernels import cpu_product
-from mcgc.kernels.cpu_product import GATED, LINE, PLAIN, RECTIFIED, aligned
+from mcgc.kernels.cpu_product import GATED, PLAIN, RECTIFIED
 
 
 @pytest.fixture(scope="module", params=[64, 32])
@@ -81,11 +81,3 @@ def test_a_nan_passes_the_rectifier_and_no_gate_that_is_closed(run):
 
 def test_nothing_is_written_of_no_rows(run):
     assert run(np.ones((0, 3)), np.ones((3, 16)), np.zeros(16)).shape == (0, 16)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_memory_begins_with_a_line_of_the_cache(dtype):
-    for size in (1, 100, 1001):
-        found = aligned(size, np.dtype(dtype))
-        assert found.shape == (size,)
-        assert found.ctypes.data % LINE == 0
