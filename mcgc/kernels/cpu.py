@@ -5,7 +5,6 @@ parts of a fixed length. So a call repeats its bits, on any number of threads.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import combinations, starmap
 from typing import Any
 
@@ -22,7 +21,7 @@ from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.kernels.cpu_vectors import wide
 from mcgc.random import LANES, TILE, Key, Keys
 
-PART = 128 * TILE  # numbers whose sum is formed in one thread, and then added to those of other parts
+PART = 128  # tiles whose sum is formed in one thread, and then added to those of other parts
 _NUMBERS = (int, float, np.number)
 
 _turns = register_jitable(scalar.quarter_turns)
@@ -56,44 +55,46 @@ def _fill(noise, words, tile, k0, k1):
 
 
 @compiled(error_model="numpy", nogil=True)
-def _perturb(out, theta, scale, k0, k1, results, begin, until):
+def _perturb(out, theta, scale, k0, k1, begin, until):
+    """Write ϑ in the tiles from `begin` to before `until`, and return their ‖ε‖²."""
     wide()
     n = theta.size
     noise, words = np.empty((4, LANES), theta.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
-    sums = np.empty(LANES, np.float64)
-    for part in range(begin, until):
-        sums[:] = 0
-        for start in range(part * PART, min((part + 1) * PART, n), TILE):
-            _fill(noise, words, start // TILE, k0, k1)
-            count = min(TILE, n - start)
-            flat[count:] = 0
-            for i in range(count):
-                out[start + i] = theta[start + i] + scale * flat[i]
-            for w in range(LANES):
-                a, b, c, d = noise[0, w], noise[1, w], noise[2, w], noise[3, w]
-                sums[w] += a * a + b * b + (c * c + d * d)
-        results[part] = sums.sum()
+    sums = np.zeros(LANES, np.float64)
+    for tile in range(begin, until):
+        _fill(noise, words, tile, k0, k1)
+        start = tile * TILE
+        count = min(TILE, n - start)
+        flat[count:] = 0
+        to, of = out[start : start + count], theta[start : start + count]  # so the compiler knows that no index is < 0
+        for i in range(count):
+            to[i] = of[i] + scale * flat[i]
+        for w in range(LANES):
+            a, b, c, d = noise[0, w], noise[1, w], noise[2, w], noise[3, w]
+            sums[w] += a * a + b * b + (c * c + d * d)
+    return sums.sum()
 
 
 @compiled(error_model="numpy", nogil=True)
-def _noise_dot(gradient, k0, k1, results, begin, until):
+def _noise_dot(gradient, k0, k1, begin, until):
+    """Return the part of ε · gradient of the tiles from `begin` to before `until`."""
     wide()
     n = gradient.size
     noise, words = np.empty((4, LANES), gradient.dtype), np.empty((4, LANES), np.uint32)
     flat = noise.reshape(TILE)
-    sums = np.empty(LANES, np.float64)
-    for part in range(begin, until):
-        sums[:] = 0
-        for start in range(part * PART, min((part + 1) * PART, n), TILE):
-            _fill(noise, words, start // TILE, k0, k1)
-            count = min(TILE, n - start)
-            flat[count:] = 0
-            for i in range(count):
-                flat[i] *= gradient[start + i]
-            for w in range(LANES):
-                sums[w] += noise[0, w] + noise[1, w] + (noise[2, w] + noise[3, w])
-        results[part] = sums.sum()
+    sums = np.zeros(LANES, np.float64)
+    for tile in range(begin, until):
+        _fill(noise, words, tile, k0, k1)
+        start = tile * TILE
+        count = min(TILE, n - start)
+        flat[count:] = 0
+        of = gradient[start : start + count]
+        for i in range(count):
+            flat[i] *= of[i]
+        for w in range(LANES):
+            sums[w] += noise[0, w] + noise[1, w] + (noise[2, w] + noise[3, w])
+    return sums.sum()
 
 
 @register_jitable
@@ -158,11 +159,17 @@ def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     return gradient.dtype.type(_in_parts(_noise_dot, gradient.size, laid_out(gradient), *_key_words(key)))
 
 
-def _in_parts(loop: Callable[..., None], size: int, *args: Any) -> float:
-    """Call `loop` for parts of equal length, by threads if there are several, and return the sum of their results."""
-    parts = max(-(-size // PART), 1)
+def _in_parts(loop: Callable[..., float], size: int, *args: Any) -> float:
+    """Call `loop` for parts of as many tiles, by threads if there are several, and return the sum of their results."""
+    tiles = -(-size // TILE)
+    parts = max(-(-tiles // PART), 1)
     results = np.empty(parts)
-    threads.run(partial(loop, *args, results), threads.parts(parts, 1, threads.count()))
+
+    def some(begin: int, until: int) -> None:
+        for part in range(begin, until):
+            results[part] = loop(*args, part * PART, min((part + 1) * PART, tiles))
+
+    threads.run(some, threads.parts(parts, 1, threads.count()))
     return results.sum()
 
 
@@ -195,7 +202,7 @@ def adam(
     numbers = [theta.dtype.type(constant) for constant in constants]
     arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
     flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
-    ends = threads.parts(theta.size, PART, min(threads.count(), theta.size // (2 * PART)))
+    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * PART * TILE)))
     if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
         threads.run(lambda a, b: _adam_in_place(*(x[a:b] for x in flat), *numbers), ends)
         return theta, mean, square

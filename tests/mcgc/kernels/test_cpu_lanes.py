@@ -10,7 +10,7 @@ from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
 from mcgc.kernels.cpu_inner import inner_products
 from mcgc.kernels.cpu_lanes import room_for
 from mcgc.kernels.cpu_transpose import transpose
-from mcgc.random import Key, normal
+from mcgc.random import TILE, Key, normal
 
 DTYPES = (np.float32, np.float64)
 
@@ -112,7 +112,7 @@ def test_layers_are_shared_out_by_their_weights():
 
 
 def test_long_noise_and_updates_have_the_same_bits_on_any_number_of_threads(monkeypatch):
-    n, found = 5 * cpu.PART + 77, []
+    n, found = 5 * cpu.PART * TILE + 77, []
     theta, gradient, mean = (normal(Key(i), (n,)) for i in range(3))
     for number in (1, 2, 3, 7):
         monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
