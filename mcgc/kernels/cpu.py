@@ -22,6 +22,7 @@ from mcgc.kernels.cpu_vectors import wide
 from mcgc.random import LANES, TILE, Key, Keys
 
 PART = 128  # tiles whose sum is formed in one thread, and then added to those of other parts
+WORTH = 8  # parts for each thread
 _NUMBERS = (int, float, np.number)
 
 _turns = register_jitable(scalar.quarter_turns)
@@ -169,7 +170,7 @@ def _in_parts(loop: Callable[..., float], size: int, *args: Any) -> float:
         for part in range(begin, until):
             results[part] = loop(*args, part * PART, min((part + 1) * PART, tiles))
 
-    threads.run(some, threads.parts(parts, 1, threads.count()))
+    threads.run(some, threads.parts(parts, 1, min(threads.count(), parts // WORTH)))
     return results.sum()
 
 
@@ -202,7 +203,7 @@ def adam(
     numbers = [theta.dtype.type(constant) for constant in constants]
     arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
     flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
-    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * PART * TILE)))
+    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * WORTH * PART * TILE)))
     if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
         threads.run(lambda a, b: _adam_in_place(*(x[a:b] for x in flat), *numbers), ends)
         return theta, mean, square

@@ -25,7 +25,7 @@ from mcgc.kernels.cpu_matmul import VECTORS, matmul
 from mcgc.kernels.cpu_transpose import transpose
 from mcgc.kernels.cpu_vectors import REGISTER
 
-WORTH = 4 * 10**6  # products of weights and rows from which two threads share them; they take microseconds to wake up
+WORTH = 5 * 10**7  # products of weights and rows from which two threads share them
 
 
 def room_for(rows: int, itemsize: int) -> int:

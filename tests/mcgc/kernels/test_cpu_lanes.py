@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mcgc.kernels import cpu, cpu_dense, reference, threads
+from mcgc.kernels import cpu, cpu_dense, cpu_lanes, reference, threads
 from mcgc.kernels.cpu_dense import dense_forward, dense_vjp
 from mcgc.kernels.cpu_inner import inner_products
 from mcgc.kernels.cpu_lanes import room_for
@@ -88,6 +88,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch, activation
     theta = rng.normal(size=sum((k + 1) * n for k, n in itertools.pairwise(sizes))).astype(np.float32) / 8
     x, cotangent = (rng.normal(size=(rows, n)).astype(np.float32) for n in (sizes[0], sizes[-1]))
     used, found, run = [], [], threads.run
+    monkeypatch.setattr(cpu_lanes, "WORTH", 10**6)
     monkeypatch.setattr(threads, "run", lambda part, ends: (used.append(len(ends)), run(part, ends)))
     for number in (1, 2, 3, 7):
         monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
@@ -113,6 +114,7 @@ def test_layers_are_shared_out_by_their_weights():
 
 def test_long_noise_and_updates_have_the_same_bits_on_any_number_of_threads(monkeypatch):
     n, found = 5 * cpu.PART * TILE + 77, []
+    monkeypatch.setattr(cpu, "WORTH", 1)
     theta, gradient, mean = (normal(Key(i), (n,)) for i in range(3))
     for number in (1, 2, 3, 7):
         monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
