@@ -1,13 +1,9 @@
 """The memory of arrays: what shares it, and sums into its elements."""
 
-import math
-
 import numpy as np
 
 from mcgc._shapes import Array
 from mcgc.arrays._libraries import device_of, is_host, namespace_of
-
-LINE = 64  # bytes of a line of the cache
 
 
 def scatter_add(values: Array, indices: Array, size: int) -> Array:
@@ -62,8 +58,7 @@ def scatter_add(values: Array, indices: Array, size: int) -> Array:
 def owned(array: Array, taken: set[int]) -> Array:
     """Return an array that can be written to and shares no memory with others: `array` itself, or a copy.
 
-    A view of a part of another array is copied too, so that the whole of that is not held, unless it is all but a line
-    of the cache.
+    A view of a part of another array is copied too, so that the whole of that is not held.
 
     Parameters
     ----------
@@ -86,7 +81,7 @@ def owned(array: Array, taken: set[int]) -> Array:
     (True, False)
     """
     memory, base = memory_of(array), getattr(array, "base", None)
-    if memory in taken or (base is not None and not (_is_whole(array, base) and _writable(array))):
+    if memory in taken or (base is not None and (getattr(base, "size", None) != array.size or not _writable(array))):
         array = namespace_of(array).asarray(array, copy=True)
         memory = id(array)
     taken.add(memory)
@@ -122,8 +117,3 @@ def memory_of(array: Array) -> int:
 
 def _writable(array: Array) -> bool:
     return getattr(array.flags, "writeable", True)  # CuPy's arrays always are
-
-
-def _is_whole(array: Array, base: object) -> bool:
-    """Tell whether a view has all of its base, but for what an aligned start leaves out."""
-    return 0 <= getattr(base, "nbytes", math.inf) - array.nbytes <= LINE

@@ -14,22 +14,21 @@ import threading
 
 import numpy as np
 
-from mcgc.arrays._memory import LINE
-
 PER_SIZE = 16  # arrays of one size and dtype, and sizes, that are stored; more of them are ordinary memory
 MAX_BYTES = 2**29  # that are stored in all
+LINE = 64  # bytes of a line of the cache, and of the widest vector
 
 _mine = threading.local()  # each thread has its own, so no array is given out twice
 
 
-def _references(shelf: list[tuple[np.ndarray, int]]) -> int:
+def _references(shelf: list[np.ndarray]) -> int:
     """Return the reference count of an array that only the shelf holds, as a loop over the shelf counts it."""
-    for array, _ in shelf:
+    for array in shelf:
         return sys.getrefcount(array)
     raise AssertionError("the shelf is empty")
 
 
-_FREE = _references([(np.empty(1), 0)])  # versions of Python differ in it
+_FREE = _references([np.empty(1)])  # versions of Python differ in it
 
 
 def _bytes(shelves: dict) -> int:
@@ -47,13 +46,13 @@ def empty(size: int, dtype: np.dtype) -> np.ndarray:
         return np.empty(size, dtype)
     shelves = _mine.__dict__.setdefault("shelves", {})
     shelf = shelves.setdefault((size, dtype), [])
-    for array, first in shelf:
+    for array in shelf:
         if sys.getrefcount(array) == _FREE:
-            return array[first : first + size]
-    array = np.empty(size + LINE // dtype.itemsize, dtype)
-    first = -array.__array_interface__["data"][0] % LINE // dtype.itemsize
-    if len(shelf) < min(PER_SIZE, MAX_BYTES // (size * dtype.itemsize)):
-        shelf.append((array, first))
+            return array[:]
+    memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
+    array = np.frombuffer(memoryview(memory), dtype, size, -memory.__array_interface__["data"][0] % LINE)
+    if len(shelf) < min(PER_SIZE, MAX_BYTES // array.nbytes):
+        shelf.append(array)
     while len(shelves) > PER_SIZE or _bytes(shelves) > MAX_BYTES:
         del shelves[next(iter(shelves))]
-    return array[first : first + size]
+    return array[:]

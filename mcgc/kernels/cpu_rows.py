@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mcgc.arrays._memory import LINE
+from mcgc.kernels.buffers import LINE
 from mcgc.kernels.compiled import compiled, inner
 from mcgc.kernels.cpu_activations import activate, keeps_z, times_slope
 from mcgc.kernels.cpu_dense import keeps
