@@ -50,7 +50,7 @@ def empty(size: int, dtype: np.dtype) -> np.ndarray:
         if sys.getrefcount(array) == _FREE:
             return array[:]
     memory = np.empty(size * dtype.itemsize + LINE, np.uint8)
-    array = np.frombuffer(memoryview(memory), dtype, size, -memory.__array_interface__["data"][0] % LINE)
+    array = np.frombuffer(memory.data, dtype, size, -memory.__array_interface__["data"][0] % LINE)
     if len(shelf) < min(PER_SIZE, MAX_BYTES // array.nbytes):
         shelf.append(array)
     while len(shelves) > PER_SIZE or _bytes(shelves) > MAX_BYTES:
