@@ -1,5 +1,6 @@
 """least_squares: its minima against SciPy's, its errors against lmfit's, bounds, names, budgets and failures."""
 
+import fcntl
 import os
 import re
 import signal
@@ -418,7 +419,9 @@ def test_a_simulator_that_hangs_or_kills_its_process_does_not_lose_the_fit(tmp_p
 
     def deadly(x):
         with open(log, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # so that each call has a number of its own
             file.write(b".")
+            file.flush()
             number = file.tell()
         if number in (9, 40):
             time.sleep(60)
