@@ -29,6 +29,7 @@ cupy = null_gpu.cupy
 GPU = Device("cuda:0", _cupy.namespace(), cupy.cuda.Device(0))
 TIMES = {"lorenz": 20, "lotka-volterra": 50}  # of a series of the dataset
 BATCH = 4
+LIMIT = 8  # times what the same host needs for a little Python
 
 
 class Row(NamedTuple):
@@ -213,16 +214,25 @@ def test_own_kernels_go_to_the_current_stream_in_blocks_that_cover_the_elements(
     assert launched == [Launch("adam", (4, 1, 1), (kernels.THREADS, 1, 1), stream.ptr)]
 
 
-def test_a_launch_of_an_own_kernel_costs_the_host_ten_microseconds_at_most():
+def _of_python():
+    """Do what takes 1 to 2 microseconds of Python on an idle processor, and longer where a launch does too."""
+    total = 0
+    for i in range(100):
+        total += i
+    return total
+
+
+def test_a_launch_of_an_own_kernel_costs_the_host_about_as_much_as_a_little_python():
     theta, thetas = cupy.ones(1000, np.float32), cupy.ones((10, 1000), np.float32)
     scale, sums, out = cupy.ones(10, np.float32), cupy.empty(10, np.float32), cupy.empty(10_000, np.float32)
     keys = tuple(map(np.uint64, range(kernels.MEMBERS)))
     numbers = tuple(map(np.float32, range(7)))
+    least = lambda call: min(timeit.repeat(call, number=100, repeat=20, timer=thread_time)) / 100
     for launch in (
         lambda: kernels._launch(kernels._adam, 4, *[theta] * 7, 1000, *numbers),
         lambda: kernels._launch(kernels._perturb, 10, sums, out, thetas, scale, 1000, 0, 1, keys),
     ):
         launch()
-        seconds = min(timeit.repeat(launch, number=100, repeat=20, timer=thread_time)) / 100
-        print(f"{1e6 * seconds:.1f} microseconds")
-        assert seconds < 10e-6
+        of_python, seconds = least(_of_python), least(launch)
+        print(f"{1e6 * seconds:.1f} microseconds, {seconds / of_python:.2f} of the same in Python")
+        assert seconds < LIMIT * of_python
