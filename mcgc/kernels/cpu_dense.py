@@ -22,10 +22,10 @@ from mcgc.kernels.cpu_matmul import matmul
 from mcgc.kernels.cpu_vectors import REGISTER
 
 FLOATS = (np.dtype("float32"), np.dtype("float64"))
-TALL = 250  # rows from which they lie in the lanes, and FEWEST values of the widest layer where that helps more:
-FEWEST = 3200
-FULL = 0.97  # where units fill less of the lanes than this,
-MANY = 10**5  # or where there are as many weights
+TALL = 250  # rows from which they always lie in the lanes
+FEWEST = 3200  # values of the widest layer below which fewer rows never do; from here on they do where
+FULL = 0.97  # units fill less of the lanes than this,
+MANY = 10**5  # or a net has as many weights
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
 

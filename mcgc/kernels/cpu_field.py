@@ -14,8 +14,8 @@ import numpy as np
 from mcgc.errors import InputError
 from mcgc.kernels.compiled import inner
 from mcgc.kernels.cpu_activations import ACTIVATIONS
-from mcgc.kernels.cpu_dense import keeps
 from mcgc.kernels.cpu_formula import compute, pull
+from mcgc.kernels.cpu_layers import keeps
 from mcgc.kernels.cpu_rows import backward, forward, outputs_at, row_length
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from mcgc.kernels.buffers import LINE
 from mcgc.kernels.compiled import compiled, inner
 from mcgc.kernels.cpu_activations import activate, keeps_z, times_slope
-from mcgc.kernels.cpu_dense import keeps
+from mcgc.kernels.cpu_layers import keeps
 from mcgc.kernels.cpu_product import GATED, PLAIN, RECTIFIED, padded, product
 
 BLOCK = 64  # rows whose values and cotangents stay in the first cache while they meet every row of the weights

@@ -28,7 +28,9 @@ def count() -> int:
 def parts(number: int, unit: int, most: int) -> list[tuple[int, int]]:
     """Cut `number` things into at most `most` parts of whole units, as equal as that goes; return their ends."""
     units = -(-number // unit)
-    most = max(min(most, units), 1)
+    most = min(most, units)
+    if most <= 1:
+        return [(0, number)]
     return list(pairwise([min(units * i // most * unit, number) for i in range(most + 1)]))
 
 
