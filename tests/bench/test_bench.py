@@ -219,7 +219,7 @@ def test_a_quick_run_compares_each_kernel_with_what_is_simpler(plan):
         "kernels arrays noise 111,160": arrays,
         "kernels arrays adam 111,160": arrays,
     }
-    assert min(found["kernels product 250 × 50"][side] for side in products) > 1
+    assert found["kernels product 250 × 50"]["loops"] > 1.5  # 3.5; the BLAS is about as fast, by the processor
 
 
 def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
@@ -235,9 +235,9 @@ def test_a_quick_run_of_mcgc_and_numpy_writes_its_figures(tmp_path, capsys):
     rows = {row["side"]: row for row in found["rows"] if row["case"] == "noise 111,160"}
     assert set(rows["numpy"]) == {*Row._fields, "met"}
     assert set(rows["numpy"]["ratio"]) == set(Spread._fields)
-    assert rows["numpy"]["ratio"]["median"] == pytest.approx(
-        rows["numpy"]["seconds"]["median"] / rows["mcgc"]["seconds"]["median"], rel=0.5
-    )
+    shown = Spread(**rows["numpy"]["ratio"])
+    quotient = rows["numpy"]["seconds"]["median"] / rows["mcgc"]["seconds"]["median"]  # between those of the two rounds
+    assert abs(quotient - shown.median) <= (shown.high - shown.low) * 1.001
     assert all(row["target"] is None for row in found["rows"])
     fits = {row["side"]: row["ratio"] for row in found["rows"] if row["case"] == "least-squares"}
     assert fits["scipy"]["median"] > 5
