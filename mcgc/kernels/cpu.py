@@ -4,7 +4,7 @@ Sums are formed in a fixed order, 64 partial sums in float64 that the compiler m
 parts of a fixed length. So a call repeats its bits, on any number of threads.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations, starmap
 from typing import Any
 
@@ -17,12 +17,13 @@ from mcgc.arrays import check_alike
 from mcgc.kernels import buffers, reference, scalar, threads
 from mcgc.kernels.compiled import compiled, is_laid_out, laid_out
 from mcgc.kernels.cpu_philox import philox_tile
+from mcgc.kernels.cpu_sharing import sharing
 from mcgc.kernels.cpu_subnormal import flush, restore
 from mcgc.kernels.cpu_vectors import wide
 from mcgc.random import LANES, TILE, Key, Keys
 
-PART = 128  # tiles whose sum is formed in one thread, and then added to those of other parts
-WORTH = 8  # parts for each thread
+PART = 32  # tiles whose sum is formed in one thread, and then added to those of other parts
+WORTH = 2  # parts for each thread, with noise; an update takes a fifth of the time
 _NUMBERS = (int, float, np.number)
 
 _turns = register_jitable(scalar.quarter_turns)
@@ -55,7 +56,7 @@ def _fill(noise, words, tile, k0, k1):
             x[w], y[w] = _pair(b[w], c[w], x[w])
 
 
-@compiled(error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def _perturb(out, theta, scale, k0, k1, begin, until):
     """Write ϑ in the tiles from `begin` to before `until`, and return their ‖ε‖²."""
     wide()
@@ -77,7 +78,7 @@ def _perturb(out, theta, scale, k0, k1, begin, until):
     return sums.sum()
 
 
-@compiled(error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def _noise_dot(gradient, k0, k1, begin, until):
     """Return the part of ε · gradient of the tiles from `begin` to before `until`."""
     wide()
@@ -98,6 +99,35 @@ def _noise_dot(gradient, k0, k1, begin, until):
     return sums.sum()
 
 
+@compiled
+def _perturb_parts(begin, until, sums, tiles, out, theta, scale, k0, k1):
+    for part in range(begin, until):
+        sums[part] = _perturb(out, theta, scale, k0, k1, part * PART, min((part + 1) * PART, tiles))
+
+
+@compiled
+def _noise_dot_parts(begin, until, sums, tiles, gradient, k0, k1):
+    for part in range(begin, until):
+        sums[part] = _noise_dot(gradient, k0, k1, part * PART, min((part + 1) * PART, tiles))
+
+
+_share_perturb, _share_noise_dot = map(sharing, (_perturb_parts, _noise_dot_parts))
+
+
+@compiled(nogil=True)
+def _perturb_all(places, ends, tiles, *arguments):
+    sums = np.empty(ends[-1])
+    _share_perturb(places, ends, (sums, tiles, *arguments))
+    return sums.sum()
+
+
+@compiled(nogil=True)
+def _noise_dot_all(places, ends, tiles, *arguments):
+    sums = np.empty(ends[-1])
+    _share_noise_dot(places, ends, (sums, tiles, *arguments))
+    return sums.sum()
+
+
 @register_jitable
 def _adam_of(theta, g, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon):
     """Return θ, μ and ν of one parameter: both loops below have this body, so they have the same bits."""
@@ -106,7 +136,7 @@ def _adam_of(theta, g, mean, square, keep_mean, new_mean, keep_square, new_squar
     return theta - step * m / (np.sqrt(v) * correction + epsilon), m, v
 
 
-@compiled(error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def _adam(
     theta_out, mean_out, square_out, theta, gradient, mean, square,
     keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
@@ -120,7 +150,7 @@ def _adam(
     restore(mode)
 
 
-@compiled(error_model="numpy", nogil=True)
+@compiled(error_model="numpy")
 def _adam_in_place(
     theta, gradient, mean, square, keep_mean, new_mean, keep_square, new_square, step, correction, epsilon
 ):
@@ -132,6 +162,34 @@ def _adam_in_place(
             keep_mean, new_mean, keep_square, new_square, step, correction, epsilon,
         )  # fmt: skip
     restore(mode)
+
+
+@compiled
+def _adam_part(begin, until, new, old, numbers):
+    a, b, c = new
+    theta, gradient, mean, square = old
+    p = slice(begin, until)
+    _adam(a[p], b[p], c[p], theta[p], gradient[p], mean[p], square[p], *numbers)
+
+
+@compiled
+def _adam_part_in_place(begin, until, arrays, numbers):
+    theta, gradient, mean, square = arrays
+    p = slice(begin, until)
+    _adam_in_place(theta[p], gradient[p], mean[p], square[p], *numbers)
+
+
+_share_adam, _share_adam_in_place = map(sharing, (_adam_part, _adam_part_in_place))
+
+
+@compiled(nogil=True)
+def _adam_all(places, ends, new, old, numbers):
+    _share_adam(places, ends, (new, old, numbers))
+
+
+@compiled(nogil=True)
+def _adam_all_in_place(places, ends, arrays, numbers):
+    _share_adam_in_place(places, ends, (arrays, numbers))
 
 
 def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
@@ -148,7 +206,7 @@ def perturb(theta: np.ndarray, scale: Any, key: Keys) -> tuple[np.ndarray, Any]:
         return np.stack(moved), np.stack(sqnorms)
     kind = theta.dtype.type
     out = buffers.empty(theta.size, theta.dtype)
-    sqnorm = _in_parts(_perturb, theta.size, out, laid_out(theta), kind(scale), *_key_words(key))
+    sqnorm = _perturb_all(*_parts(theta.size), out, laid_out(theta), kind(scale), *_key_words(key))
     return out, kind(sqnorm)
 
 
@@ -157,21 +215,15 @@ def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
     reference.check_noise(gradient, key)
     if not isinstance(key, Key):
         return np.stack([noise_dot(*each) for each in zip(gradient, key, strict=True)])
-    return gradient.dtype.type(_in_parts(_noise_dot, gradient.size, laid_out(gradient), *_key_words(key)))
+    return gradient.dtype.type(_noise_dot_all(*_parts(gradient.size), laid_out(gradient), *_key_words(key)))
 
 
-def _in_parts(loop: Callable[..., float], size: int, *args: Any) -> float:
-    """Call `loop` for parts of as many tiles, by threads if there are several, and return the sum of their results."""
+def _parts(size: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the places of workers, the ends of the parts of each thread, and the number of tiles."""
     tiles = -(-size // TILE)
     parts = max(-(-tiles // PART), 1)
-    results = np.empty(parts)
-
-    def some(begin: int, until: int) -> None:
-        for part in range(begin, until):
-            results[part] = loop(*args, part * PART, min((part + 1) * PART, tiles))
-
-    threads.run(some, threads.parts(parts, 1, min(threads.count(), parts // WORTH)))
-    return results.sum()
+    ends = threads.parts(parts, 1, min(threads.count(), parts // WORTH))
+    return threads.crew(ends), ends, tiles
 
 
 def _are_apart(arrays: Sequence[np.ndarray]) -> bool:
@@ -200,14 +252,18 @@ def adam(
         return reference.adam(theta, gradient, mean, square, count, learning_rate, decay_mean, decay_square, epsilon)
     check_alike("theta", theta, gradient=gradient, mean=mean, square=square)
     constants = reference.adam_constants(count, learning_rate, decay_mean, decay_square, epsilon)
-    numbers = [theta.dtype.type(constant) for constant in constants]
-    arrays = [laid_out(x) for x in (theta, gradient, mean, square)]
-    flat = arrays if theta.ndim == 1 else [x.reshape(-1) for x in arrays]
-    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * WORTH * PART * TILE)))
+    numbers = tuple(map(theta.dtype.type, constants))
+    arrays = laid_out(theta), laid_out(gradient), laid_out(mean), laid_out(square)
+    flat = arrays if theta.ndim == 1 else tuple(x.reshape(-1) for x in arrays)
+    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (4 * WORTH * PART * TILE)))
     if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
-        threads.run(lambda a, b: _adam_in_place(*(x[a:b] for x in flat), *numbers), ends)
+        _adam_all_in_place(threads.crew(ends), ends, flat, numbers)
         return theta, mean, square
-    new = [buffers.empty(theta.size, theta.dtype) for _ in range(3)]
-    threads.run(lambda a, b: _adam(*(x[a:b] for x in (*new, *flat)), *numbers), ends)
+    new = (
+        buffers.empty(theta.size, theta.dtype),
+        buffers.empty(theta.size, theta.dtype),
+        buffers.empty(theta.size, theta.dtype),
+    )
+    _adam_all(threads.crew(ends), ends, new, flat, numbers)
     theta, mean, square = (x.reshape(theta.shape) for x in new)
     return theta, mean, square

@@ -16,7 +16,7 @@ from mcgc.kernels import buffers
 from mcgc.kernels._dispatch import Body
 from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_activations import ACTIVATIONS, activate, keeps_z, times_slope
-from mcgc.kernels.cpu_lanes import WORTH, forward_in_lanes, room_for, vjp_in_lanes
+from mcgc.kernels.cpu_lanes import forward_in_lanes, room_for, vjp_in_lanes
 from mcgc.kernels.cpu_layers import adds, as_array, keeps, lengths, stored
 from mcgc.kernels.cpu_matmul import matmul
 from mcgc.kernels.cpu_vectors import REGISTER
@@ -25,7 +25,8 @@ FLOATS = (np.dtype("float32"), np.dtype("float64"))
 TALL = 250  # rows from which they always lie in the lanes
 FEWEST = 3200  # values of the widest layer below which fewer rows never do; from here on they do where
 FULL = 0.97  # units fill less of the lanes than this,
-MANY = 10**5  # or a net has as many weights
+MANY = 10**5  # or a net has as many weights,
+LONG = 5 * 10**7  # or there are as many products of weights and rows, which threads share
 BLOCK = 64  # rows whose cotangents stay in the first cache while they meet every row of the weights
 
 
@@ -84,7 +85,7 @@ def in_lanes(rows: int, sizes: tuple[int, ...], itemsize: int) -> bool:
         return rows >= TALL
     weights = sum(k * n for k, n in pairwise(sizes))
     filled = weights / sum(k * -(-n // lanes) * lanes for k, n in pairwise(sizes))
-    return filled < FULL or weights >= MANY or rows * weights >= WORTH
+    return filled < FULL or weights >= MANY or rows * weights >= LONG
 
 
 def check(theta: np.ndarray, dtype: np.dtype, shape: tuple[int, ...], sizes: tuple[int, ...], activation: str) -> None:

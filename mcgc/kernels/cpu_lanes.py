@@ -11,7 +11,7 @@ A `room` of an odd number of registers is the fastest (`room_for`), in arrays th
 # mypy: disable-error-code="call-arg"
 # (mypy takes a compiled function for one without arguments)
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -22,10 +22,11 @@ from mcgc.kernels.cpu_activations import ACTIVATIONS, activate, keeps_z, times_s
 from mcgc.kernels.cpu_inner import inner_products
 from mcgc.kernels.cpu_layers import adds, as_array, keeps, lengths, stored
 from mcgc.kernels.cpu_matmul import VECTORS, matmul
+from mcgc.kernels.cpu_sharing import sharing
 from mcgc.kernels.cpu_transpose import transpose
 from mcgc.kernels.cpu_vectors import REGISTER
 
-WORTH = 5 * 10**7  # products of weights and rows from which two threads share them
+WORTH = 2 * 10**6  # products of weights and rows for each thread
 
 
 def room_for(rows: int, itemsize: int) -> int:
@@ -34,7 +35,7 @@ def room_for(rows: int, itemsize: int) -> int:
     return (-(-rows // lanes) | 1) * lanes
 
 
-@compiled(nogil=True)
+@compiled
 def forward_lanes(theta, x, hidden, room, first, rows, sizes, activation, skip, scratch):
     """Compute the values of `rows` rows from `first` on, of which `x` holds the inputs, row-major.
 
@@ -71,7 +72,7 @@ def forward_lanes(theta, x, hidden, room, first, rows, sizes, activation, skip, 
         at += room * n
 
 
-@compiled(nogil=True)
+@compiled
 def output_lanes(y, hidden, room, first, rows, sizes):
     """Copy z_L of `rows` rows from `first` on to y, row-major."""
     out = sizes[-1]
@@ -118,7 +119,7 @@ def _weights_of_layer(theta_bar, w_at, x, hidden, h_at, bars, g_at, room, rows, 
     inner_products(theta_bar, w_at + k * n, n, zeros, 0, 0, ones, 0, 0, bars, g_at, room, 1, n, rows)
 
 
-@compiled(nogil=True)
+@compiled
 def backward_lanes(
     theta_bar, theta, x, hidden, bars, half, room, first, rows, sizes, activation, skip, cotangent, carry, x_bar,
     with_x, scratch,
@@ -158,7 +159,7 @@ def backward_lanes(
             transpose(x_bar, first * k, k, scratch, first, room, k, rows)
 
 
-@compiled(nogil=True)
+@compiled
 def weights_lanes(theta_bar, x, hidden, bars, room, rows, sizes, scratch, since, until):
     """Write the gradient of the layers from `since` to before `until`, counted from 0, over all rows."""
     w_at, at = 0, 0
@@ -171,6 +172,44 @@ def weights_lanes(theta_bar, x, hidden, bars, room, rows, sizes, scratch, since,
         at += room * n
 
 
+@compiled
+def _forward_of_rows(first, until, y, theta, x, hidden, room, sizes, activation, skip, scratch):
+    forward_lanes(theta, x, hidden, room, first, until - first, sizes, activation, skip, scratch)
+    output_lanes(y, hidden, room, first, until - first, sizes)
+
+
+@compiled
+def _backward_of_rows(first, until, half, cotangent, carry, x_bar, with_x, activation, skip, theta, both):
+    theta_bar, x, hidden, bars, room, sizes, scratch = both
+    backward_lanes(
+        theta_bar, theta, x, hidden, bars, half, room, first, until - first, sizes, activation, skip, cotangent, carry,
+        x_bar, with_x, scratch,
+    )  # fmt: skip
+
+
+@compiled
+def _weights_of_layers(since, until, both, rows):
+    theta_bar, x, hidden, bars, room, sizes, scratch = both
+    weights_lanes(theta_bar, x, hidden, bars, room, rows, sizes, scratch, since, until)
+
+
+_share_forward, _share_backward, _share_weights = map(
+    sharing, (_forward_of_rows, _backward_of_rows, _weights_of_layers)
+)
+
+
+@compiled(nogil=True)
+def _forward(places, ends, *arguments):
+    _share_forward(places, ends, arguments)
+
+
+@compiled(nogil=True)
+def _backward(places, ends, layers, of_rows, both):
+    _share_backward(places, ends, (*of_rows, both))
+    if layers.size > 2:
+        _share_weights(places, layers, (both, ends[-1]))
+
+
 def forward_in_lanes(
     theta: np.ndarray, x: np.ndarray, sizes: tuple[int, ...], activation: str, skip: bool
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -179,12 +218,8 @@ def forward_in_lanes(
     room, net, code, flat = room_for(rows, x.itemsize), as_array(sizes), ACTIVATIONS.index(activation), x.reshape(-1)
     hidden = buffers.empty(stored(sizes, activation, skip) * room, kind)
     y, scratch = buffers.empty(rows * sizes[-1], kind), buffers.empty(rows * sizes[1], kind)
-
-    def part(first: int, until: int) -> None:
-        forward_lanes(theta, flat, hidden, room, first, until - first, net, code, skip, scratch)
-        output_lanes(y, hidden, room, first, until - first, net)
-
-    threads.run(part, _rows_of_threads(rows, theta.size, x.itemsize))
+    ends = _rows_of_threads(rows, theta.size, x.itemsize)
+    _forward(threads.crew(ends), ends, y, theta, flat, hidden, room, net, code, skip, scratch)
     return y.reshape(rows, sizes[-1]), hidden
 
 
@@ -201,34 +236,26 @@ def vjp_in_lanes(
     """Compute `cpu_dense.dense_vjp`."""
     rows, kind, widest = x.shape[0], theta.dtype, max(sizes)
     room, net, code, flat = room_for(rows, x.itemsize), as_array(sizes), ACTIVATIONS.index(activation), x.reshape(-1)
-    some = _rows_of_threads(rows, theta.size, x.itemsize)
-    half = 0 if len(some) > 1 else room * widest
+    ends = _rows_of_threads(rows, theta.size, x.itemsize)
+    layers = _layers_of_threads(sizes, ends.size - 1)
+    half = 0 if ends.size > 2 else room * widest
     theta_bar, bars = buffers.empty(theta.size, kind), buffers.empty(2 * half or room * sum(sizes[1:]), kind)
     carry, x_bar = buffers.empty(room * widest if skip else 0, kind), buffers.empty(x.size if with_x else 0, kind)
-    scratch, slopes = buffers.empty(max(room, sizes[1]) * sizes[0], kind), cotangent.reshape(-1)
-
-    def back(first: int, until: int) -> None:
-        backward_lanes(
-            theta_bar, theta, flat, hidden, bars, half, room, first, until - first, net, code, skip, slopes,
-            carry, x_bar, with_x, scratch,
-        )  # fmt: skip
-
-    threads.run(back, some)
-    if not half:
-        weights = partial(weights_lanes, theta_bar, flat, hidden, bars, room, rows, net, scratch)
-        threads.run(weights, _layers_of_threads(sizes, len(some)))
+    scratch = buffers.empty(max(room, sizes[1]) * sizes[0], kind)
+    of_rows = half, cotangent.reshape(-1), carry, x_bar, with_x, code, skip, theta
+    _backward(threads.crew(ends), ends, layers, of_rows, (theta_bar, flat, hidden, bars, room, net, scratch))
     return theta_bar, x_bar.reshape(x.shape) if with_x else None
 
 
-def _rows_of_threads(rows: int, parameters: int, itemsize: int) -> list[tuple[int, int]]:
-    """Return the rows of each thread."""
-    most = min(threads.count(), 2 * rows * parameters // WORTH)
+def _rows_of_threads(rows: int, parameters: int, itemsize: int) -> np.ndarray:
+    """Return the ends of each thread's rows."""
+    most = min(threads.count(), rows * parameters // WORTH)
     return threads.parts(rows, VECTORS * REGISTER // itemsize, most)
 
 
 @lru_cache
-def _layers_of_threads(sizes: tuple[int, ...], most: int) -> list[tuple[int, int]]:
-    """Return the layers of each thread, with about as many weights each."""
+def _layers_of_threads(sizes: tuple[int, ...], most: int) -> np.ndarray:
+    """Return the ends of each thread's layers, with about as many weights each."""
     done = list(accumulate(k * n for k, n in pairwise(sizes)))
-    ends = [0, *(sum(weights <= done[-1] * i / most for weights in done) + 1 for i in range(1, most)), len(done)]
-    return [(begin, min(end, len(done))) for begin, end in pairwise(ends) if end > begin]
+    ends = {0, *(sum(weights <= done[-1] * i / most for weights in done) + 1 for i in range(1, most)), len(done)}
+    return np.array(sorted(end for end in ends if end <= len(done)), np.int64)

@@ -3,50 +3,83 @@
 Their number is Numba's, `NUMBA_NUM_THREADS`: as many as processors by default, and one in the workers of an ensemble.
 What a kernel computes is cut so that every sum is in one part, so the bits do not depend on the number of threads.
 
-To wake a thread and to wait for it takes about 0.1 ms (two cores of an Intel Xeon, a virtual machine), as Python's lock
-changes hands. So a call of less than a millisecond or two stays in one thread.
+To hand a part to a worker that is awake takes about a microsecond, where a pool of Python's threads takes 0.1 ms. A
+worker that has had nothing to do for about a millisecond goes to sleep, and the next call that needs it wakes it.
 """
 
+import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
-from itertools import pairwise
-from typing import Any
+from functools import cache, lru_cache
 
+import numpy as np
 from numba import config
 
-_mine = threading.local()  # the threads of the pool start none themselves
+from mcgc.kernels.cpu_sharing import AWAKE, PLACE, work
 
 
 def count() -> int:
     """Return how many threads a call may use."""
-    return 1 if getattr(_mine, "inside", False) else config.NUMBA_NUM_THREADS
+    return config.NUMBA_NUM_THREADS
 
 
-def parts(number: int, unit: int, most: int) -> list[tuple[int, int]]:
+@lru_cache(maxsize=256)
+def parts(number: int, unit: int, most: int) -> np.ndarray:
     """Cut `number` things into at most `most` parts of whole units, as equal as that goes; return their ends."""
     units = -(-number // unit)
-    most = min(most, units)
-    if most <= 1:
-        return [(0, number)]
-    return list(pairwise([min(units * i // most * unit, number) for i in range(most + 1)]))
+    most = max(min(most, units), 1)
+    return np.array([min(units * i // most * unit, number) for i in range(most)] + [number], np.int64)
 
 
-def run(part: Callable[[int, int], Any], ends: Sequence[tuple[int, int]]) -> None:
-    """Call `part(begin, end)` for all parts, the first in this thread."""
-    waiting = [_pool(os.getpid()).submit(part, *others) for others in ends[1:]]
-    part(*ends[0])
-    for other in waiting:
-        other.result()
+class Crew:
+    """The workers of a process, for calls in `number` parts. Each begins when it is first needed."""
+
+    def __init__(self, process: int, number: int) -> None:
+        self.places, self._process = np.zeros(number * PLACE, np.int64), process
+        self._lock = threading.Lock()
+        self._workers: list[tuple[threading.Thread, threading.Event]] = []
+        self._ends = False
+
+    def wake(self, number: int) -> None:
+        """Let so many workers look for offers."""
+        for i in range(number):
+            if not self.places[(i + 1) * PLACE + AWAKE]:
+                if i >= len(self._workers):
+                    self._begin(number)
+                self._workers[i][1].set()
+
+    def _begin(self, number: int) -> None:
+        with self._lock:
+            while len(self._workers) < number:
+                i, called = len(self._workers) + 1, threading.Event()
+                thread = threading.Thread(target=self._wait, args=(i, called), name=f"mcgc-{i}", daemon=True)
+                self._workers.append((thread, called))
+                thread.start()
+
+    def _wait(self, i: int, called: threading.Event) -> None:
+        while called.wait() and not self._ends:
+            called.clear()
+            work(self.places, i * PLACE)
+
+    def end(self) -> None:
+        """End all workers: none may be in compiled code when Python ends."""
+        self._ends = True
+        for thread, called in self._workers if os.getpid() == self._process else ():  # a fork has none of them
+            called.set()
+            thread.join()
 
 
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
-    """Return the threads of a process: those of another one do not live after a fork."""
-    return ThreadPoolExecutor(max(config.NUMBA_NUM_THREADS - 1, 1), "mcgc", initializer=_begin)
+def _crew(process: int, number: int) -> Crew:
+    """Return the workers of a process: those of another one do not live after a fork."""
+    crew = Crew(process, number)
+    atexit.register(crew.end)
+    return crew
 
 
-def _begin() -> None:
-    _mine.inside = True
+def crew(ends: np.ndarray) -> np.ndarray:
+    """Wake workers for all of these parts but the first, and return the places where they look for them."""
+    crew = _crew(os.getpid(), count())
+    if ends.size > 2:
+        crew.wake(ends.size - 2)
+    return crew.places
