@@ -289,7 +289,8 @@ def apply(
         raise InputError(unknown("activation", activation, ACTIVATIONS))
     if x.shape[-1:] != (sizes[0],):
         raise InputError(f"a net of sizes {sizes} takes rows of {sizes[0]} numbers, but x has shape {x.shape}")
-    if any(a != b and 1 not in (a, b) for a, b in zip(theta.shape[-2::-1], x.shape[-3::-1], strict=False)):
+    members = zip(theta.shape[-2::-1], x.shape[-3::-1], strict=False) if theta.ndim > 1 else ()
+    if any(a != b and 1 not in (a, b) for a, b in members):
         raise InputError(f"theta of shape {theta.shape} and x of shape {x.shape} do not have the same members")
     if x.ndim == 1:
         return ops.squeeze(apply(theta, ops.expand_dims(x, axis=0), sizes, activation, skip), axis=-2)

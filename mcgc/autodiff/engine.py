@@ -19,9 +19,9 @@ operators and its namespace.
 """
 
 import itertools
-import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from heapq import heappop, heappush
 from typing import Any
 
 from mcgc.arrays import Array, device_of
@@ -47,7 +47,7 @@ class Node:
 
     def __init__(self, parents: Sequence["Traced"] = (), pullback: Pullback | None = None, outputs: int = 1):
         self.number = next(_numbers)
-        self.parents = [(parent.node, parent.slot) for parent in parents]
+        self.parents = [(parent.node, parent.slot) for parent in parents] if parents else ()
         self.pullback = pullback
         self.outputs = outputs
 
@@ -120,6 +120,22 @@ def unwrap(x: Any, level: int) -> Any:
     return x.value if type(x) is Traced and x.level == level else x
 
 
+def opened(args: Sequence[Any], level: int) -> tuple[list, list[int], list[Traced], bool]:
+    """Return `args` with the values of those traced at `level`, where these are, themselves, and if others are traced.
+
+    Those others are of the traces outside.
+    """
+    values, indices, parents, outer = list(args), [], [], False
+    for i, arg in enumerate(args):
+        if type(arg) is Traced:
+            if arg.level == level:
+                values[i] = arg.value
+                indices.append(i)
+                parents.append(arg)
+            outer = outer or type(values[i]) is Traced
+    return values, indices, parents, outer
+
+
 def record(name: str, level: int, parents: Sequence[Traced], out: Any, pullback: Pullback) -> Any:
     """Put the operation `name` on the tape: `out`, an array or a tuple of arrays, came from `parents`.
 
@@ -150,39 +166,26 @@ def backward(seeds: Sequence[tuple[Traced, Any]], leaves: Sequence[Node]) -> lis
 
     Nodes are visited from newest to oldest. So each is visited once, after all that was made from it.
     """
-    pending: dict[Node, list] = {}
+    pending: dict[Node, list] = {}  # the cotangents of a node's outputs
+    ahead: list[tuple[int, Node, Pullback]] = []  # the nodes of `pending`, a heap whose first is the newest
+
+    def deposit(node: Node, slot: int, cotangent: Any) -> None:
+        slots = pending.get(node)
+        if slots is None:
+            slots = pending[node] = [None] * node.outputs
+            if node.pullback is not None:
+                heappush(ahead, (-node.number, node, node.pullback))
+        held = slots[slot]
+        slots[slot] = cotangent if held is None else held + cotangent
+
     for traced, cotangent in seeds:
-        _deposit(pending, traced.node, traced.slot, cotangent)
-    for node in sorted(_ancestors(pending), key=_number, reverse=True):
-        if node.pullback is None or node not in pending:
-            continue
-        for (parent, slot), cotangent in zip(node.parents, node.pullback(*pending.pop(node)), strict=True):
-            if cotangent is not None:
-                _deposit(pending, parent, slot, cotangent)
-    return [pending.get(leaf, [None])[0] for leaf in leaves]
-
-
-_number = operator.attrgetter("number")
-
-
-def _ancestors(nodes: Iterable[Node]) -> set[Node]:
-    """Return `nodes` and all that they came from."""
-    found = set(nodes)
-    ahead = list(found)
+        deposit(traced.node, traced.slot, cotangent)
     while ahead:
-        for parent, _ in ahead.pop().parents:
-            if parent not in found:
-                found.add(parent)
-                ahead.append(parent)
-    return found
-
-
-def _deposit(pending: dict[Node, list], node: Node, slot: int, cotangent: Any) -> None:
-    slots = pending.get(node)
-    if slots is None:
-        slots = pending[node] = [None] * node.outputs
-    held = slots[slot]
-    slots[slot] = cotangent if held is None else held + cotangent
+        _, node, pullback = heappop(ahead)
+        for (parent, slot), cotangent in zip(node.parents, pullback(*pending.pop(node)), strict=True):
+            if cotangent is not None:
+                deposit(parent, slot, cotangent)
+    return [pending.get(leaf, [None])[0] for leaf in leaves]
 
 
 class Primitive:
@@ -201,14 +204,7 @@ class Primitive:
         level = newest_level(args)
         if not level:
             return self.forward(*args, **options)
-        values, indices, parents, outer = list(args), [], [], False
-        for i, arg in enumerate(args):
-            if type(arg) is Traced:
-                if arg.level == level:
-                    values[i] = arg.value
-                    indices.append(i)
-                    parents.append(arg)
-                outer = outer or type(values[i]) is Traced
+        values, indices, parents, outer = opened(args, level)
         out = self(*values, **options) if outer else self.forward(*values, **options)
         return record(self.__name__, level, parents, out, self._linearise(indices, out, values, options))
 

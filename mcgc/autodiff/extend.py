@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mcgc.autodiff.engine import JointPrimitive, Primitive, Rule, newest_level, record, unwrap
+from mcgc.autodiff.engine import JointPrimitive, Primitive, Rule, newest_level, opened, record
 from mcgc.autodiff.transforms import or_zeros, partial_function, vjp
 from mcgc.kernels import Body
 
@@ -72,14 +72,13 @@ def fused(definition: Callable[..., Any], select: Callable[..., Body | None]) ->
 
     def call(*args: Any, **options: Any) -> Any:
         level = newest_level(args)
-        values = [unwrap(arg, level) for arg in args]
-        body = None if newest_level(values) else select(*values, **options)
+        values, indices, parents, outer = opened(args, level)
+        body = None if outer else select(*values, **options)
         if body is None:
             return definition(*args, **options)
         out, residuals = body.forward(*values, **options)
         if not level:
             return out
-        indices = [i for i, arg in enumerate(args) if arg is not values[i]]
 
         def pullback(*cotangents: Any) -> list:
             if newest_level(cotangents):
@@ -87,7 +86,7 @@ def fused(definition: Callable[..., Any], select: Callable[..., Body | None]) ->
             every = body.vjp(residuals, indices, *cotangents)
             return [every[i] for i in indices]
 
-        return record(definition.__name__, level, [args[i] for i in indices], out, pullback)
+        return record(definition.__name__, level, parents, out, pullback)
 
     call.__name__ = call.__qualname__ = definition.__name__
     call.__doc__ = definition.__doc__

@@ -49,6 +49,8 @@ def flatten(tree: Any) -> tuple[list, Structure]:
     >>> flatten({"b": [2.0, 3.0], "a": 1.0})[0]
     [1.0, 2.0, 3.0]
     """
+    if type(tree) in _leaf_types:
+        return [tree], LEAF
     leaves: list = []
     return leaves, _take_apart(tree, leaves)
 
@@ -116,7 +118,7 @@ def unflatten(structure: Structure, leaves: list) -> Any:
     >>> unflatten(structure, [10 * leaf for leaf in leaves])
     {'b': [20.0, 30.0], 'a': 10.0}
     """
-    return _put_together(structure, iter(leaves))
+    return leaves[0] if structure is LEAF else _put_together(structure, iter(leaves))
 
 
 def _put_together(structure: Structure, leaves: Iterator) -> Any:

@@ -1,7 +1,7 @@
 """The derivatives that users ask for: `vjp`, `grad` and `value_and_grad`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mcgc import arrays
 from mcgc.arrays import is_array, is_dtype, is_float, is_host, namespace_of
@@ -15,7 +15,7 @@ from mcgc.autodiff.engine import (
     strip,
     unwrap,
 )
-from mcgc.autodiff.pytree import flatten, tree_map, unflatten
+from mcgc.autodiff.pytree import Structure, flatten, tree_map, unflatten
 from mcgc.errors import TraceError
 
 
@@ -62,12 +62,42 @@ def vjp(function: Callable[..., Any], *args: Any, has_aux: bool = False) -> tupl
     [4.0, 3.0]
     """
     leaves, structure = flatten(args)
-    inputs = [_input(leaf) for leaf in leaves]
+    traced = _trace(lambda inputs: function(*unflatten(structure, inputs)), leaves, has_aux)
+
+    def pullback(cotangent: Any) -> Any:
+        cotangents, cotangent_structure = flatten(cotangent)
+        cotangents = [arrays.scalar(given) if type(given) is float else given for given in cotangents]
+        if cotangent_structure is not traced.structure and cotangent_structure != traced.structure:
+            raise TraceError("the cotangent must have the structure of the function's output")
+        for given, value in zip(cotangents, traced.values, strict=True):
+            live(given)
+            if is_array(value) and (getattr(given, "shape", None) != value.shape or given.dtype != value.dtype):
+                raise TraceError(
+                    f"the cotangent is {_described(given)}, but the function's output is {_described(value)}: give one "
+                    "like the output"
+                )
+        return unflatten(structure, traced.pull_back(cotangents))
+
+    value = unflatten(traced.structure, traced.values)
+    return (value, pullback, traced.aux) if has_aux else (value, pullback)
+
+
+class _Trace(NamedTuple):
+    """A function's value, taken apart, and the map from its cotangents to those of the inputs, which checks nothing."""
+
+    values: list
+    structure: Structure
+    aux: Any
+    pull_back: Callable[[list], list]
+
+
+def _trace(function: Callable[[list], Any], leaves: list, has_aux: bool) -> _Trace:
+    """Evaluate `function` at traced arrays in place of `leaves`."""
+    inputs = list(map(_input, leaves))
     nodes = [Node() for _ in inputs]
     level = open_level()
     try:
-        traced = [Traced(value, level, node) for value, node in zip(inputs, nodes, strict=True)]
-        out = function(*unflatten(structure, traced))
+        out = function([Traced(value, level, node) for value, node in zip(inputs, nodes, strict=True)])
     finally:
         close_level(level)
     aux = None
@@ -76,32 +106,20 @@ def vjp(function: Callable[..., Any], *args: Any, has_aux: bool = False) -> tupl
             raise TraceError("with has_aux=True the function must return a pair (output, aux)")
         out, aux = out
         aux = tree_map(lambda leaf: live(unwrap(leaf, level)), aux)
-    out_leaves, out_structure = flatten(out)
+    out_leaves, structure = flatten(out)
     values = [live(unwrap(leaf, level)) for leaf in out_leaves]
 
-    def pullback(cotangent: Any) -> Any:
-        cotangents, cotangent_structure = flatten(cotangent)
-        cotangents = [arrays.scalar(given) if type(given) is float else given for given in cotangents]
-        if cotangent_structure is not out_structure and cotangent_structure != out_structure:
-            raise TraceError("the cotangent must have the structure of the function's output")
-        for given, value in zip(cotangents, values, strict=True):
-            live(given)
-            if is_array(value) and (getattr(given, "shape", None) != value.shape or given.dtype != value.dtype):
-                raise TraceError(
-                    f"the cotangent is {_described(given)}, but the function's output is {_described(value)}: give one "
-                    "like the output"
-                )
+    def pull_back(cotangents: list) -> list:
         seeds = [
             (leaf, given)
             for leaf, given in zip(out_leaves, cotangents, strict=True)
             if type(leaf) is Traced and leaf.level == level
         ]
-        found = [or_zeros(g, x) for g, x in zip(backward(seeds, nodes), inputs, strict=True)]
-        used = {arrays.memory_of(strip(x)) for x in (*inputs, *cotangents)}
-        return unflatten(structure, [g if type(g) is Traced else arrays.owned(g, used) for g in found])
+        used = set(map(arrays.memory_of, map(strip, (*inputs, *cotangents))))
+        found = map(or_zeros, backward(seeds, nodes), inputs)
+        return [g if type(g) is Traced else arrays.owned(g, used) for g in found]
 
-    value = unflatten(out_structure, values)
-    return (value, pullback, aux) if has_aux else (value, pullback)
+    return _Trace(values, structure, aux, pull_back)
 
 
 def _input(leaf: Any) -> Any:
@@ -167,12 +185,17 @@ def value_and_grad(
     >>> float(value), float(gradient)
     (9.0, 6.0)
     """
+    many = several(argnums)
 
     def evaluate(*args: Any, **options: Any) -> tuple:
-        value, pullback, *aux = vjp(*partial_function(function, argnums, args, options), has_aux=has_aux)
-        gradients = pullback(_one(value))
-        gradient = gradients if several(argnums) else gradients[0]
-        return ((value, *aux) if has_aux else value), gradient
+        partial, *parts = partial_function(function, argnums, args, options)
+        tree = tuple(parts) if many else parts[0]
+        leaves, structure = flatten(tree)
+        at = lambda inputs: partial(*unflatten(structure, inputs)) if many else partial(unflatten(structure, inputs))
+        traced = _trace(at, leaves, has_aux)
+        value = unflatten(traced.structure, traced.values)
+        gradient = unflatten(structure, traced.pull_back([_one(value)]))
+        return ((value, traced.aux) if has_aux else value), gradient
 
     return evaluate
 
@@ -187,10 +210,11 @@ def partial_function(
 ) -> tuple:
     """Return `function` as a function of the arguments `argnums`, with the others fixed, and those arguments."""
     indices: Any = tuple(argnums) if several(argnums) else (argnums,)  # type: ignore[arg-type]
-    if any(not 0 <= i < len(args) for i in indices):
-        raise TraceError(
-            f"argnums {argnums} names an argument that is not there: the call has {len(args)} positional ones"
-        )
+    for i in indices:
+        if not 0 <= i < len(args):
+            raise TraceError(
+                f"argnums {argnums} names an argument that is not there: the call has {len(args)} positional ones"
+            )
 
     def partial(*parts: Any) -> Any:
         full = list(args)
@@ -205,7 +229,7 @@ def _one(value: Any) -> Any:
     """Return the cotangent 1 of a scalar output."""
     plain = strip(value)
     if type(plain) is float:
-        return 1.0  # a function that ignores its arguments
+        return arrays.scalar(1.0)  # a function that ignores its arguments
     if not differentiable(plain):
         raise TraceError(f"a gradient needs a function that returns a float scalar, got {_described(plain)}")
     if plain.shape != ():

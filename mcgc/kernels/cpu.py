@@ -23,7 +23,7 @@ from mcgc.kernels.cpu_vectors import wide
 from mcgc.random import LANES, TILE, Key, Keys
 
 PART = 32  # tiles whose sum is formed in one thread, and then added to those of other parts
-WORTH = 2  # parts for each thread, with noise; an update takes a fifth of the time
+WORTH = 2  # parts for each thread of noise, and half as many as of an update
 _NUMBERS = (int, float, np.number)
 
 _turns = register_jitable(scalar.quarter_turns)
@@ -255,7 +255,7 @@ def adam(
     numbers = tuple(map(theta.dtype.type, constants))
     arrays = laid_out(theta), laid_out(gradient), laid_out(mean), laid_out(square)
     flat = arrays if theta.ndim == 1 else tuple(x.reshape(-1) for x in arrays)
-    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (4 * WORTH * PART * TILE)))
+    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * WORTH * PART * TILE)))
     if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
         _adam_all_in_place(threads.crew(ends), ends, flat, numbers)
         return theta, mean, square

@@ -68,8 +68,10 @@ def dense_forward(
     theta, x = laid_out(theta), laid_out(x)
     if in_lanes(x.shape[0], sizes, x.itemsize):
         return forward_in_lanes(theta, x, sizes, activation, skip)
-    hidden = buffers.empty(stored(sizes, activation, skip) * x.shape[0], theta.dtype)
-    return _dense_forward(theta, x, hidden, as_array(sizes), ACTIVATIONS.index(activation), skip), hidden
+    rows, out = x.shape[0], sizes[-1]
+    hidden, y = buffers.empty(stored(sizes, activation, skip) * rows, theta.dtype), np.empty((rows, out), theta.dtype)
+    _dense_forward(y, theta, x, hidden, as_array(sizes), ACTIVATIONS.index(activation), skip)
+    return y, hidden
 
 
 @lru_cache(maxsize=256)
@@ -150,9 +152,12 @@ def dense_vjp(
     if across:
         return vjp_in_lanes(theta, x, hidden, sizes, activation, skip, cotangent, with_x)
     theta_bar, bars = (buffers.empty(n, theta.dtype) for n in (theta.size, 2 * rows * max(sizes[1:])))
-    carry = np.empty(rows * max(sizes) if skip else 0, theta.dtype)
-    code = ACTIVATIONS.index(activation)
-    x_bar = _dense_vjp(theta_bar, bars, theta, x, hidden, as_array(sizes), code, skip, cotangent, with_x, carry)
+    carry, x_bar = (
+        np.empty(rows * max(sizes) if skip else 0, theta.dtype),
+        np.empty(x.shape if with_x else 0, theta.dtype),
+    )
+    code, flat = ACTIVATIONS.index(activation), x_bar.reshape(-1)
+    _dense_vjp(theta_bar, bars, theta, x, hidden, as_array(sizes), code, skip, cotangent, with_x, carry, flat)
     return theta_bar, x_bar if with_x else None
 
 
@@ -227,7 +232,7 @@ def _weights_of_layer(theta_bar, w_at, a, a_at, bars, g_at, rows, k, n):
 
 
 @compiled
-def _dense_forward(theta, x, hidden, sizes, activation, skip):
+def _dense_forward(y, theta, x, hidden, sizes, activation, skip):
     rows, last, none = x.shape[0], sizes.size - 2, theta.dtype.type(-np.inf)
     a, a_at, w_at, at = x.reshape(-1), 0, 0, 0
     shift = rows * lengths(sizes)[1] if keeps(activation, skip) else 0
@@ -247,15 +252,14 @@ def _dense_forward(theta, x, hidden, sizes, activation, skip):
         a, a_at = hidden, at
         w_at += (k + 1) * n
         at += rows * n
-    return hidden[a_at:at].copy().reshape(rows, sizes[-1])
+    y.reshape(-1)[:] = hidden[a_at:at]
 
 
 @compiled
-def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotangent, with_x, carry):
+def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotangent, with_x, carry, x_bar):
     rows = x.shape[0]
     parameters, values = lengths(sizes)
     shift = rows * values if keeps(activation, skip) else 0
-    x_bar = np.empty(rows * sizes[0] if with_x else 0, theta.dtype)
     turned, flat, half = _turn(theta, sizes, with_x), x.reshape(-1), bars.size // 2
     w_at, h_at, at, g_at = parameters, rows * (values - sizes[-1]), 0, half
     bars[half : half + cotangent.size] = cotangent.reshape(-1)
@@ -272,4 +276,3 @@ def _dense_vjp(theta_bar, bars, theta, x, hidden, sizes, activation, skip, cotan
             )
             _backward_layer(turned, w_at, hidden, kept_at, bars, at, g_at, rows, k, n, activation, carry, *both, x_bar)
         at, g_at = g_at, at
-    return x_bar.reshape(-1, sizes[0])

@@ -26,7 +26,7 @@ from mcgc.kernels.cpu_sharing import sharing
 from mcgc.kernels.cpu_transpose import transpose
 from mcgc.kernels.cpu_vectors import REGISTER
 
-WORTH = 2 * 10**6  # products of weights and rows for each thread
+WORTH = 15 * 10**5  # products of weights and rows for each thread
 
 
 def room_for(rows: int, itemsize: int) -> int:

@@ -17,7 +17,6 @@ from numba.extending import intrinsic
 
 from mcgc.kernels.compiled import compiled, inner
 
-PATIENCE = 20_000  # looks for an offer before a worker sleeps: 0.3 to 1 ms
 PLACE = 16  # numbers of eight bytes that a worker has for itself, two lines of the cache
 STATE, FUNCTION, ARGUMENTS, BEGIN, UNTIL, AWAKE = range(6)  # of them
 FREE, OFFERED, TAKEN, DONE, FAILED = range(5)  # states; the first place, of who offers, is FREE or TAKEN
@@ -167,11 +166,11 @@ def sharing(part: Any) -> Any:
 
 
 @compiled(nogil=True)
-def work(places, at):
-    """Take offers until there was none for a while."""
+def work(places, at, patience):
+    """Take offers until `patience` looks in a row found none."""
     _store(places, at + AWAKE, 1)
     looks = 0
-    while looks < PATIENCE:
+    while looks < patience:
         if _load(places, at + STATE) == OFFERED and _exchange(places, at + STATE, OFFERED, TAKEN):
             _store(places, at + STATE, DONE if _call(places, at) == 0 else FAILED)
             looks = 0

@@ -4,18 +4,22 @@ Their number is Numba's, `NUMBA_NUM_THREADS`: as many as processors by default, 
 What a kernel computes is cut so that every sum is in one part, so the bits do not depend on the number of threads.
 
 To hand a part to a worker that is awake takes about a microsecond, where a pool of Python's threads takes 0.1 ms. A
-worker that has had nothing to do for about a millisecond goes to sleep, and the next call that needs it wakes it.
+worker that has had nothing to do for two milliseconds goes to sleep, and the next call that needs it wakes it.
 """
 
 import atexit
 import os
 import threading
+import time
 from functools import cache, lru_cache
 
 import numpy as np
 from numba import config
 
 from mcgc.kernels.cpu_sharing import AWAKE, PLACE, work
+
+PATIENCE = 2e-3  # seconds in which a worker looks for the next offer: longer than the Python between two kernels
+LOOKS = 2000  # that are timed to find how long a look takes
 
 
 def count() -> int:
@@ -39,6 +43,12 @@ class Crew:
         self._lock = threading.Lock()
         self._workers: list[tuple[threading.Thread, threading.Event]] = []
         self._ends = False
+        seconds = []
+        for _ in range(4):  # the first may compile
+            begin = time.perf_counter()
+            work(self.places, 0, LOOKS)
+            seconds.append(time.perf_counter() - begin)
+        self._looks = int(LOOKS * PATIENCE / min(seconds))
 
     def wake(self, number: int) -> None:
         """Let so many workers look for offers."""
@@ -59,7 +69,7 @@ class Crew:
     def _wait(self, i: int, called: threading.Event) -> None:
         while called.wait() and not self._ends:
             called.clear()
-            work(self.places, i * PLACE)
+            work(self.places, i * PLACE, self._looks)
 
     def end(self) -> None:
         """End all workers: none may be in compiled code when Python ends."""
