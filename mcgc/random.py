@@ -8,8 +8,11 @@ A tuple of keys names as many streams: the members of an ensemble, one more lead
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from mcgc._integers import whole
 from mcgc.arrays import HOST, Array, Device
@@ -165,8 +168,20 @@ def split(key: Key, num: int = 2) -> tuple[Key, ...]:
 
 
 def _derived(key: Key, data: int, domain: int) -> Key:
-    low, high, _, _ = philox((data & MASK, data >> 32, 0, domain), words(key))
+    counter, both = (data & MASK, data >> 32, 0, domain), words(key)
+    compiled = _compiled("first_words")
+    if compiled is not None:
+        return Key(int(compiled(*counter, *both)))
+    low, high, _, _ = philox(counter, both)
     return Key(low | high << 32)
+
+
+def _compiled(name: str) -> Any:
+    """Return a function of the compiled generator, which gives the same words, where a kernel has been used already.
+
+    To import the compiler for some words would take longer than they do.
+    """
+    return getattr(sys.modules.get("mcgc.kernels.cpu_philox"), name, None)
 
 
 def bits(key: Keys, n: int, device: Device = HOST) -> Array:
@@ -200,6 +215,11 @@ def bits(key: Keys, n: int, device: Device = HOST) -> Array:
     (dtype('uint32'), (2, 3))
     """
     xp, n = device.namespace, whole(n, "the number of words", 0)
+    compiled = _compiled("stream") if device == HOST and isinstance(key, Key) else None
+    if compiled is not None:
+        out = np.empty(n, np.uint32)
+        compiled(out, *words(key))
+        return out
     tiles = -(-n // TILE)
     block = xp.arange(tiles * LANES, dtype=xp.uint64, device=device.handle)
     zero = xp.zeros_like(block)

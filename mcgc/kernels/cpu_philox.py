@@ -11,12 +11,12 @@ all lanes instead, which takes about twice as long.
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from mcgc.kernels import scalar
 from mcgc.kernels.compiled import compiled
 from mcgc.kernels.cpu_vectors import REGISTER, in_every_lane, shuffle
-from mcgc.random import LANES, MULTIPLIERS, ROUNDS, WEYL
+from mcgc.random import LANES, MULTIPLIERS, ROUNDS, TILE, WEYL
 
 _WIDTH = REGISTER // 4  # blocks of a vector
 _TOGETHER = 4 if REGISTER == 64 else 2  # vectors of each word that stay in registers
@@ -91,3 +91,28 @@ def philox_tile(words, low, high, k0, k1):
     """
     for first in range(0, LANES, _TOGETHER * _WIDTH):
         _blocks(words, first, low, high, k0, k1)
+
+
+_philox_round, _next_key = map(register_jitable, (scalar.philox_round, scalar.next_key))
+
+
+@compiled
+def stream(out, k0, k1):
+    """Write the first words of a stream, those of `mcgc.random.bits`, to `out`. The words of the key are integers."""
+    k0, k1 = np.uint32(k0), np.uint32(k1)
+    words = np.empty((4, LANES), np.uint32)
+    for begin in range(0, out.size, TILE):
+        block = np.uint64(begin // 4)
+        philox_tile(words, np.uint32(block), np.uint32(block >> np.uint64(32)), k0, k1)
+        count = min(TILE, out.size - begin)
+        out[begin : begin + count] = words.reshape(TILE)[:count]
+
+
+@compiled
+def first_words(c0, c1, c2, c3, k0, k1):
+    """Return the first two words of a block, as one number of 64 bits, low word first. Integers are given."""
+    c0, c1, c2, c3, k0, k1 = np.uint32(c0), np.uint32(c1), np.uint32(c2), np.uint32(c3), np.uint32(k0), np.uint32(k1)
+    for _ in range(ROUNDS):
+        c0, c1, c2, c3 = _philox_round(c0, c1, c2, c3, k0, k1)
+        k0, k1 = _next_key(k0, k1)
+    return np.uint64(c0) | np.uint64(c1) << np.uint64(32)

@@ -1,6 +1,7 @@
 """Random numbers: known answers, purity, and distributions by z-scores with fixed seeds."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -128,6 +129,21 @@ def test_derived_keys_differ_from_each_other_and_repeat():
     assert len(set(derived)) == len(derived)
     assert fold_in(key, 5) == fold_in(Key(10), 5)
     assert split(key, 2) == split(key, 3)[:2]
+
+
+def test_keys_and_words_are_those_of_the_definition_where_the_compiled_generator_is_there(monkeypatch):
+    from mcgc.kernels import cpu_philox
+
+    def drawn():
+        keys = [Key(0), Key(2**64 - 1), Key(0x0123456789ABCDEF)]
+        lengths = 0, 1, 255, 256, 257, 3000
+        derived = [(fold_in(key, data), split(key, 3)) for key in keys for data in (0, 7, 2**64 - 1)]
+        return derived, [bits(key, n).tolist() for key in keys for n in lengths]
+
+    compiled = drawn()
+    assert bits(Key(0), 3).dtype == np.uint32
+    monkeypatch.delitem(sys.modules, cpu_philox.__name__)
+    assert drawn() == compiled
 
 
 @pytest.mark.parametrize("bad", [-1, 2**64, 1.5, True, "1"])
