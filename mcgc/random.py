@@ -215,8 +215,8 @@ def bits(key: Keys, n: int, device: Device = HOST) -> Array:
     (dtype('uint32'), (2, 3))
     """
     xp, n = device.namespace, whole(n, "the number of words", 0)
-    compiled = _compiled("stream") if device == HOST and isinstance(key, Key) else None
-    if compiled is not None:
+    compiled = _compiled("stream") if device == HOST else None
+    if compiled is not None and isinstance(key, Key):
         out = np.empty(n, np.uint32)
         compiled(out, *words(key))
         return out

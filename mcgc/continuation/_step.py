@@ -261,8 +261,8 @@ def _vector(theta: Any) -> Array:
 
 def _shares(found: Any, theta: Array) -> bool:
     """Return whether an array of the pytree `found` is a view of θ, as the loss of an objective may be."""
-    arrays = [x for x in flatten(found)[0] if is_array(x) and is_host(x)]
-    return is_host(theta) and any(np.may_share_memory(x, theta) for x in arrays)
+    arrays = [x for x in flatten(found)[0] if isinstance(x, np.ndarray)]  # a number is no view
+    return bool(arrays) and is_host(theta) and any(np.may_share_memory(x, theta) for x in arrays)
 
 
 def at_step(state: State, steps: int) -> State:

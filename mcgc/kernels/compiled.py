@@ -108,13 +108,11 @@ def _warn_not_cached(reason: str) -> None:
         _warned.append(reason)
 
 
-def is_laid_out(array: np.ndarray) -> bool:
-    """Return whether `array` is row-major, aligned and writable, and of NumPy's own type."""
-    return type(array) is np.ndarray and array.flags.carray
-
-
 def laid_out(array: np.ndarray) -> np.ndarray:
-    """Return `array`, or a copy, that `is_laid_out`, so that one compiled function serves all arrays."""
+    """Return `array`, or a copy, as a row-major, aligned and writable array of NumPy's own type.
+
+    So one compiled function serves all arrays.
+    """
     return array if type(array) is np.ndarray and array.flags.carray else np.array(array, order="C")
 
 

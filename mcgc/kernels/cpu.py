@@ -15,7 +15,7 @@ from numba.extending import overload, register_jitable
 from mcgc import random
 from mcgc.arrays import check_alike
 from mcgc.kernels import buffers, reference, scalar, threads
-from mcgc.kernels.compiled import compiled, is_laid_out, laid_out
+from mcgc.kernels.compiled import compiled, laid_out
 from mcgc.kernels.cpu_philox import philox_tile
 from mcgc.kernels.cpu_sharing import sharing
 from mcgc.kernels.cpu_subnormal import flush, restore
@@ -256,7 +256,7 @@ def adam(
     arrays = laid_out(theta), laid_out(gradient), laid_out(mean), laid_out(square)
     flat = arrays if theta.ndim == 1 else tuple(x.reshape(-1) for x in arrays)
     ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * WORTH * PART * TILE)))
-    if donate and all(map(is_laid_out, (theta, mean, square))) and _are_apart(arrays):
+    if donate and arrays[0] is theta and arrays[2] is mean and arrays[3] is square and _are_apart(arrays):
         _adam_all_in_place(threads.crew(ends), ends, flat, numbers)
         return theta, mean, square
     new = (

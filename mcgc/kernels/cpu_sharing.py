@@ -8,10 +8,11 @@ read. Who offers computes a part too, and then those that no worker has begun.
 # mypy: disable-error-code="call-arg,var-annotated"
 # (an intrinsic is called without its first parameter, the typing context)
 
+from itertools import pairwise
 from typing import Any
 
 from llvmlite import ir
-from numba import typeof, types
+from numba import config, typeof, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -133,6 +134,8 @@ def sharing(part: Any) -> Any:
     the first. Its caller computes the first part, and all of them while another thread shares parts out. The arguments
     lie in its frame, so it returns after the last part is done. It raises `RuntimeError` if a part raised something.
     """
+    if config.DISABLE_JIT:
+        return lambda places, ends, arguments: [part(a, b, *arguments) for a, b in pairwise(ends)]
     write_down = _writing_down(part)
 
     @inner()

@@ -20,11 +20,12 @@ from mcgc.kernels.cpu_sharing import AWAKE, PLACE, work
 
 PATIENCE = 2e-3  # seconds in which a worker looks for the next offer: longer than the Python between two kernels
 LOOKS = 2000  # that are timed to find how long a look takes
+_NO_PLACES = np.zeros(PLACE, np.int64)
 
 
 def count() -> int:
     """Return how many threads a call may use."""
-    return config.NUMBA_NUM_THREADS
+    return 1 if config.DISABLE_JIT else config.NUMBA_NUM_THREADS
 
 
 @lru_cache(maxsize=256)
@@ -89,7 +90,8 @@ def _crew(process: int, number: int) -> Crew:
 
 def crew(ends: np.ndarray) -> np.ndarray:
     """Wake workers for all of these parts but the first, and return the places where they look for them."""
+    if ends.size <= 2:
+        return _NO_PLACES
     crew = _crew(os.getpid(), count())
-    if ends.size > 2:
-        crew.wake(ends.size - 2)
+    crew.wake(ends.size - 2)
     return crew.places
