@@ -222,7 +222,7 @@ def _parts(size: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the places of workers, the ends of the parts of each thread, and the number of tiles."""
     tiles = -(-size // TILE)
     parts = max(-(-tiles // PART), 1)
-    ends = threads.parts(parts, 1, min(threads.count(), parts // WORTH))
+    ends = threads.parts(parts, 1, parts // WORTH)
     return threads.crew(ends), ends, tiles
 
 
@@ -255,7 +255,7 @@ def adam(
     numbers = tuple(map(theta.dtype.type, constants))
     arrays = laid_out(theta), laid_out(gradient), laid_out(mean), laid_out(square)
     flat = arrays if theta.ndim == 1 else tuple(x.reshape(-1) for x in arrays)
-    ends = threads.parts(theta.size, TILE, min(threads.count(), theta.size // (2 * WORTH * PART * TILE)))
+    ends = threads.parts(theta.size, TILE, theta.size // (2 * WORTH * PART * TILE))
     if donate and arrays[0] is theta and arrays[2] is mean and arrays[3] is square and _are_apart(arrays):
         _adam_all_in_place(threads.crew(ends), ends, flat, numbers)
         return theta, mean, square

@@ -249,8 +249,7 @@ def vjp_in_lanes(
 
 def _rows_of_threads(rows: int, parameters: int, itemsize: int) -> np.ndarray:
     """Return the ends of each thread's rows."""
-    most = min(threads.count(), rows * parameters // WORTH)
-    return threads.parts(rows, VECTORS * REGISTER // itemsize, most)
+    return threads.parts(rows, VECTORS * REGISTER // itemsize, rows * parameters // WORTH)
 
 
 @lru_cache

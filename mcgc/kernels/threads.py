@@ -1,7 +1,7 @@
 """Threads for the compiled kernels: parts of one call at the same time, each outside Python's global lock.
 
-Their number is Numba's, `NUMBA_NUM_THREADS`: as many as processors by default, and one in the workers of an ensemble.
-What a kernel computes is cut so that every sum is in one part, so the bits do not depend on the number of threads.
+Their number is `NUMBA_NUM_THREADS`: as many as processors by default, and one in the workers of an ensemble. What a
+kernel computes is cut so that every sum is in one part, so the bits do not depend on the number of threads.
 
 To hand a part to a worker that is awake takes about a microsecond, where a pool of Python's threads takes 0.1 ms. A
 worker that has had nothing to do for two milliseconds goes to sleep, and the next call that needs it wakes it.
@@ -24,13 +24,32 @@ _NO_PLACES = np.zeros(PLACE, np.int64)
 
 
 def count() -> int:
-    """Return how many threads a call may use."""
-    return 1 if config.DISABLE_JIT else config.NUMBA_NUM_THREADS
+    """Return how many threads a call may use: what `NUMBA_NUM_THREADS` says, or as many as there are processors.
+
+    Processors are those that the process may use, also by the quota of a container.
+    """
+    if config.DISABLE_JIT:
+        return 1
+    return config.NUMBA_NUM_THREADS if "NUMBA_NUM_THREADS" in os.environ else _processors()
+
+
+@cache
+def _processors() -> int:
+    from joblib import cpu_count
+
+    return min(cpu_count(), config.NUMBA_NUM_THREADS)
+
+
+def parts(number: int, unit: int, most: int) -> np.ndarray:
+    """Cut `number` things into parts of whole units, as equal as that goes, and return their ends.
+
+    There is one for each thread, and at most `most`.
+    """
+    return _ends(number, unit, min(most, count()) if most > 1 else 1)
 
 
 @lru_cache(maxsize=256)
-def parts(number: int, unit: int, most: int) -> np.ndarray:
-    """Cut `number` things into at most `most` parts of whole units, as equal as that goes; return their ends."""
+def _ends(number: int, unit: int, most: int) -> np.ndarray:
     units = -(-number // unit)
     most = max(min(most, units), 1)
     return np.array([min(units * i // most * unit, number) for i in range(most)] + [number], np.int64)

@@ -81,6 +81,11 @@ def test_rows_in_the_lanes_give_the_bits_of_rows_one_by_one(monkeypatch, sizes, 
         np.testing.assert_allclose(theta_bar, theta_bar1, atol=np.abs(theta_bar1).max() * 30 * np.finfo(dtype).eps)
 
 
+def set_threads(monkeypatch, number):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", str(number))
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
+
+
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch, activation):
     sizes, rows = (40, 60, 60, 60, 5), 1000
@@ -91,7 +96,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(monkeypatch, activation
     monkeypatch.setattr(cpu_lanes, "WORTH", 10**6)
     monkeypatch.setattr(threads, "crew", lambda ends: (used.append(ends.size - 1), crew(ends))[1])
     for number in (1, 2, 3, 7):
-        monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
+        set_threads(monkeypatch, number)
         y, hidden = dense_forward(theta, x, sizes, activation, True)
         found.append((y, *dense_vjp(theta, x, hidden, sizes, activation, cotangent, skip=True)))
     assert {1, 2, 3} <= set(used)
@@ -117,7 +122,7 @@ def test_long_noise_and_updates_have_the_same_bits_on_any_number_of_threads(monk
     monkeypatch.setattr(cpu, "WORTH", 1)
     theta, gradient, mean = (normal(Key(i), (n,)) for i in range(3))
     for number in (1, 2, 3, 7):
-        monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", number)
+        set_threads(monkeypatch, number)
         donated = [x.copy() for x in (theta, mean, mean**2)]
         pure = cpu.adam(theta, gradient, mean, mean**2, 3, 0.1, 0.9, 0.999, 1e-8)
         cpu.adam(donated[0], gradient, *donated[1:], 3, 0.1, 0.9, 0.999, 1e-8, donate=True)

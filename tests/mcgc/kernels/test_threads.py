@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import joblib
 import numpy as np
 import pytest
 
@@ -78,16 +79,29 @@ def awake(crew):
     return [bool(crew.places[i * PLACE + AWAKE]) for i in range(1, crew.places.size // PLACE)]
 
 
-def test_parts_are_of_whole_units_and_cover_all():
-    assert threads.parts(1000, 16, 3).tolist() == [0, 336, 672, 1000]
+def test_parts_are_of_whole_units_and_cover_all(monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 3)
+    assert threads.parts(1000, 16, 9).tolist() == [0, 336, 672, 1000]
     assert threads.parts(10, 16, 3).tolist() == [0, 10]
     assert threads.parts(100, 1, 0).tolist() == [0, 100]
     assert threads.parts(0, 16, 4).tolist() == [0, 0]
 
 
+def test_there_are_as_many_threads_as_processors_that_the_process_may_use_unless_the_user_says_how_many(monkeypatch):
+    monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 64)
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 3)  # such as by a container's quota
+    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    threads._processors.cache_clear()
+    assert threads.count() == 3
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "64")
+    assert threads.count() == 64
+    threads._processors.cache_clear()
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_all_parts_are_called_once_whether_workers_are_awake_or_not(crew, number):
-    ends = threads.parts(1000, 1, number)
+    ends = threads._ends(1000, 1, number)
     called(ends, crew.places)  # nobody is there: the caller computes all
     assert not any(awake(crew))
     for _ in range(300):
@@ -101,27 +115,27 @@ def test_all_parts_are_computed_at_the_same_time_and_workers_without_any_go_to_s
         for _ in range(300):  # a worker may sleep again before it is offered something, while others have the processor
             crew.wake(number - 1)
             here, met = np.zeros(number, np.int64), np.zeros(number)
-            _meet(crew.places, threads.parts(number, 1, number), here, met)
+            _meet(crew.places, threads._ends(number, 1, number), here, met)
             if met.all():
                 break
         assert met.all()
         wait_until(lambda: not any(awake(crew)))
-    called(threads.parts(1000, 1, 4), crew.places)
+    called(threads._ends(1000, 1, 4), crew.places)
 
 
 def test_callers_in_several_threads_do_not_disturb_each_other(crew):
     def call(i):
         crew.wake(3)
-        called(threads.parts(1000 + i, 1, 4), crew.places, 1000 + i, float(i))
+        called(threads._ends(1000 + i, 1, 4), crew.places, 1000 + i, float(i))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(call, range(400)))
 
 
 def test_an_error_of_a_part_is_an_error_of_the_call_after_all_parts_ended(crew):
-    out, calls, ends = np.zeros(1000), np.zeros(1000, np.int64), threads.parts(1000, 1, 4)
+    out, calls, ends = np.zeros(1000), np.zeros(1000, np.int64), threads._ends(1000, 1, 4)
     with pytest.raises(ValueError, match="the last is refused"):
-        _all(crew.places, threads.parts(1000, 1, 1), out, -1.0, calls)
+        _all(crew.places, threads._ends(1000, 1, 1), out, -1.0, calls)
     calls[:] = 0
     for _ in range(50):
         crew.wake(3)
