@@ -121,10 +121,7 @@ def unwrap(x: Any, level: int) -> Any:
 
 
 def opened(args: Sequence[Any], level: int) -> tuple[list, list[int], list[Traced], bool]:
-    """Return `args` with the values of those traced at `level`, where these are, themselves, and if others are traced.
-
-    Those others are of the traces outside.
-    """
+    """Return the values of `args` at `level`; where and what is traced there; and if one belongs to an outer trace."""
     values, indices, parents, outer = list(args), [], [], False
     for i, arg in enumerate(args):
         if type(arg) is Traced:

@@ -5,16 +5,7 @@ from typing import Any, NamedTuple
 
 from mcgc import arrays
 from mcgc.arrays import is_array, is_dtype, is_float, is_host, namespace_of
-from mcgc.autodiff.engine import (
-    Node,
-    Traced,
-    backward,
-    close_level,
-    live,
-    open_level,
-    strip,
-    unwrap,
-)
+from mcgc.autodiff.engine import Node, Traced, backward, close_level, live, open_level, strip, unwrap
 from mcgc.autodiff.pytree import Structure, flatten, tree_map, unflatten
 from mcgc.errors import TraceError
 
@@ -110,11 +101,8 @@ def _trace(function: Callable[[list], Any], leaves: list, has_aux: bool) -> _Tra
     values = [live(unwrap(leaf, level)) for leaf in out_leaves]
 
     def pull_back(cotangents: list) -> list:
-        seeds = [
-            (leaf, given)
-            for leaf, given in zip(out_leaves, cotangents, strict=True)
-            if type(leaf) is Traced and leaf.level == level
-        ]
+        both = zip(out_leaves, cotangents, strict=True)
+        seeds = [(leaf, given) for leaf, given in both if type(leaf) is Traced and leaf.level == level]
         used = set(map(arrays.memory_of, map(strip, (*inputs, *cotangents))))
         found = map(or_zeros, backward(seeds, nodes), inputs)
         return [g if type(g) is Traced else arrays.owned(g, used) for g in found]
@@ -189,8 +177,7 @@ def value_and_grad(
 
     def evaluate(*args: Any, **options: Any) -> tuple:
         partial, *parts = partial_function(function, argnums, args, options)
-        tree = tuple(parts) if many else parts[0]
-        leaves, structure = flatten(tree)
+        leaves, structure = flatten(tuple(parts) if many else parts[0])
         at = lambda inputs: partial(*unflatten(structure, inputs)) if many else partial(unflatten(structure, inputs))
         traced = _trace(at, leaves, has_aux)
         value = unflatten(traced.structure, traced.values)

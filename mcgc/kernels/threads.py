@@ -11,7 +11,9 @@ import atexit
 import os
 import threading
 import time
+from contextlib import suppress
 from functools import cache, lru_cache
+from pathlib import Path
 
 import numpy as np
 from numba import config
@@ -19,6 +21,7 @@ from numba import config
 from mcgc.kernels.cpu_sharing import AWAKE, PLACE, work
 
 PATIENCE = 2e-3  # seconds in which a worker looks for the next offer: longer than the Python between two kernels
+GROUPS = Path("/sys/fs/cgroup")  # where Linux tells the quota of a container
 LOOKS = 2000  # that are timed to find how long a look takes
 _NO_PLACES = np.zeros(PLACE, np.int64)
 
@@ -35,9 +38,13 @@ def count() -> int:
 
 @cache
 def _processors() -> int:
-    from joblib import cpu_count
-
-    return min(cpu_count(), config.NUMBA_NUM_THREADS)
+    """Return the number of processors where the process may run, or the quota of its container if that is less."""
+    for names in ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"):  # of both versions of control groups
+        with suppress(OSError, ValueError):  # without a quota, a file is missing or says "max"
+            quota, period = map(int, " ".join((GROUPS / name).read_text() for name in names).split())
+            if quota > 0:
+                return min(-(-quota // period), config.NUMBA_NUM_THREADS)
+    return config.NUMBA_NUM_THREADS
 
 
 def parts(number: int, unit: int, most: int) -> np.ndarray:

@@ -6,7 +6,6 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import joblib
 import numpy as np
 import pytest
 
@@ -88,15 +87,33 @@ def test_parts_are_of_whole_units_and_cover_all(monkeypatch):
     assert threads.parts(0, 16, 4).tolist() == [0, 0]
 
 
-def test_there_are_as_many_threads_as_processors_that_the_process_may_use_unless_the_user_says_how_many(monkeypatch):
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "250000 100000"}, 3),
+        ({"cpu.max": "max 100000"}, 64),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 64),
+        ({"cpu.max": "9900000 100000"}, 64),
+        ({}, 64),
+    ],
+)
+def test_there_are_as_many_threads_as_a_container_lets_compute_unless_the_user_says_how_many(
+    monkeypatch, tmp_path, files, expected
+):
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(threads, "GROUPS", tmp_path)
     monkeypatch.setattr(threads.config, "NUMBA_NUM_THREADS", 64)
-    monkeypatch.setattr(joblib, "cpu_count", lambda: 3)  # such as by a container's quota
     monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
     threads._processors.cache_clear()
-    assert threads.count() == 3
+    try:
+        assert threads.count() == expected
+    finally:
+        threads._processors.cache_clear()
     monkeypatch.setenv("NUMBA_NUM_THREADS", "64")
     assert threads.count() == 64
-    threads._processors.cache_clear()
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
