@@ -1,5 +1,7 @@
 """Fixtures: the devices that tests run on. Hooks: the processes that they run in."""
 
+import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,9 @@ import array_api_strict
 import joblib
 import pytest
 import shapes  # noqa: F401 - checks what mcgc's signatures say of shapes, and is imported before it
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # each processor has a worker
+    os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 # isort: split
 from mcgc.arrays import DTYPES, HOST, Device
@@ -32,6 +37,22 @@ def pytest_xdist_auto_num_workers(config):
     alone = all(Path(arg.split("::")[0]).is_file() for arg in config.args)
     gpu = config.option.markexpr == "gpu"
     return 0 if alone or gpu or config.option.capture == "no" else joblib.cpu_count()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every", type=int, default=1, help="of the cases of a test, run the first and each so manieth")
+
+
+@pytest.hookimpl(trylast=True)  # after those that marks leave out
+def pytest_collection_modifyitems(config, items):
+    """Leave out cases of parametrised tests as `--every` says. Each test function keeps its first."""
+    every, numbers, chosen, left = config.getoption("every"), {}, [], []
+    for item in items:
+        place = numbers.setdefault((item.path, getattr(item, "originalname", item.name)), itertools.count())
+        (left if next(place) % every else chosen).append(item)
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = chosen
 
 
 def pytest_configure(config):
