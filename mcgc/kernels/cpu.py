@@ -23,7 +23,7 @@ from mcgc.kernels.cpu_vectors import wide
 from mcgc.random import LANES, TILE, Key, Keys
 
 PART = 32  # tiles whose sum is formed in one thread, and then added to those of other parts
-WORTH = 2  # parts for each thread of noise, and half as many as of an update
+WORTH = 2  # parts of noise for each thread; of an update, twice as many
 _NUMBERS = (int, float, np.number)
 
 _turns = register_jitable(scalar.quarter_turns)
