@@ -40,7 +40,7 @@ def pytest_xdist_auto_num_workers(config):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--every", type=int, default=1, help="of the cases of a test, run the first and each so manieth")
+    parser.addoption("--every", type=int, default=1, help="run one in so many cases of each test, the first among them")
 
 
 @pytest.hookimpl(trylast=True)  # after those that marks leave out
@@ -48,8 +48,8 @@ def pytest_collection_modifyitems(config, items):
     """Leave out cases of parametrised tests as `--every` says. Each test function keeps its first."""
     every, numbers, chosen, left = config.getoption("every"), {}, [], []
     for item in items:
-        place = numbers.setdefault((item.path, getattr(item, "originalname", item.name)), itertools.count())
-        (left if next(place) % every else chosen).append(item)
+        cases = numbers.setdefault((item.path, getattr(item, "originalname", item.name)), itertools.count())
+        (left if next(cases) % every else chosen).append(item)
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = chosen

@@ -115,16 +115,16 @@ _share_perturb, _share_noise_dot = map(sharing, (_perturb_parts, _noise_dot_part
 
 
 @compiled(nogil=True)
-def _perturb_all(places, ends, tiles, *arguments):
+def _perturb_all(mailboxes, ends, tiles, *arguments):
     sums = np.empty(ends[-1])
-    _share_perturb(places, ends, (sums, tiles, *arguments))
+    _share_perturb(mailboxes, ends, (sums, tiles, *arguments))
     return sums.sum()
 
 
 @compiled(nogil=True)
-def _noise_dot_all(places, ends, tiles, *arguments):
+def _noise_dot_all(mailboxes, ends, tiles, *arguments):
     sums = np.empty(ends[-1])
-    _share_noise_dot(places, ends, (sums, tiles, *arguments))
+    _share_noise_dot(mailboxes, ends, (sums, tiles, *arguments))
     return sums.sum()
 
 
@@ -183,13 +183,13 @@ _share_adam, _share_adam_in_place = map(sharing, (_adam_part, _adam_part_in_plac
 
 
 @compiled(nogil=True)
-def _adam_all(places, ends, new, old, numbers):
-    _share_adam(places, ends, (new, old, numbers))
+def _adam_all(mailboxes, ends, new, old, numbers):
+    _share_adam(mailboxes, ends, (new, old, numbers))
 
 
 @compiled(nogil=True)
-def _adam_all_in_place(places, ends, arrays, numbers):
-    _share_adam_in_place(places, ends, (arrays, numbers))
+def _adam_all_in_place(mailboxes, ends, arrays, numbers):
+    _share_adam_in_place(mailboxes, ends, (arrays, numbers))
 
 
 def _key_words(key: Key) -> tuple[np.uint32, np.uint32]:
@@ -219,7 +219,7 @@ def noise_dot(gradient: np.ndarray, key: Keys) -> Any:
 
 
 def _parts(size: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the places of workers, the ends of the parts of each thread, and the number of tiles."""
+    """Return the mailboxes of workers, the ends of the parts of each thread, and the number of tiles."""
     tiles = -(-size // TILE)
     parts = max(-(-tiles // PART), 1)
     ends = threads.parts(parts, 1, parts // WORTH)
@@ -259,11 +259,7 @@ def adam(
     if donate and arrays[0] is theta and arrays[2] is mean and arrays[3] is square and _are_apart(arrays):
         _adam_all_in_place(threads.crew(ends), ends, flat, numbers)
         return theta, mean, square
-    new = (
-        buffers.empty(theta.size, theta.dtype),
-        buffers.empty(theta.size, theta.dtype),
-        buffers.empty(theta.size, theta.dtype),
-    )
+    new = tuple(buffers.empty(theta.size, theta.dtype) for _ in range(3))
     _adam_all(threads.crew(ends), ends, new, flat, numbers)
     theta, mean, square = (x.reshape(theta.shape) for x in new)
     return theta, mean, square

@@ -199,15 +199,15 @@ _share_forward, _share_backward, _share_weights = map(
 
 
 @compiled(nogil=True)
-def _forward(places, ends, *arguments):
-    _share_forward(places, ends, arguments)
+def _forward(mailboxes, ends, *arguments):
+    _share_forward(mailboxes, ends, arguments)
 
 
 @compiled(nogil=True)
-def _backward(places, ends, layers, of_rows, both):
-    _share_backward(places, ends, (*of_rows, both))
+def _backward(mailboxes, ends, layers, of_rows, both):
+    _share_backward(mailboxes, ends, (*of_rows, both))
     if layers.size > 2:
-        _share_weights(places, layers, (both, ends[-1]))
+        _share_weights(mailboxes, layers, (both, ends[-1]))
 
 
 def forward_in_lanes(

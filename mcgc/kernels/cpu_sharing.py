@@ -18,9 +18,9 @@ from numba.extending import intrinsic
 
 from mcgc.kernels.compiled import compiled, inner
 
-PLACE = 16  # numbers of eight bytes that a worker has for itself, two lines of the cache
+MAILBOX = 16  # numbers of eight bytes that a worker has for itself, two lines of the cache
 STATE, FUNCTION, ARGUMENTS, BEGIN, UNTIL, AWAKE = range(6)  # of them
-FREE, OFFERED, TAKEN, DONE, FAILED = range(5)  # states; the first place, of who offers, is FREE or TAKEN
+FREE, OFFERED, TAKEN, DONE, FAILED = range(5)  # states; the first mailbox, of who offers, is FREE or TAKEN
 
 _i32, _i64, _order = ir.IntType(32), ir.IntType(64), "seq_cst"
 _hint = "llvm.aarch64.hint", [_i32(1)]
@@ -33,9 +33,9 @@ def _pointer(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
 
 
 @intrinsic
-def _exchange(typing, places, at, old, new):
+def _exchange(typing, mailboxes, at, old, new):
     """Write `new` if there is `old`, at once; tell whether there was."""
-    signature = types.boolean(places, types.intp, types.int64, types.int64)
+    signature = types.boolean(mailboxes, types.intp, types.int64, types.int64)
 
     def generate(context, builder, signature, args):
         pointer = _pointer(context, builder, signature.args[0], *args[:2])
@@ -45,24 +45,24 @@ def _exchange(typing, places, at, old, new):
 
 
 @intrinsic
-def _load(typing, places, at):
+def _load(typing, mailboxes, at):
     """Return a number that others write."""
 
     def generate(context, builder, signature, args):
         return builder.load_atomic(_pointer(context, builder, signature.args[0], *args), _order, 8)
 
-    return types.int64(places, types.intp), generate
+    return types.int64(mailboxes, types.intp), generate
 
 
 @intrinsic
-def _store(typing, places, at, number):
+def _store(typing, mailboxes, at, number):
     """Write a number that others read."""
 
     def generate(context, builder, signature, args):
         builder.store_atomic(args[2], _pointer(context, builder, signature.args[0], *args[:2]), _order, 8)
         return context.get_dummy_value()
 
-    return types.void(places, types.intp, types.int64), generate
+    return types.void(mailboxes, types.intp, types.int64), generate
 
 
 @intrinsic
@@ -83,12 +83,12 @@ def _writing_down(part: Any) -> Any:
     """Return the compiled function that writes down what a worker needs for `part(begin, until, *arguments)`."""
 
     @intrinsic
-    def write_down(typing, places, at, arguments):
+    def write_down(typing, mailboxes, at, arguments):
         function = typeof(part)
         whole = function.get_call_type(typing, (types.intp, types.intp, *arguments), {})
 
         def generate(context, builder, signature, args):
-            place, values = _pointer(context, builder, signature.args[0], *args[:2]), args[2]
+            mailbox, values = _pointer(context, builder, signature.args[0], *args[:2]), args[2]
             called = ir.Function(builder.module, _kind(context), builder.module.get_unique_name("mcgc_part"))
             called.linkage = "internal"
             inside = ir.IRBuilder(called.append_basic_block())
@@ -99,10 +99,10 @@ def _writing_down(part: Any) -> Any:
             held = cgutils.alloca_once(builder, values.type)
             builder.store(values, held)
             for number, pointer in ((FUNCTION, called), (ARGUMENTS, held)):
-                builder.store(builder.ptrtoint(pointer, _i64), builder.gep(place, [_i64(number)]))
+                builder.store(builder.ptrtoint(pointer, _i64), builder.gep(mailbox, [_i64(number)]))
             return context.get_dummy_value()
 
-        return types.void(places, types.intp, arguments), generate
+        return types.void(mailboxes, types.intp, arguments), generate
 
     return write_down
 
@@ -113,55 +113,55 @@ def _kind(context: Any) -> Any:
 
 
 @intrinsic
-def _call(typing, places, at):
+def _call(typing, mailboxes, at):
     """Call the function that was written down, and return its status, which is not 0 after an error."""
 
     def generate(context, builder, signature, args):
-        kind, place = _kind(context), _pointer(context, builder, signature.args[0], *args)
+        kind, mailbox = _kind(context), _pointer(context, builder, signature.args[0], *args)
         function, *given = (
-            builder.load(builder.gep(place, [_i64(number)])) for number in (FUNCTION, ARGUMENTS, BEGIN, UNTIL)
+            builder.load(builder.gep(mailbox, [_i64(number)])) for number in (FUNCTION, ARGUMENTS, BEGIN, UNTIL)
         )
         unused = [cgutils.alloca_once(builder, pointer.pointee, zfill=True) for pointer in kind.args[:2]]
         return builder.call(builder.inttoptr(function, kind.as_pointer()), [*unused, *given])
 
-    return types.int32(places, types.intp), generate
+    return types.int32(mailboxes, types.intp), generate
 
 
 def sharing(part: Any) -> Any:
     """Return a compiled function that calls `part(begin, until, *arguments)` for all parts, some by workers.
 
-    `share(places, ends, arguments)` takes the places of `threads.crew`, and the ends of the parts, from the begin of
-    the first. Its caller computes the first part, and all of them while another thread shares parts out. The arguments
-    lie in its frame, so it returns after the last part is done. It raises `RuntimeError` if a part raised something.
+    `share(mailboxes, ends, arguments)` takes those of `threads.crew`, and the ends of the parts, from the begin of the
+    first. Its caller computes the first part, and all of them while another thread shares parts out. The arguments lie
+    in its frame, so it returns after the last part is done. It raises `RuntimeError` if a part raised something.
     """
     if config.DISABLE_JIT:
-        return lambda places, ends, arguments: [part(a, b, *arguments) for a, b in pairwise(ends)]
+        return lambda mailboxes, ends, arguments: [part(a, b, *arguments) for a, b in pairwise(ends)]
     write_down = _writing_down(part)
 
     @inner()
-    def share(places, ends, arguments):
+    def share(mailboxes, ends, arguments):
         parts = ends.size - 1
-        if parts == 1 or not _exchange(places, STATE, FREE, TAKEN):
+        if parts == 1 or not _exchange(mailboxes, STATE, FREE, TAKEN):
             for i in range(parts):
                 part(ends[i], ends[i + 1], *arguments)
             return
         for i in range(parts - 1, -1, -1):
-            at = i * PLACE
-            write_down(places, at, arguments)
-            places[at + BEGIN], places[at + UNTIL] = ends[i], ends[i + 1]
+            at = i * MAILBOX
+            write_down(mailboxes, at, arguments)
+            mailboxes[at + BEGIN], mailboxes[at + UNTIL] = ends[i], ends[i + 1]
             if i > 0:
-                _store(places, at + STATE, OFFERED)
-        failed = _call(places, 0) != 0
+                _store(mailboxes, at + STATE, OFFERED)
+        failed = _call(mailboxes, 0) != 0
         for i in range(1, parts):
-            at = i * PLACE
-            if _exchange(places, at + STATE, OFFERED, FREE):
-                failed |= _call(places, at) != 0
+            at = i * MAILBOX
+            if _exchange(mailboxes, at + STATE, OFFERED, FREE):
+                failed |= _call(mailboxes, at) != 0
             else:
-                while _load(places, at + STATE) < DONE:
+                while _load(mailboxes, at + STATE) < DONE:
                     _pause()
-                failed |= _load(places, at + STATE) == FAILED
-                _store(places, at + STATE, FREE)
-        _store(places, STATE, FREE)
+                failed |= _load(mailboxes, at + STATE) == FAILED
+                _store(mailboxes, at + STATE, FREE)
+        _store(mailboxes, STATE, FREE)
         if failed:
             raise RuntimeError("a part of a compiled call failed")
 
@@ -169,14 +169,14 @@ def sharing(part: Any) -> Any:
 
 
 @compiled(nogil=True)
-def work(places, at, patience):
+def work(mailboxes, at, patience):
     """Take offers until `patience` looks in a row found none."""
-    _store(places, at + AWAKE, 1)
+    _store(mailboxes, at + AWAKE, 1)
     looks = 0
     while looks < patience:
-        if _load(places, at + STATE) == OFFERED and _exchange(places, at + STATE, OFFERED, TAKEN):
-            _store(places, at + STATE, DONE if _call(places, at) == 0 else FAILED)
+        if _load(mailboxes, at + STATE) == OFFERED and _exchange(mailboxes, at + STATE, OFFERED, TAKEN):
+            _store(mailboxes, at + STATE, DONE if _call(mailboxes, at) == 0 else FAILED)
             looks = 0
         _pause()
         looks += 1
-    _store(places, at + AWAKE, 0)
+    _store(mailboxes, at + AWAKE, 0)

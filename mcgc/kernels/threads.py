@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 from numba import config
 
-from mcgc.kernels.cpu_sharing import AWAKE, PLACE, work
+from mcgc.kernels.cpu_sharing import AWAKE, MAILBOX, work
 
 PATIENCE = 2e-3  # seconds in which a worker looks for the next offer: longer than the Python between two kernels
 GROUPS = Path("/sys/fs/cgroup")  # where Linux tells the quota of a container
 LOOKS = 2000  # that are timed to find how long a look takes
-_NO_PLACES = np.zeros(PLACE, np.int64)
+_NO_MAILBOXES = np.zeros(MAILBOX, np.int64)
 
 
 def count() -> int:
@@ -66,21 +66,21 @@ class Crew:
     """The workers of a process, for calls in `number` parts. Each begins when it is first needed."""
 
     def __init__(self, process: int, number: int) -> None:
-        self.places, self._process = np.zeros(number * PLACE, np.int64), process
+        self.mailboxes, self._process = np.zeros(number * MAILBOX, np.int64), process
         self._lock = threading.Lock()
         self._workers: list[tuple[threading.Thread, threading.Event]] = []
         self._ends = False
         seconds = []
         for _ in range(4):  # the first may compile
             begin = time.perf_counter()
-            work(self.places, 0, LOOKS)
+            work(self.mailboxes, 0, LOOKS)
             seconds.append(time.perf_counter() - begin)
         self._looks = int(LOOKS * PATIENCE / min(seconds))
 
     def wake(self, number: int) -> None:
         """Let so many workers look for offers."""
         for i in range(number):
-            if not self.places[(i + 1) * PLACE + AWAKE]:
+            if not self.mailboxes[(i + 1) * MAILBOX + AWAKE]:
                 if i >= len(self._workers):
                     self._begin(number)
                 self._workers[i][1].set()
@@ -96,7 +96,7 @@ class Crew:
     def _wait(self, i: int, called: threading.Event) -> None:
         while called.wait() and not self._ends:
             called.clear()
-            work(self.places, i * PLACE, self._looks)
+            work(self.mailboxes, i * MAILBOX, self._looks)
 
     def end(self) -> None:
         """End all workers: none may be in compiled code when Python ends."""
@@ -115,9 +115,9 @@ def _crew(process: int, number: int) -> Crew:
 
 
 def crew(ends: np.ndarray) -> np.ndarray:
-    """Wake workers for all of these parts but the first, and return the places where they look for them."""
+    """Wake workers for all of these parts but the first, and return the mailboxes where they look for them."""
     if ends.size <= 2:
-        return _NO_PLACES
+        return _NO_MAILBOXES
     crew = _crew(os.getpid(), count())
     crew.wake(ends.size - 2)
-    return crew.places
+    return crew.mailboxes

@@ -11,7 +11,7 @@ import pytest
 
 from mcgc.kernels import threads
 from mcgc.kernels.compiled import compiled
-from mcgc.kernels.cpu_sharing import AWAKE, FREE, PLACE, STATE, _load, _store, sharing
+from mcgc.kernels.cpu_sharing import AWAKE, FREE, MAILBOX, STATE, _load, _store, sharing
 
 
 @compiled
@@ -27,8 +27,8 @@ _share = sharing(_part)
 
 
 @compiled(nogil=True)
-def _all(places, ends, *arguments):
-    _share(places, ends, arguments)
+def _all(mailboxes, ends, *arguments):
+    _share(mailboxes, ends, arguments)
 
 
 @compiled
@@ -48,14 +48,14 @@ _share_meeting = sharing(_meeting)
 
 
 @compiled(nogil=True)
-def _meet(places, ends, *arguments):
-    _share_meeting(places, ends, arguments)
+def _meet(mailboxes, ends, *arguments):
+    _share_meeting(mailboxes, ends, arguments)
 
 
-def called(ends, places, number=1000, factor=2.0):
+def called(ends, mailboxes, number=1000, factor=2.0):
     """Call all parts, and assert that each element is computed once."""
     out, calls = np.ones(number), np.zeros(number, np.int64)
-    _all(places, ends, out, factor, calls)
+    _all(mailboxes, ends, out, factor, calls)
     np.testing.assert_array_equal(out, 1 + factor * np.arange(number))
     assert (calls == 1).all()
 
@@ -75,7 +75,7 @@ def wait_until(condition):
 
 
 def awake(crew):
-    return [bool(crew.places[i * PLACE + AWAKE]) for i in range(1, crew.places.size // PLACE)]
+    return [bool(crew.mailboxes[i * MAILBOX + AWAKE]) for i in range(1, crew.mailboxes.size // MAILBOX)]
 
 
 def test_parts_are_of_whole_units_and_cover_all(monkeypatch):
@@ -119,12 +119,12 @@ def test_there_are_as_many_threads_as_a_container_lets_compute_unless_the_user_s
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_all_parts_are_called_once_whether_workers_are_awake_or_not(crew, number):
     ends = threads._ends(1000, 1, number)
-    called(ends, crew.places)  # nobody is there: the caller computes all
+    called(ends, crew.mailboxes)  # nobody is there: the caller computes all
     assert not any(awake(crew))
     for _ in range(300):
         crew.wake(number - 1)
-        called(ends, crew.places)
-    assert (crew.places[STATE::PLACE] == FREE).all()
+        called(ends, crew.mailboxes)
+    assert (crew.mailboxes[STATE::MAILBOX] == FREE).all()
 
 
 def test_all_parts_are_computed_at_the_same_time_and_workers_without_any_go_to_sleep(crew):
@@ -132,18 +132,18 @@ def test_all_parts_are_computed_at_the_same_time_and_workers_without_any_go_to_s
         for _ in range(300):  # a worker may sleep again before it is offered something, while others have the processor
             crew.wake(number - 1)
             here, met = np.zeros(number, np.int64), np.zeros(number)
-            _meet(crew.places, threads._ends(number, 1, number), here, met)
+            _meet(crew.mailboxes, threads._ends(number, 1, number), here, met)
             if met.all():
                 break
         assert met.all()
         wait_until(lambda: not any(awake(crew)))
-    called(threads._ends(1000, 1, 4), crew.places)
+    called(threads._ends(1000, 1, 4), crew.mailboxes)
 
 
 def test_callers_in_several_threads_do_not_disturb_each_other(crew):
     def call(i):
         crew.wake(3)
-        called(threads._ends(1000 + i, 1, 4), crew.places, 1000 + i, float(i))
+        called(threads._ends(1000 + i, 1, 4), crew.mailboxes, 1000 + i, float(i))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(call, range(400)))
@@ -152,14 +152,14 @@ def test_callers_in_several_threads_do_not_disturb_each_other(crew):
 def test_an_error_of_a_part_is_an_error_of_the_call_after_all_parts_ended(crew):
     out, calls, ends = np.zeros(1000), np.zeros(1000, np.int64), threads._ends(1000, 1, 4)
     with pytest.raises(ValueError, match="the last is refused"):
-        _all(crew.places, threads._ends(1000, 1, 1), out, -1.0, calls)
+        _all(crew.mailboxes, threads._ends(1000, 1, 1), out, -1.0, calls)
     calls[:] = 0
     for _ in range(50):
         crew.wake(3)
         with pytest.raises(RuntimeError, match="a part of a compiled call failed"):
-            _all(crew.places, ends, out, -1.0, calls)
+            _all(crew.mailboxes, ends, out, -1.0, calls)
     assert calls[:-1].tolist() == [50] * 999
-    called(ends, crew.places)
+    called(ends, crew.mailboxes)
 
 
 def test_a_process_ends_while_workers_look_for_parts_and_a_fork_has_workers_of_its_own():
